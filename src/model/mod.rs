@@ -1,5 +1,23 @@
 //! The words every other module speaks: identities, units, time, actions, commands, states.
 //!
 //! Pure: no I/O, no clock, no randomness. A type here either cannot be built wrong or says why not.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+pub mod action;
+pub mod code;
+pub mod command;
+pub mod ids;
+pub mod operation;
+pub mod state;
+pub mod time;
 pub mod units;
+
+pub use action::Action;
+pub use code::Code;
+pub use command::{Class, Command, Ending, Guard, Order, Outcome, Refusal};
+pub use ids::{CommandId, ConflictId, ProviderId, VmId};
+pub use operation::{Effect, Footprint, Operation, Resource};
+pub use state::{PowerState, StartId, VmState};
+pub use time::{ClockEstimate, Interval, Mono, Now, Wall};
+pub use units::{Bytes, Kib, Mac};

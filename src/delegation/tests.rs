@@ -1,0 +1,156 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::change::InFlight;
+use super::{Authority, Change, ChangeRequest, Mode, decide};
+use crate::model::{Action, Code, CommandId, Mono, Now, ProviderId, Wall};
+
+fn at(seconds: u64) -> Now {
+    Now { mono: Mono(seconds * 1_000_000), wall: Wall::from_micros(i64::try_from(seconds).unwrap() * 1_000_000) }
+}
+
+fn provider(name: &str) -> ProviderId {
+    name.parse().unwrap()
+}
+
+fn north() -> ProviderId {
+    provider("north")
+}
+
+fn delegate(to: &str, actions: &[Action], mode: Mode, lease: Option<u64>) -> ChangeRequest {
+    ChangeRequest::Delegate {
+        by: north(),
+        to: provider(to),
+        actions: actions.iter().copied().collect(),
+        mode,
+        lease: lease.map(Duration::from_secs),
+    }
+}
+
+fn given(requests: &[ChangeRequest]) -> Authority {
+    let mut authority = Authority::of_primary(north());
+    for request in requests {
+        let change = decide(&authority, request, &InFlight::new(), at(0)).unwrap();
+        authority.apply(&change);
+    }
+    authority
+}
+
+const SNAPSHOTS: [Action; 3] = [Action::SnapshotCreate, Action::SnapshotRevert, Action::SnapshotDelete];
+
+#[test]
+fn the_primary_starts_with_every_action() {
+    let authority = Authority::of_primary(north());
+    assert_eq!(authority.actions_of(&north(), Mono(0)).len(), Action::ALL.len());
+    assert!(authority.actions_of(&provider("south"), Mono(0)).is_empty());
+}
+
+#[test]
+fn an_exclusive_delegation_moves_and_names_its_holder() {
+    let authority = given(&[delegate("south", &SNAPSHOTS, Mode::Exclusive, None)]);
+    assert!(authority.authorise(&provider("south"), Action::SnapshotCreate, at(1)).is_ok());
+    let refusal = authority.authorise(&north(), Action::SnapshotCreate, at(1)).unwrap_err();
+    assert_eq!((refusal.code, refusal.holder), (Code::NotDelegated, Some(provider("south"))));
+}
+
+#[test]
+fn a_shared_delegation_is_held_by_both() {
+    let authority = given(&[delegate("south", &SNAPSHOTS, Mode::Shared, None)]);
+    for name in ["north", "south"] {
+        let grant = authority.authorise(&provider(name), Action::SnapshotCreate, at(1)).unwrap();
+        assert_eq!(grant.mode, Some(Mode::Shared), "{name}");
+    }
+}
+
+#[test]
+fn an_expired_delegation_goes_back_to_the_primary() {
+    let authority = given(&[delegate("south", &SNAPSHOTS, Mode::Exclusive, Some(60))]);
+    assert!(authority.authorise(&provider("south"), Action::SnapshotCreate, at(59)).is_ok());
+    let refusal = authority.authorise(&provider("south"), Action::SnapshotCreate, at(60)).unwrap_err();
+    assert_eq!(refusal.code, Code::UnknownVm);
+    assert!(authority.authorise(&north(), Action::SnapshotCreate, at(60)).is_ok());
+    assert_eq!(authority.next_expiry(Mono(0)), Some(at(60).mono));
+}
+
+#[test]
+fn a_revoked_and_granted_again_action_is_another_grant() {
+    let mut authority = given(&[delegate("south", &SNAPSHOTS, Mode::Exclusive, None)]);
+    let south = provider("south");
+    let before = authority.authorise(&south, Action::SnapshotCreate, at(1)).unwrap();
+    let revoke = ChangeRequest::Revoke { by: north(), from: south.clone(), actions: BTreeSet::new() };
+    for request in [revoke, delegate("south", &SNAPSHOTS, Mode::Exclusive, None)] {
+        let change = decide(&authority, &request, &InFlight::new(), at(2)).unwrap();
+        authority.apply(&change);
+    }
+    assert!(authority.authorise(&south, Action::SnapshotCreate, at(3)).is_ok());
+    assert!(!authority.still_stands(&south, Action::SnapshotCreate, before, at(3)));
+}
+
+#[test]
+fn what_is_in_flight_is_not_handed_over() {
+    let authority = Authority::of_primary(north());
+    let command = CommandId(uuid::Uuid::from_u128(1));
+    let busy = InFlight::from([(north(), Action::SnapshotCreate, command)]);
+    let refusal = decide(&authority, &delegate("south", &SNAPSHOTS, Mode::Exclusive, None), &busy, at(0)).unwrap_err();
+    assert_eq!((refusal.code, refusal.command), (Code::ActionInFlight, Some(command)));
+    assert!(decide(&authority, &delegate("south", &SNAPSHOTS, Mode::Shared, None), &busy, at(0)).is_ok());
+}
+
+#[test]
+fn equal_sets_third_parties_and_strangers_are_refused() {
+    let authority = given(&[delegate("south", &SNAPSHOTS, Mode::Exclusive, None)]);
+    let cases = [
+        (delegate("west", &SNAPSHOTS, Mode::Exclusive, None), Code::HeldByOther),
+        (delegate("north", &[Action::CpuSet], Mode::Shared, None), Code::BadDelegate),
+        (delegate("operator", &[Action::CpuSet], Mode::Shared, None), Code::BadDelegate),
+        (delegate("west", &[], Mode::Shared, None), Code::Malformed),
+        (
+            ChangeRequest::Delegate {
+                by: provider("south"),
+                to: provider("west"),
+                actions: [Action::CpuSet].into(),
+                mode: Mode::Shared,
+                lease: None,
+            },
+            Code::Forbidden,
+        ),
+        (
+            ChangeRequest::Revoke { by: north(), from: provider("west"), actions: BTreeSet::new() },
+            Code::NotDelegated,
+        ),
+    ];
+    for (request, code) in cases {
+        assert_eq!(decide(&authority, &request, &InFlight::new(), at(0)).unwrap_err().code, code, "{request:?}");
+    }
+    let everything = delegate("south", &Action::ALL, Mode::Shared, None);
+    let fresh = Authority::of_primary(north());
+    assert_eq!(decide(&fresh, &everything, &InFlight::new(), at(0)).unwrap_err().code, Code::SetsEqual);
+}
+
+#[test]
+fn a_holder_may_give_back_and_the_operator_may_revoke() {
+    for by in ["south", "operator", "north"] {
+        let authority = given(&[delegate("south", &SNAPSHOTS, Mode::Exclusive, None)]);
+        let revoke = ChangeRequest::Revoke { by: provider(by), from: provider("south"), actions: BTreeSet::new() };
+        let change = decide(&authority, &revoke, &InFlight::new(), at(1)).unwrap();
+        assert!(matches!(change, Change::Revoked { actions, .. } if actions.len() == 3), "{by}");
+    }
+}
+
+#[test]
+fn who_has_any_part_in_the_vm_may_read_it() {
+    let authority = given(&[delegate("south", &[Action::CpuSet], Mode::Exclusive, None)]);
+    assert!(authority.authorise(&provider("south"), Action::InspectRead, at(1)).is_ok());
+    assert!(authority.authorise(&provider("west"), Action::InspectRead, at(1)).is_err());
+}
+
+#[test]
+fn rivals_are_those_whose_actions_could_clash() {
+    let authority = given(&[
+        delegate("south", &SNAPSHOTS, Mode::Exclusive, None),
+        delegate("west", &[Action::MetadataSet], Mode::Shared, None),
+    ]);
+    let south = provider("south");
+    assert_eq!(authority.rivals(&north(), Action::PowerReboot, Mono(0)), BTreeSet::from([&south]));
+    assert!(authority.rivals(&north(), Action::InspectRead, Mono(0)).is_empty());
+}

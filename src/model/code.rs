@@ -1,0 +1,158 @@
+//! Stable codes: what a program may match on. Texts may change, codes never do.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// Why something was refused, or how a command ended.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Code {
+            $($(#[$doc])* #[serde(rename = $text)] $name,)*
+        }
+
+        impl Code {
+            /// Every code, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The code on the wire.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    // What is wrong with a request.
+    /// Not JSON, an unknown field, a wrong type or a value out of range.
+    Malformed = "malformed",
+    /// The body or header is larger than the agent reads.
+    TooLarge = "too-large",
+    /// The request did not arrive whole in time.
+    TooSlow = "too-slow",
+    /// No such path.
+    NotFound = "not-found",
+    /// The path exists, the method does not.
+    MethodNotAllowed = "method-not-allowed",
+    /// The peer is no provider and not the operator.
+    Unidentified = "unidentified",
+    /// The peer may not do this.
+    Forbidden = "forbidden",
+    /// No VM of this id, or none that the caller co-manages.
+    UnknownVm = "unknown-vm",
+    /// No command of this id.
+    UnknownCommand = "unknown-command",
+    /// No provider of this name.
+    UnknownProvider = "unknown-provider",
+    /// The VM is co-managed already.
+    AlreadyEnrolled = "already-enrolled",
+    /// Commands have not ended yet.
+    CommandsInFlight = "commands-in-flight",
+
+    // What is wrong with a command.
+    /// The id was used with other content.
+    IdReused = "id-reused",
+    /// The sequence number is not above the last one that ended.
+    SeqReplayed = "seq-replayed",
+    /// Another command has this sequence number.
+    SeqTaken = "seq-taken",
+    /// `after` closes a cycle.
+    AfterCycle = "after-cycle",
+    /// A command named in `after` never came.
+    AfterUnknown = "after-unknown",
+    /// The provider has as many commands waiting as it may.
+    QueueFull = "queue-full",
+    /// The action is not delegated to this provider.
+    NotDelegated = "not-delegated",
+    /// The delegation was revoked or ran out before the command could run.
+    DelegationEnded = "delegation-ended",
+    /// The command names an epoch that is past.
+    StaleEpoch = "stale-epoch",
+    /// The deadline passed.
+    DeadlinePassed = "deadline-passed",
+
+    // How a command ended.
+    /// It was executed.
+    Executed = "executed",
+    /// Observation shows that it took effect before its answer was lost.
+    ObservedDone = "observed-done",
+    /// Another command with the same wish was executed for both.
+    SameWish = "same-wish",
+    /// The VM's state does not allow it.
+    StateForbids = "state-forbids",
+    /// The guard's expectation was false.
+    GuardFailed = "guard-failed",
+    /// A later-issued command has already written what this one would overwrite.
+    Overwritten = "overwritten",
+    /// Its provider withdrew it when asked.
+    Withdrawn = "withdrawn",
+    /// Its provider or the operator cancelled it.
+    CancelledByRequest = "cancelled-by-request",
+    /// The VM is not co-managed any more.
+    Released = "released",
+    /// libvirt or QEMU refused or failed.
+    HypervisorFailed = "hypervisor-failed",
+    /// The guest did not do its part in time.
+    GuestTimeout = "guest-timeout",
+    /// The answer was lost and no observation can tell; it was not repeated.
+    OutcomeUnknowable = "outcome-unknowable",
+    /// The VM does not exist any more.
+    VmGone = "vm-gone",
+
+    // Delegation.
+    /// An action in the set has commands that have not ended.
+    ActionInFlight = "action-in-flight",
+    /// Two providers would hold the same set.
+    SetsEqual = "sets-equal",
+    /// Somebody else holds the action.
+    HeldByOther = "held-by-other",
+    /// A provider cannot delegate to itself, or the operator be delegated to.
+    BadDelegate = "bad-delegate",
+
+    // Callbacks and sessions.
+    /// The ask was settled before the answer came.
+    AnswerLate = "answer-late",
+    /// The answer is not to an ask of this session.
+    UnknownAsk = "unknown-ask",
+    /// A newer session of the same provider took over.
+    SessionReplaced = "session-replaced",
+    /// The session sends what it may not, or too much of it.
+    SessionMisused = "session-misused",
+    /// As many sessions are open as may be.
+    TooManySessions = "too-many-sessions",
+
+    // The agent's own troubles.
+    /// The journal cannot be written; nothing new is accepted, reads go on.
+    JournalUnwritable = "journal-unwritable",
+    /// libvirt cannot be reached now.
+    HypervisorUnreachable = "hypervisor-unreachable",
+    /// The agent is shutting down.
+    Closing = "closing",
+    /// A defect of the agent.
+    Internal = "internal",
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_plain() {
+        let mut seen = std::collections::BTreeSet::new();
+        for code in Code::ALL {
+            assert!(seen.insert(code.as_str()), "{code}");
+            assert!(code.as_str().bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{code}");
+        }
+    }
+}
