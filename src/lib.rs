@@ -6,3 +6,6 @@ pub mod model;
 pub mod discovery;
 pub mod artifacts;
 pub mod delegation;
+pub mod resolver;
+pub mod journal;
+pub mod hypervisor;

@@ -1,0 +1,86 @@
+//! Step 9, outer half: what the agent needs of a hypervisor, as one small trait.
+//!
+//! [`libvirt`](self) is the real one; the stepped fake behind the same trait lets a test decide when and how each
+//! call ends. Every answer is a future that is completed from the adapter's own threads: nothing here blocks a lane.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use tokio::sync::mpsc;
+
+use crate::discovery::Inventory;
+use crate::model::{VmId, VmState};
+use crate::resolver::{Call, CallResult, Evidence};
+
+/// An answer that comes later.
+pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A VM as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// Its id.
+    pub vm: VmId,
+    /// Its libvirt name.
+    pub name: String,
+    /// Its state.
+    pub state: VmState,
+}
+
+/// Why the hypervisor did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskHypervisorError {
+    /// There is no such VM.
+    #[error("there is no VM {0}")]
+    NoSuchVm(VmId),
+    /// It cannot be reached; the adapter is trying again.
+    #[error("libvirt at {uri} cannot be reached: {reason}")]
+    Unreachable {
+        /// Where.
+        uri: String,
+        /// What libvirt said.
+        reason: String,
+    },
+    /// It answered with an error.
+    #[error("libvirt failed: {0}")]
+    Failed(String),
+}
+
+/// Something that happened at the hypervisor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A VM changed in a way that lanes look at: life cycle, balloon, definition, metadata, snapshot.
+    Changed(VmId),
+    /// The guest restarted itself, or was restarted.
+    Rebooted(VmId),
+    /// The VM was undefined, or a transient one stopped.
+    Gone(VmId),
+    /// The connection was lost; calls under way end as lost, later ones fail until it is back.
+    Disconnected,
+    /// The connection is back; whatever happened meanwhile was not seen.
+    Reconnected,
+}
+
+/// A hypervisor as the agent sees it.
+pub trait Hypervisor: Send + Sync + 'static {
+    /// Where it is: libvirt's connection URI.
+    fn uri(&self) -> &str;
+
+    /// Every VM with its state.
+    fn list(&self) -> Later<Result<Vec<Listing>, AskHypervisorError>>;
+
+    /// One VM's state, read anew.
+    fn observe(&self, vm: VmId) -> Later<Result<VmState, AskHypervisorError>>;
+
+    /// One VM's resources and network settings, read anew.
+    fn inventory(&self, vm: VmId) -> Later<Result<Inventory, AskHypervisorError>>;
+
+    /// Does what a call says, once; the answer comes when it is complete (a shutdown when the VM is off).
+    fn execute(&self, call: Call) -> Later<CallResult>;
+
+    /// Looks whether a call whose answer was lost took effect. It never repeats the call.
+    fn probe(&self, call: Call) -> Later<Result<Evidence, AskHypervisorError>>;
+
+    /// The events from now on; there is one receiver. Bounded by the adapter: a reader that falls behind gets
+    /// [`Event::Reconnected`] instead of what it missed, and looks at everything again.
+    fn events(&self) -> mpsc::Receiver<Event>;
+}

@@ -1,0 +1,206 @@
+//! What happened, as it is journalled. Applying facts in order is the only way a lane's state changes, so replaying
+//! a journal *is* the live code (I6).
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::delegation::{Change, Grant};
+use crate::model::{
+    Command, CommandId, ConflictId, Interval, Mono, Outcome, ProviderId, Resource, StartId, VmState,
+};
+
+/// One thing that happened on one lane.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "kebab-case")]
+pub enum Fact {
+    /// A provider began to have its VM co-managed.
+    Enrolled { name: String, primary: ProviderId, state: VmState },
+    /// Co-management ended.
+    Released { by: ProviderId },
+    /// Who may do what changed.
+    Delegation { by: ProviderId, change: Change },
+    /// A command was taken in.
+    Admitted(Box<Admission>),
+    /// The window for a missing sequence number passed.
+    GapFlagged { command: CommandId, expected: u64 },
+    /// Two commands cannot both run now.
+    ConflictOpened { conflict: ConflictId, between: [CommandId; 2], contested: BTreeSet<Resource>, feasible: Feasible },
+    /// Somebody is asked which goes first.
+    Asked { conflict: ConflictId, epoch: u64, who: Vec<Party>, deadline: Mono },
+    /// Somebody answered, or did not.
+    Answered { conflict: ConflictId, epoch: u64, by: Party, answer: Answer, how: Heard },
+    /// It is decided which goes first.
+    Settled { conflict: ConflictId, verdict: Verdict },
+    /// A command leaves for the hypervisor.
+    Started { command: CommandId, start: StartId },
+    /// Nobody knows whether a started command took effect.
+    BecameUnknown { command: CommandId },
+    /// Observation shows that a command never took effect; it may be started again.
+    FoundUndone { command: CommandId },
+    /// A command ended.
+    Ended { command: CommandId, outcome: Outcome },
+    /// The VM is not as it was believed to be.
+    Observed { state: VmState, origin: Origin },
+    /// The VM is not there any more.
+    Vanished {},
+}
+
+/// A command as it was taken in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// The command; its sequence number is set.
+    pub command: Command,
+    /// A digest of what its provider sent.
+    pub digest: String,
+    /// The hold that allows it.
+    pub grant: Grant,
+    /// When it was issued, on our clock.
+    pub issued: Interval,
+    /// What is wrong with its stamp.
+    pub stamp: StampNote,
+    /// When it must have begun.
+    pub deadline: Option<Mono>,
+}
+
+/// What was noticed about a command's issue time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StampNote {
+    /// It came with a usable stamp.
+    Good,
+    /// It came without one; receipt stands in for it.
+    Missing,
+    /// The stamp lies in our future; it was clamped to receipt.
+    ClampedFuture,
+    /// The provider's clock is beyond the limit; its time decides nothing.
+    ClockBeyondLimit,
+}
+
+/// Which orders of two commands let both succeed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feasible {
+    /// Why the first of the pair cannot be followed by the second; none when it can.
+    pub first_then_second: Option<String>,
+    /// Why the second cannot be followed by the first; none when it can.
+    pub second_then_first: Option<String>,
+}
+
+/// Somebody who may be asked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Party {
+    /// The operator's executable.
+    Hook,
+    /// A provider, by its session or standing answer.
+    Provider(ProviderId),
+}
+
+/// What somebody wishes, told as which command goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", content = "command", rename_all = "kebab-case")]
+pub enum Answer {
+    /// This command first.
+    First(CommandId),
+    /// This command is taken back; only its own provider can say so.
+    Withdraw(CommandId),
+    /// Either.
+    NoOpinion,
+}
+
+/// How an answer came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Heard {
+    /// It was said.
+    Said,
+    /// The provider has no session; its configuration answers.
+    Standing,
+    /// Nobody answered in time, or the session was lost: the declared answer to silence.
+    Silence,
+    /// What was answered may not be (it would break a declared or the only feasible order); counted as no opinion.
+    Overruled,
+}
+
+/// Which command goes first, by which rule, and what the rules before it found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Executed first.
+    pub first: CommandId,
+    /// Looked at again when the first has ended.
+    pub second: CommandId,
+    /// The rule that decided.
+    pub rule: Rule,
+    /// What each rule found, in order, the deciding one last.
+    pub trail: Vec<Finding>,
+}
+
+/// The rules, in the order in which they are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// One of the two is running already.
+    AlreadyRunning,
+    /// `after`, a provider's own sequence or earlier verdicts give the order.
+    DeclaredOrder,
+    /// Both wish the same.
+    SameWish,
+    /// Only one order lets both succeed.
+    Feasibility,
+    /// The operator's hook or the providers said.
+    Callback,
+    /// The more urgent one.
+    Class,
+    /// The one whose provider alone holds what is contested.
+    Ownership,
+    /// The one issued certainly earlier.
+    IssueTime,
+    /// The one that was put back more often.
+    Age,
+    /// A stable hash of both ids.
+    StableHash,
+}
+
+/// What one rule found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The rule.
+    pub rule: Rule,
+    /// What it found, as one sentence.
+    pub found: String,
+}
+
+/// Who brought a change of the VM about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "origin", rename_all = "kebab-case")]
+pub enum Origin {
+    /// A command of ours that was running.
+    Command { command: CommandId },
+    /// Somebody or something past this agent: virsh, the guest, the hypervisor.
+    OutOfBand,
+    /// The agent looked by itself: at enrollment, after a restart or a lost connection.
+    Look,
+}
+
+/// What the hypervisor said to a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallResult {
+    /// It was done; what libvirt gave back.
+    Done(serde_json::Value),
+    /// It was not done, and libvirt said why.
+    Failed(Outcome),
+    /// The answer was lost; it may or may not have been done.
+    Lost(String),
+}
+
+/// What an observation says of a call whose answer was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Evidence {
+    /// It took effect.
+    Done,
+    /// It did not, and cannot any more.
+    Undone,
+    /// Nothing that can be observed tells.
+    None,
+}
