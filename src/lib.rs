@@ -2,10 +2,10 @@
 //!
 //! The map below is the flow; each row is a module, read in this order.
 
-pub mod model;
-pub mod discovery;
 pub mod artifacts;
 pub mod delegation;
-pub mod resolver;
-pub mod journal;
+pub mod discovery;
 pub mod hypervisor;
+pub mod journal;
+pub mod model;
+pub mod resolver;
