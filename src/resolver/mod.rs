@@ -2,7 +2,7 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | [`lane`](Lane) | the machine: one input in, outputs out; keeps back what is not durable |
+//! | `lane`, `message` | the machine: one input in, outputs out; keeps back what is not durable |
 //! | `fact` | what happened, as it is journalled |
 //! | `state`, `apply` | what the facts add up to; the only code that changes it |
 //! | `admission` | taking a command in |
@@ -24,6 +24,7 @@ mod explain;
 mod fact;
 mod feasibility;
 mod lane;
+mod message;
 mod policy;
 mod precedence;
 mod rules;
@@ -35,6 +36,7 @@ pub use fact::{
     Admission, Answer, CallResult, Evidence, Fact, Feasible, Finding, Heard, Origin, Party, Rule, StampNote, Verdict,
 };
 pub use feasibility::Imagined;
-pub use lane::{Accepted, Ask, Input, Lane, Observation, Output, Token};
+pub use lane::Lane;
+pub use message::{Accepted, Ask, Input, Observation, Output, Token};
 pub use policy::{Consent, GatherFor, HookUse, Policy, Said};
 pub use state::{Asked, Conflict, Phase, Sequence, Standing, State, Tracked, Written};
