@@ -15,8 +15,11 @@ mod chain;
 mod codec;
 mod error;
 mod memory;
+mod sqlite;
 mod store;
 
+#[cfg(test)]
+mod parity;
 #[cfg(test)]
 mod samples;
 
@@ -27,6 +30,7 @@ pub use chain::{Chain, Digest};
 pub use codec::{DecodeError, EncodeError, Encoding, RECORD_MAX_BYTES, Record};
 pub use error::{AppendError, Damage, OpenJournalError, ReplayError, VerifyError, What};
 pub use memory::{Disk, Fault, MemoryStore, Tail};
+pub use sqlite::{FORMAT, SqliteStore};
 pub use store::{Each, Store, Stored, Verified};
 
 /// The position of a record: 1 for the first, without gaps.
