@@ -17,6 +17,7 @@ mod error;
 mod memory;
 mod sqlite;
 mod store;
+mod writer;
 
 #[cfg(test)]
 mod parity;
@@ -32,6 +33,7 @@ pub use error::{AppendError, Damage, OpenJournalError, ReplayError, VerifyError,
 pub use memory::{Disk, Fault, MemoryStore, Tail};
 pub use sqlite::{FORMAT, SqliteStore};
 pub use store::{Each, Store, Stored, Verified};
+pub use writer::{Journal, QUEUE_MAX_BYTES, QUEUE_MAX_ENTRIES};
 
 /// The position of a record: 1 for the first, without gaps.
 pub type Position = u64;
