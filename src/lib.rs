@@ -5,3 +5,4 @@
 pub mod model;
 pub mod discovery;
 pub mod artifacts;
+pub mod cli;
