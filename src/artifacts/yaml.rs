@@ -26,9 +26,12 @@ fn block(text: &mut String, value: &Value, depth: usize) {
         }
         Value::Array(items) if !items.is_empty() => {
             for item in items {
+                // An item begins on its dash's line: its first line changes two blanks for the dash.
+                let mut inner = String::new();
+                block(&mut inner, item, depth + 1);
                 text.push_str(&indent);
-                text.push('-');
-                nested(text, item, depth + 1);
+                text.push_str("- ");
+                text.push_str(inner.trim_start_matches(' '));
             }
         }
         other => {
