@@ -127,7 +127,7 @@ class Supervisor:
             os.unlink(SOCKET)
         log = os.open(os.path.join(self.folder, "log", "libvirtd.out"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",
-                       "HOME": "/root", "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/run/libvirt/no-such-bus"}
+                       "HOME": "/", "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/run/libvirt/no-such-bus"}
         child = subprocess.Popen(["libvirtd", "-p", "/run/libvirt/libvirtd.pid"], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                  start_new_session=True)
         os.close(log)
@@ -170,10 +170,15 @@ class Supervisor:
         return f"failed: unknown command '{command}'"
 
     def serve(self):
+        watched = [self.wake_read, self.control]
+        if os.environ["COVIRT_LIFELINE"] == "yes":
+            watched.append(sys.stdin)
         while True:
-            ready, _, _ = select.select([self.wake_read, self.control], [], [])
+            ready, _, _ = select.select(watched, [], [])
             if self.drain():
                 return
+            if sys.stdin in ready and not os.read(sys.stdin.fileno(), 4096):
+                return  # whoever started us is gone
             if self.control not in ready:
                 continue
             client, _ = self.control.accept()

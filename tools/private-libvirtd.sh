@@ -2,15 +2,18 @@
 # A libvirtd of one's own: it shares with the host's only the programs, so no VM, network or file of the host is touched,
 # several run side by side, and each can be killed and started again.
 #
-#   tools/private-libvirtd.sh start [DIR] [--share-net DIR2]   start one; prints dir= uri= pid= libvirtd_pid= kvm=
-#   tools/private-libvirtd.sh info DIR                         print those lines again
-#   tools/private-libvirtd.sh kill9 DIR                        SIGKILL libvirtd, leave it down; its guests run on
-#   tools/private-libvirtd.sh up DIR                           start it again after kill9
-#   tools/private-libvirtd.sh restart DIR                      end it politely and start it; its guests run on
-#   tools/private-libvirtd.sh stop DIR                         end it and all its guests; DIR stays, for its logs
+#   tools/private-libvirtd.sh start [DIR] [OPTIONS]   start one; prints dir= uri= pid= libvirtd_pid= kvm=
+#   tools/private-libvirtd.sh info DIR                print those lines again
+#   tools/private-libvirtd.sh kill9 DIR               SIGKILL libvirtd, leave it down; its guests run on
+#   tools/private-libvirtd.sh up DIR                  start it again after kill9
+#   tools/private-libvirtd.sh restart DIR             end it politely and start it; its guests run on
+#   tools/private-libvirtd.sh stop DIR                end it and all its guests; DIR stays, for its logs
 #
-# It has its own mount, host name, PID and network namespace (`--share-net`: the network of the one in DIR2), and its own
-# /etc, /run, /var/lib, /var/log and /var/cache/libvirt, which are folders of DIR. A network "default" (NAT, DHCP) is up in
+# Options: --share-net DIR2 (live in the network of the one in DIR2), --until-stdin-closes (stop by itself when the other
+# end of standard input is gone, so that a starter which is killed leaves nothing behind).
+#
+# It has its own mount, host name, PID and network namespace, and its own /etc, /run, /var/lib, /var/log and
+# /var/cache/libvirt, which are folders of DIR. A network "default" (NAT, DHCP) is up in
 # it. When KVM does not really run here, /dev/kvm is hidden from it. Without DIR a short one is made, under
 # $XDG_RUNTIME_DIR or /tmp. The printed lines are shell assignments: eval "$(tools/private-libvirtd.sh start)".
 #
@@ -91,9 +94,9 @@ stdio_handler = "file"
 CONF
     : >"$dir/etc/libvirt.conf"
     if [ "$network" = own ]; then
-        # No spanning tree: with it a guest's first DHCP answers are lost for seconds.
+        # No spanning tree, no ping before an address is offered: either costs a guest seconds.
         cat >"$dir/etc/qemu/networks/default.xml" <<XML
-<network>
+<network xmlns:dnsmasq='http://libvirt.org/schemas/network/dnsmasq/1.0'>
   <name>default</name>
   <uuid>$(cat "$dir/network-uuid")</uuid>
   <forward mode='nat'/>
@@ -103,6 +106,7 @@ CONF
       <range start='192.168.122.2' end='192.168.122.254'/>
     </dhcp>
   </ip>
+  <dnsmasq:options><dnsmasq:option value='no-ping'/></dnsmasq:options>
 </network>
 XML
         ln -sf ../default.xml "$dir/etc/qemu/networks/autostart/default.xml"
@@ -110,10 +114,13 @@ XML
 }
 
 start() {
-    local dir='' share='' made=''
+    local dir='' share='' made='' lifeline=no
+    exec 5</dev/null
     while [ $# -gt 0 ]; do
         case $1 in
             --share-net) share=$(readlink -f "${2:?--share-net needs a folder}"); shift 2 ;;
+            --until-stdin-closes) lifeline=yes; exec 5<&0; shift ;;
+            -*) fail "unknown option '$1'" ;;
             *) dir=$1; shift ;;
         esac
     done
@@ -153,17 +160,16 @@ start() {
     mkfifo "$dir/ready"
     local reader answer=''
     exec 4<>"$dir/ready" {reader}<"$dir/ready"
-    COVIRT_KVM=$(cat "$dir/kvm") setsid "${enter[@]}" unshare --mount --uts "${network[@]}" --pid --fork --mount-proc \
+    COVIRT_KVM=$(cat "$dir/kvm") COVIRT_LIFELINE=$lifeline setsid "${enter[@]}" unshare --mount --uts "${network[@]}" --pid --fork --mount-proc \
         --kill-child "$PYTHON" -I "$HERE/libvirtd_supervisor.py" serve "$dir" \
-        3>&4 4>&- </dev/null >"$dir/log/supervisor.out" 2>&1 {reader}<&- &
+        3>&4 4>&- <&5 5<&- >"$dir/log/supervisor.out" 2>&1 {reader}<&- &
     local outer=$!
     echo "$outer" >"$dir/outer.pid"
-    exec 4>&-
+    exec 4>&- 5<&-
     read -r -t 90 -u "$reader" answer || true
     exec {reader}<&-
     rm -f "$dir/ready"
-    # The socket is there before the drivers are; libvirt answers the first call when they are up.
-    if [ "$answer" = ok ] && timeout 60 virsh -q -c "qemu:///system?socket=$dir/run/libvirt-sock" uri >/dev/null; then
+    if [ "$answer" = ok ] && await_drivers "$dir"; then
         info "$dir"
         return
     fi
@@ -172,6 +178,9 @@ start() {
     [ -z "$made" ] || rm -rf "$made"
     fail "libvirtd did not start: ${answer:-the supervisor ended}"
 }
+
+# The socket is there before the drivers are; libvirt answers its first call when they are up.
+await_drivers() { timeout 60 virsh -q -c "qemu:///system?socket=$1/run/libvirt-sock" uri >/dev/null; }
 
 # Wait for a process that is not ours to wait for, without guessing a time.
 await_end() {
@@ -203,8 +212,8 @@ main() {
                 info) info "$dir" ;;
                 stop) stop "$dir" ;;
                 kill9) ask "$dir" kill9 ;;
-                up) ask "$dir" start ;;
-                restart) ask "$dir" restart ;;
+                up) ask "$dir" start && await_drivers "$dir" ;;
+                restart) ask "$dir" restart && await_drivers "$dir" ;;
             esac
             ;;
         *) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; exit 2 ;;
