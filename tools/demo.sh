@@ -40,9 +40,7 @@ groups=(build)
 own_guest=no
 if [ "$connect" = qemu:///system ] && [ -z "${VM:-}" ]; then
     own_guest=yes
-    groups+=(guest)
-    # The host's own libvirt comes with what it needs.
-    groups+=(qemu)
+    groups+=(guest qemu)
 fi
 "$HERE/install-deps.sh" "${groups[@]}"
 cargo build --locked --bins
@@ -56,7 +54,7 @@ if [ "$(id -u)" != 0 ] && [ "${COVIRT_HOST_LIBVIRT:-}" != 1 ]; then
         echo "demo: a private libvirtd needs root, and there is no sudo here: run make as root" >&2
         exit 1
     fi
-    as_root=(sudo --preserve-env=COVIRT_KVM,COVIRT_KEEP)
+    as_root=(sudo '--preserve-env=COVIRT_KVM,COVIRT_KEEP')
     [ -t 0 ] || as_root+=(-n)
 fi
 exec "${as_root[@]}" "$HERE/with-qemu.sh" --need "$HERE/demo.sh" --on-guest "$covirt"
