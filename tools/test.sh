@@ -58,6 +58,12 @@ for file in tests/*.rs; do
     case $name in qemu*) qemu+=("$name") ;; *) others+=("$name") ;; esac
 done
 
+# Once for all tiers, with the compiler's words as they come.
+if ! cargo test --locked --no-run; then
+    printf '\nthe tests do not compile\n0 passed, 1 failed\n'
+    exit 1
+fi
+
 if cargo nextest --version >/dev/null 2>&1; then
     run=(cargo nextest run --locked --no-fail-fast --no-tests pass ${filter:+"$filter"})
     tier "unit and integration tests" "${run[@]}" -E 'not binary(/^qemu/)'
@@ -67,7 +73,6 @@ if cargo nextest --version >/dev/null 2>&1; then
     ignored=$((ignored + more))
 else
     run=(cargo test --locked --no-fail-fast)
-    cargo test --locked --no-run
     tier "unit and integration tests" "${run[@]}" --lib --bins "${others[@]/#/--test=}" -- ${filter:+"$filter"}
     [ ${#qemu[@]} = 0 ] ||
         tier "tests on QEMU" "$HERE/with-qemu.sh" "${run[@]}" "${qemu[@]/#/--test=}" -- ${filter:+"$filter"}
