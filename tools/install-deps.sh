@@ -116,7 +116,10 @@ install() {
     local packages=("$@")
     OPTIONS=(-y --no-install-recommends --no-remove)
     # QEMU and its tools come from one release; naming both makes apt see a conflict instead of solving it by removal.
-    case " ${packages[*]} " in *' qemu-system-x86 '*) packages+=(qemu-utils) ;; esac
+    case " ${packages[*]} " in
+        *' qemu-utils '*) ;;
+        *' qemu-system-x86 '*) packages+=(qemu-utils) ;;
+    esac
     if ! command -v apt-get >/dev/null 2>&1; then
         say "missing here, under Debian's package names: ${packages[*]}"
         say "this machine has no apt-get: install them with its own package manager, then try again"
