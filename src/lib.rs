@@ -16,12 +16,12 @@
 //! | wiring | [`agent`] | configuration | `covirtd` | `tests/daemon.rs` |
 //! | people | [`cli`] | the `covirt` commands | tables, JSON | `tests/cli.rs` |
 
-pub mod artifacts;
-pub mod cli;
-pub mod delegation;
-pub mod discovery;
-pub mod hypervisor;
-pub mod journal;
-pub mod lanes;
 pub mod model;
+pub mod discovery;
+pub mod artifacts;
+pub mod delegation;
 pub mod resolver;
+pub mod journal;
+pub mod hypervisor;
+pub mod lanes;
+pub mod cli;

@@ -26,25 +26,13 @@ fn every_domain_that_libvirt_accepts_becomes_an_inventory() {
             Ok(domain) => {
                 let inventory = Inventory::build(Discovered::from_domain(domain));
                 let json = serde_json::to_string(&inventory).unwrap();
-                assert_eq!(
-                    serde_json::from_str::<Inventory>(&json).unwrap(),
-                    inventory,
-                    "{name}"
-                );
+                assert_eq!(serde_json::from_str::<Inventory>(&json).unwrap(), inventory, "{name}");
                 read += 1;
             }
-            Err(error) => refused.push(format!(
-                "{name}: {error} at {:?} [{}]",
-                error.place(),
-                error.code()
-            )),
+            Err(error) => refused.push(format!("{name}: {error} at {:?} [{}]", error.place(), error.code())),
         }
     }
-    assert!(
-        refused.is_empty(),
-        "{read} read, refused:\n{}",
-        refused.join("\n")
-    );
+    assert!(refused.is_empty(), "{read} read, refused:\n{}", refused.join("\n"));
     assert!(read > 700, "only {read} files");
 }
 
@@ -55,12 +43,7 @@ fn every_network_is_read_or_refused_with_a_line() {
     for entry in std::fs::read_dir(folder.join("network")).unwrap() {
         let path = entry.unwrap().path();
         if let Err(error) = parse_network(std::fs::read(&path).unwrap(), Limits::default()) {
-            refused.push(format!(
-                "{}: {error} at {:?} [{}]",
-                path.display(),
-                error.place(),
-                error.code()
-            ));
+            refused.push(format!("{}: {error} at {:?} [{}]", path.display(), error.place(), error.code()));
         }
     }
     assert!(refused.is_empty(), "refused:\n{}", refused.join("\n"));
@@ -69,10 +52,7 @@ fn every_network_is_read_or_refused_with_a_line() {
 #[test]
 fn no_domain_of_the_corpus_makes_the_parser_panic_when_cut_short() {
     let Some(folder) = corpus() else { return };
-    for entry in std::fs::read_dir(folder.join("domain"))
-        .unwrap()
-        .step_by(16)
-    {
+    for entry in std::fs::read_dir(folder.join("domain")).unwrap().step_by(16) {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
         for end in (0..bytes.len()).step_by(97) {
             if let Err(error) = parse_domain(bytes.get(..end).unwrap(), Limits::default()) {

@@ -20,10 +20,7 @@ fn fixture(path: &str) -> String {
 fn inventory(domain: &str) -> Inventory {
     let live = parse_domain(fixture(&format!("domain/{domain}.xml")), Limits::default()).unwrap();
     let network = parse_network(fixture("network/front.xml"), Limits::default()).unwrap();
-    Inventory::build(Discovered {
-        networks: vec![network],
-        ..Discovered::from_domain(live)
-    })
+    Inventory::build(Discovered { networks: vec![network], ..Discovered::from_domain(live) })
 }
 
 fn shop_binding() -> Value {
@@ -31,12 +28,8 @@ fn shop_binding() -> Value {
 }
 
 fn render(domain: &str, binding: Value) -> Bundle {
-    let source = Source::Libvirt {
-        uri: "qemu:///system".to_owned(),
-    };
-    Format::NoCloud
-        .render(&inventory(domain), &source, binding)
-        .unwrap()
+    let source = Source::Libvirt { uri: "qemu:///system".to_owned() };
+    Format::NoCloud.render(&inventory(domain), &source, binding).unwrap()
 }
 
 fn shop() -> Bundle {
@@ -54,9 +47,7 @@ fn consumers() -> Option<&'static Path> {
         let run = Command::new(Path::new(ROOT).join("tools/cloud-init-env.sh")).output();
         let output = run.map_err(|fault| fault.to_string())?;
         if output.status.success() {
-            Ok(PathBuf::from(
-                String::from_utf8_lossy(&output.stdout).trim(),
-            ))
+            Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
         } else {
             Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
         }
@@ -71,25 +62,17 @@ fn consumers() -> Option<&'static Path> {
 }
 
 fn run(folder: &Path, words: &[&str]) -> Output {
-    Command::new(folder.join("run"))
-        .args(words)
-        .output()
-        .unwrap()
+    Command::new(folder.join("run")).args(words).output().unwrap()
 }
 
 fn said(output: &Output) -> String {
-    format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// What cloud-init's own data source makes of a seed folder.
 fn read_by_cloud_init(folder: &Path, seed: &Path, work: &Path) -> Value {
     let script = Path::new(ROOT).join("tests/consumers/nocloud.py");
-    let words =
-        [Path::new("/usr/bin/python3"), &script, seed, work].map(|path| path.to_str().unwrap());
+    let words = [Path::new("/usr/bin/python3"), &script, seed, work].map(|path| path.to_str().unwrap());
     let output = run(folder, &words);
     assert!(output.status.success(), "{}", said(&output));
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -108,8 +91,7 @@ fn the_text_files_are_the_golden_ones() {
             std::fs::create_dir_all(&folder).unwrap();
             std::fs::write(&path, &file.bytes).unwrap();
         }
-        let expected =
-            std::fs::read(&path).expect("the golden file is there (make it with COVIRT_BLESS=1)");
+        let expected = std::fs::read(&path).expect("the golden file is there (make it with COVIRT_BLESS=1)");
         assert!(file.bytes == expected, "{} differs", path.display());
     }
 }
@@ -134,11 +116,7 @@ fn every_field_of_the_inventory_has_a_fate() {
             Value::Array(items) if !told(name) => {
                 for item in items {
                     let item = item.as_object().unwrap();
-                    let key = item
-                        .get("target")
-                        .filter(|_| name == "disks")
-                        .or(item.get("mac"))
-                        .unwrap();
+                    let key = item.get("target").filter(|_| name == "disks").or(item.get("mac")).unwrap();
                     for field in item.keys() {
                         let path = format!("{name}[{}].{field}", key.as_str().unwrap());
                         assert!(told(&path), "{path}");
@@ -148,10 +126,7 @@ fn every_field_of_the_inventory_has_a_fate() {
             Value::Object(networks) if name == "networks" => {
                 for (key, network) in networks {
                     for field in network.as_object().unwrap().keys() {
-                        assert!(
-                            told(&format!("networks[{key}].{field}")),
-                            "networks[{key}].{field}"
-                        );
+                        assert!(told(&format!("networks[{key}].{field}")), "networks[{key}].{field}");
                     }
                 }
             }
@@ -163,10 +138,7 @@ fn every_field_of_the_inventory_has_a_fate() {
 #[test]
 fn only_one_interface_has_the_default_route() {
     let bundle = shop();
-    assert_eq!(
-        text(&bundle, "network-config").matches("0.0.0.0/0").count(),
-        1
-    );
+    assert_eq!(text(&bundle, "network-config").matches("0.0.0.0/0").count(), 1);
 }
 
 #[test]
@@ -179,14 +151,7 @@ fn interfaces_without_a_mac_or_with_a_trunk_are_reported() {
         .filter(|entry| matches!(entry.fate, Fate::Refused { .. }))
         .map(|entry| entry.field.as_str())
         .collect();
-    assert_eq!(
-        refused,
-        [
-            "nics[1].mac",
-            "nics[1].addresses",
-            "nics[52:54:00:1a:2b:13].vlan"
-        ]
-    );
+    assert_eq!(refused, ["nics[1].mac", "nics[1].addresses", "nics[52:54:00:1a:2b:13].vlan"]);
     assert!(text(&bundle, "meta-data").contains("local-hostname: \"ledger---co-2\""));
 }
 
@@ -197,26 +162,12 @@ fn a_binding_that_cannot_hold_is_refused_by_code() {
     for (binding, code) in [
         (json!({"hostnam": "typo"}), "binding-malformed"),
         (json!({"hostname": "two words"}), "binding-malformed"),
-        (
-            json!({"nics": {"52:54:00:00:00:09": {}}}),
-            "binding-malformed",
-        ),
-        (
-            json!({"nics": {"52:54:00:1a:2b:02": {"addresses": ["198.51.100.21"]}}}),
-            "binding-malformed",
-        ),
-        (
-            json!({"ssh_keys": ["-----BEGIN OPENSSH PRIVATE KEY-----"]}),
-            "artifact-secret",
-        ),
-        (
-            json!({"user_data": "#cloud-config\npassword: hunter2\n"}),
-            "artifact-secret",
-        ),
+        (json!({"nics": {"52:54:00:00:00:09": {}}}), "binding-malformed"),
+        (json!({"nics": {"52:54:00:1a:2b:02": {"addresses": ["198.51.100.21"]}}}), "binding-malformed"),
+        (json!({"ssh_keys": ["-----BEGIN OPENSSH PRIVATE KEY-----"]}), "artifact-secret"),
+        (json!({"user_data": "#cloud-config\npassword: hunter2\n"}), "artifact-secret"),
     ] {
-        let error = Format::NoCloud
-            .render(&inventory, &source, binding.clone())
-            .unwrap_err();
+        let error = Format::NoCloud.render(&inventory, &source, binding.clone()).unwrap_err();
         assert_eq!(error.code(), code, "{binding}");
         assert!(!error.to_string().contains("hunter2"));
     }
@@ -263,25 +214,13 @@ fn the_schema_of_cloud_init_accepts_the_user_data_and_refuses_a_broken_one() {
         let path = work.path().join(name);
         std::fs::write(&path, content).unwrap();
         let program = program.to_str().unwrap();
-        run(
-            folder,
-            &[
-                "/usr/bin/python3",
-                program,
-                "schema",
-                "--config-file",
-                path.to_str().unwrap(),
-            ],
-        )
+        run(folder, &["/usr/bin/python3", program, "schema", "--config-file", path.to_str().unwrap()])
     };
     for name in ["user-data", "vendor-data"] {
         let output = check(name, text(&bundle, name));
         assert!(output.status.success(), "{name}: {}", said(&output));
     }
-    let broken = check(
-        "broken",
-        "#cloud-config\npreserve_hostname: 7\nusers: maybe\n",
-    );
+    let broken = check("broken", "#cloud-config\npreserve_hostname: 7\nusers: maybe\n");
     assert!(!broken.status.success(), "{}", said(&broken));
 }
 
@@ -295,11 +234,7 @@ fn netplan_accepts_the_network_and_refuses_a_broken_one() {
         std::fs::create_dir_all(&etc).unwrap();
         let indented: String = network.lines().map(|line| format!("  {line}\n")).collect();
         std::fs::write(etc.join("50-seed.yaml"), format!("network:\n{indented}")).unwrap();
-        let words = [
-            generate.to_str().unwrap(),
-            "--root-dir",
-            work.path().to_str().unwrap(),
-        ];
+        let words = [generate.to_str().unwrap(), "--root-dir", work.path().to_str().unwrap()];
         let output = run(folder, &words);
         let units = work.path().join("run/systemd/network");
         let made = std::fs::read_dir(units).map_or(0, Iterator::count);
@@ -309,8 +244,7 @@ fn netplan_accepts_the_network_and_refuses_a_broken_one() {
     let (output, made) = check(text(&bundle, "network-config"));
     assert!(output.status.success(), "{}", said(&output));
     assert!(made >= 2, "one unit for each interface, found {made}");
-    let (broken, _) =
-        check(&text(&bundle, "network-config").replace("192.0.2.21/24", "192.0.2.21/99"));
+    let (broken, _) = check(&text(&bundle, "network-config").replace("192.0.2.21/24", "192.0.2.21/99"));
     assert!(!broken.status.success(), "{}", said(&broken));
 }
 
@@ -328,31 +262,14 @@ fn an_independent_reader_finds_the_files_on_the_disc() {
         let listing = String::from_utf8_lossy(&listing.stdout).into_owned();
         let mut names: Vec<&str> = listing.lines().collect();
         names.sort_unstable();
-        assert_eq!(
-            names,
-            [
-                "/meta-data",
-                "/network-config",
-                "/user-data",
-                "/vendor-data"
-            ],
-            "{extension}"
-        );
+        assert_eq!(names, ["/meta-data", "/network-config", "/user-data", "/vendor-data"], "{extension}");
         for name in names {
             let content = run(folder, &["isoinfo", extension, "-x", name, "-i", disc]).stdout;
-            assert_eq!(
-                content,
-                bundle.file(&name[1..]).unwrap().bytes,
-                "{extension} {name}"
-            );
+            assert_eq!(content, bundle.file(&name[1..]).unwrap().bytes, "{extension} {name}");
         }
     }
     let label = run(folder, &["isoinfo", "-d", "-i", disc]);
-    assert!(
-        said(&label).contains("Volume id: cidata"),
-        "{}",
-        said(&label)
-    );
+    assert!(said(&label).contains("Volume id: cidata"), "{}", said(&label));
 }
 
 #[test]
@@ -366,16 +283,8 @@ fn blkid_sees_the_label_that_cloud_init_looks_for() {
     match found {
         None => eprintln!("SKIPPED: blkid is not there"),
         Some(output) => {
-            assert!(
-                said(&output).contains("LABEL=\"cidata\""),
-                "{}",
-                said(&output)
-            );
-            assert!(
-                said(&output).contains("TYPE=\"iso9660\""),
-                "{}",
-                said(&output)
-            );
+            assert!(said(&output).contains("LABEL=\"cidata\""), "{}", said(&output));
+            assert!(said(&output).contains("TYPE=\"iso9660\""), "{}", said(&output));
         }
     }
 }

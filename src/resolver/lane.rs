@@ -59,10 +59,10 @@ impl Lane {
         &self.policy
     }
 
-    /// Whether everything it knows is durable.
+    /// How many steps had facts, and up to which of them they are durable.
     #[must_use]
-    pub const fn is_durable(&self) -> bool {
-        self.appended == self.persisted
+    pub const fn durability(&self) -> (u64, u64) {
+        (self.appended, self.persisted)
     }
 
     /// Takes one input at one moment and says what is to be done.

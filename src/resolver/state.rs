@@ -288,6 +288,12 @@ impl State {
         self.live.len()
     }
 
+    /// Whether nothing is at the hypervisor.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.active().next().is_none()
+    }
+
     pub(crate) fn live(&self) -> impl Iterator<Item = &Tracked> {
         self.live.iter().filter_map(|id| self.commands.get(id))
     }
