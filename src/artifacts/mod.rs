@@ -17,7 +17,10 @@ mod nocloud_mapping;
 mod nocloud_network;
 mod yaml;
 
-pub use bundle::{BUNDLE_FORMAT, MANIFEST_FILE, MAPPING_FILE, Bundle, BundleFile, FileMode, FileRecord, Manifest, Source};
+pub use bundle::{
+    BUNDLE_FORMAT, Bundle, BundleFile, FileMode, FileRecord, MANIFEST_FILE, MAPPING_FILE, Manifest,
+    Source,
+};
 pub use error::RenderError;
 pub use mapping::{Fate, Mapping, MappingEntry};
 pub use nocloud::{NicBinding, NoCloud, NoCloudBinding};

@@ -10,6 +10,7 @@
 //! Guarantees a whole inventory or a refusal with a code and a line, and that a newer libvirt's words are kept.
 
 mod address;
+mod boot;
 mod disk;
 mod domain;
 mod error;
@@ -22,6 +23,7 @@ mod parse;
 mod quantity;
 mod raw;
 mod scan;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -43,4 +45,4 @@ pub use network::{
 };
 pub use nic::{AddressOrigin, LinkState, Nic, NicAddress, NicSource, Trunk, VirtualPort, Vlan};
 pub use parse::parse_domain;
-pub use scan::Limits;
+pub use survey::Limits;
