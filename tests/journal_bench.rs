@@ -21,8 +21,8 @@ fn entry(lane: u64, step: u64) -> Entry {
 
 fn summary(mut times: Vec<Duration>) -> String {
     times.sort();
-    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
-    format!("p50 {:?}  p90 {:?}  p99 {:?}  p99.9 {:?}  max {:?}", at(0.5), at(0.9), at(0.99), at(0.999), at(1.0))
+    let at = |per_mille: usize| times[(times.len() - 1) * per_mille / 1000];
+    format!("p50 {:?}  p90 {:?}  p99 {:?}  p99.9 {:?}  max {:?}", at(500), at(900), at(990), at(999), at(1000))
 }
 
 fn timed(count: u64, mut deed: impl FnMut(u64)) -> String {

@@ -51,11 +51,15 @@ impl Chance {
         Self(seed | 1)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        self.0 % bound
+        self.0
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
     }
 }
 
@@ -167,7 +171,7 @@ fn a_log_that_was_cut_or_overwritten_anywhere_gives_a_prefix() {
     for cut in cuts {
         let intact = &log[..cut];
         let mut noise = log.clone();
-        noise[cut..].fill_with(|| chance.below(256) as u8);
+        noise[cut..].fill_with(|| chance.next().to_be_bytes()[0]);
         let mut zeros = log.clone();
         zeros[cut..].fill(0);
         for (name, log) in [("cut", intact), ("noise", noise.as_slice()), ("zeros", zeros.as_slice())] {

@@ -74,7 +74,7 @@ fn another_program_is_kept_out_while_the_journal_is_open() {
     store.append(&[entry(1, 1)]).unwrap();
     let other = Connection::open(place.path()).unwrap();
     other.busy_timeout(std::time::Duration::ZERO).unwrap();
-    assert!(other.query_row("SELECT count(*) FROM records", [], |row| row.get::<_, i64>(0)).is_err());
+    other.query_row("SELECT count(*) FROM records", [], |row| row.get::<_, i64>(0)).unwrap_err();
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn a_full_disk_refuses_whole_batches_until_there_is_room() {
     assert!(matches!(refused, AppendError::Unwritable { .. }), "{refused:?}");
     assert_eq!(store.last(), written);
     assert_eq!(store.verify().unwrap().records, written);
-    assert!(store.append(&batch).is_err());
+    store.append(&batch).unwrap_err();
     pages(&store, 1_000_000);
     assert_eq!(store.append(&batch), Ok(written + 50));
     drop(store);
