@@ -15,6 +15,9 @@
 use super::error::RenderError;
 
 const SECTOR: usize = 2048;
+/// The same, as the structures hold it.
+const SECTOR_SIZE: u32 = 2048;
+const SECTOR_SIZE_SHORT: u16 = 2048;
 const PATH_TABLES: u32 = 19;
 const JOLIET_PATH_TABLES: u32 = 21;
 const ROOT: u32 = 23;
@@ -54,7 +57,7 @@ pub(super) fn image(label: &str, files: &[IsoFile<'_>]) -> Result<Vec<u8>, Rende
         let size = u32::try_from(file.bytes.len()).map_err(|_| too_large(file.name))?;
         extents.push(Extent { sector: next, size });
         next = next
-            .checked_add(size.div_ceil(SECTOR as u32))
+            .checked_add(size.div_ceil(SECTOR_SIZE))
             .ok_or_else(|| too_large(file.name))?;
     }
     let mut image = vec![0; 16 * SECTOR];
@@ -157,7 +160,7 @@ fn volume_descriptor(names: Names, label: &str, sectors: u32) -> Vec<u8> {
     out.resize(120, 0);
     out.extend(both16(1)); // volumes in the set
     out.extend(both16(1)); // this volume
-    out.extend(both16(SECTOR as u16));
+    out.extend(both16(SECTOR_SIZE_SHORT));
     out.extend(both32(PATH_TABLE_SIZE));
     out.extend(tables.to_le_bytes());
     out.extend(0_u32.to_le_bytes());
@@ -166,7 +169,7 @@ fn volume_descriptor(names: Names, label: &str, sectors: u32) -> Vec<u8> {
     out.extend(record(
         Extent {
             sector: root,
-            size: SECTOR as u32,
+            size: SECTOR_SIZE,
         },
         Shape::Directory,
         &[0],
@@ -239,7 +242,7 @@ fn length_byte(length: usize) -> u8 {
 fn directory(names: Names, sector: u32, files: &[IsoFile<'_>], extents: &[Extent]) -> Vec<u8> {
     let own = Extent {
         sector,
-        size: SECTOR as u32,
+        size: SECTOR_SIZE,
     };
     let (first, parent) = match names {
         Names::RockRidge => (

@@ -65,7 +65,7 @@ pub(super) fn network_config(
             Plan::Unmatched => continue,
             Plan::Dhcp => write_dhcp(&mut device, network_of(nic, inventory), &mut routed),
             Plan::Bound(fixed) | Plan::Reserved(fixed) => {
-                write_fixed(&mut device, fixed, &mut routed)
+                write_fixed(&mut device, fixed, &mut routed);
             }
         }
         ethernets.insert(

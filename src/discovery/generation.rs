@@ -227,7 +227,16 @@ fn settled_nic(nic: &Nic) -> Nic {
             portgroup,
             bridge: None,
         },
-        decided => decided,
+        decided @ (NicSource::Bridge { .. }
+        | NicSource::Direct { .. }
+        | NicSource::User
+        | NicSource::Ethernet
+        | NicSource::Hostdev { .. }
+        | NicSource::VhostUser { .. }
+        | NicSource::Vdpa { .. }
+        | NicSource::Internal { .. }
+        | NicSource::Socket { .. }
+        | NicSource::Unknown { .. }) => decided,
     };
     let target = target.filter(|name| !is_runtime_name(name));
     Nic {

@@ -176,7 +176,7 @@ fn read_network(raw: raw::Network) -> Result<Network, FieldFault> {
         let fault = |reason| FieldFault::nth(&["network", "portgroup"], nth, reason);
         portgroups.push(read_portgroup(group).map_err(fault)?);
     }
-    let vlan = raw.vlan.map(Vlan::from_raw).transpose();
+    let vlan = raw.vlan.as_ref().map(Vlan::from_raw).transpose();
     let dns = raw.dns.unwrap_or_default();
     Ok(Network {
         name,
@@ -219,6 +219,7 @@ fn read_portgroup(raw: raw::Portgroup) -> Result<Portgroup, String> {
         },
         vlan: raw
             .vlan
+            .as_ref()
             .map(Vlan::from_raw)
             .transpose()?
             .unwrap_or_default(),

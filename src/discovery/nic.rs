@@ -159,6 +159,7 @@ impl Nic {
             source: NicSource::from_raw(raw.kind.as_deref(), raw.source.unwrap_or_default()),
             vlan: raw
                 .vlan
+                .as_ref()
                 .map(Vlan::from_raw)
                 .transpose()?
                 .unwrap_or_default(),
@@ -238,7 +239,7 @@ impl NicSource {
 }
 
 impl Vlan {
-    pub(super) fn from_raw(raw: raw::Vlan) -> Result<Self, String> {
+    pub(super) fn from_raw(raw: &raw::Vlan) -> Result<Self, String> {
         let mut tags = Vec::with_capacity(raw.tags.len());
         for tag in &raw.tags {
             let id = tag
