@@ -1,7 +1,7 @@
 //! A read-only disc image with a few files in its root: what a configuration drive is.
 //!
-//! Written here, because the one maintained crate that writes both name extensions brings a clock (chrono), seventy
-//! packages and no way to fix its dates; a root directory with a handful of files needs little of the standard.
+//! Written here, because the crate that was looked at (hadris-iso 2.5) brings some seventy packages into the lock
+//! file, chrono among them, and reads the system's clock; a root with a handful of files needs little of the standard.
 //!
 //! ```text
 //! sector 0-15  zeros            18 terminator        19/20 path tables   21/22 path tables (Joliet)
