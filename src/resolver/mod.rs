@@ -29,6 +29,8 @@ mod policy;
 mod precedence;
 mod rules;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use call::Call;
 pub use explain::{AskRecord, ConflictRecord, Moment, Waiting, deciding_rule, story, waiting};
