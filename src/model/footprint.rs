@@ -51,6 +51,13 @@ pub struct Footprint {
 }
 
 impl Footprint {
+    /// Whether there is anything that both touch and at least one writes.
+    #[must_use]
+    pub fn clashes_with(&self, other: &Self) -> bool {
+        self.writes.iter().any(|r| other.writes.contains(r) || other.reads.contains(r))
+            || other.writes.iter().any(|r| self.reads.contains(r))
+    }
+
     /// The resources both touch and at least one writes; empty when the two may overlap in time.
     #[must_use]
     pub fn contested_with(&self, other: &Self) -> BTreeSet<Resource> {

@@ -41,6 +41,7 @@ impl State {
                 sequence.highest = sequence.highest.max(admission.command.order.seq.unwrap_or_default());
                 let tracked = Tracked {
                     admission: (**admission).clone(),
+                    footprint: admission.command.operation.footprint(),
                     received: at,
                     phase: Phase::Queued,
                     deferrals: 0,
@@ -48,6 +49,7 @@ impl State {
                     coalesced_with: None,
                     conflicts: Vec::new(),
                     started: None,
+                    began: false,
                     on_start: StartId::default(),
                     finished: None,
                 };
@@ -100,6 +102,7 @@ impl State {
             Fact::Started { command, start } => self.with(*command, |tracked| {
                 tracked.phase = Phase::Running;
                 tracked.started = Some(at);
+                tracked.began = true;
                 tracked.on_start = *start;
             }),
             Fact::BecameUnknown { command } => self.with(*command, |tracked| tracked.phase = Phase::Unknown),

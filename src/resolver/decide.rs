@@ -33,13 +33,11 @@ pub(crate) fn next_due(state: &State, policy: &Policy, now: Now) -> Option<Mono>
     for tracked in state.queued() {
         due.extend(tracked.admission.deadline);
         due.push(tracked.received.mono.after(policy.gather));
-        if state.missing_before(tracked).is_some() {
-            due.push(tracked.received.mono.after(policy.gap_window));
-        }
         if state.unseen_after(tracked).is_some() {
             due.push(tracked.received.mono.after(policy.after_wait));
         }
     }
+    due.extend(state.gaps().into_iter().map(|(held, _)| held.received.mono.after(policy.gap_window)));
     let open = state.open.iter().filter_map(|id| state.conflicts.get(id));
     due.extend(open.flat_map(|conflict| conflict.pending().map(|(_, asked)| asked.deadline)));
     if let Some(authority) = state.authority.as_ref().filter(|_| !due.is_empty()) {
@@ -82,7 +80,7 @@ pub(crate) fn observation(state: &State, seen: &VmState, looked: bool) -> Option
 /// Whether a running command writes what changed.
 fn explains(running: &Tracked, before: Option<&VmState>, after: &VmState) -> bool {
     let Some(before) = before else { return false };
-    let writes = running.command().operation.footprint().writes;
+    let writes = &running.footprint.writes;
     let changed = [
         (before.power != after.power || before.start != after.start, Resource::Power),
         (before.vcpus != after.vcpus || before.vcpus_max != after.vcpus_max, Resource::Cpu),
@@ -191,8 +189,7 @@ fn resolution(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
 }
 
 fn flag_gap(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
-    state.queued().find_map(|tracked| {
-        let expected = state.missing_before(tracked)?;
+    state.gaps().into_iter().find_map(|(tracked, expected)| {
         let passed = tracked.received.mono.after(policy.gap_window) <= now.mono;
         passed.then(|| vec![Fact::GapFlagged { command: tracked.command().id, expected }])
     })
@@ -217,10 +214,10 @@ fn conflict_between(state: &State, a: &Tracked, b: &Tracked) -> Option<Vec<Fact>
     if known {
         return None;
     }
-    let contested = left.operation.footprint().contested_with(&right.operation.footprint());
-    if contested.is_empty() {
+    if !a.clashes_with(b) {
         return None;
     }
+    let contested = a.footprint.contested_with(&b.footprint);
     let conflict = ConflictId::nth(state.vm, state.conflict_count);
     // The pair's order says nothing about who came first: it is that of the ids.
     let (first, second) = if left.id < right.id { (a, b) } else { (b, a) };
@@ -264,8 +261,7 @@ pub(crate) fn gathers(state: &State, policy: &Policy, tracked: &Tracked, now: No
 
 /// I1: whatever else is decided, nothing starts beside something it clashes with.
 fn overlaps_active(state: &State, tracked: &Tracked) -> bool {
-    let footprint = tracked.command().operation.footprint();
-    state.active().any(|other| !footprint.contested_with(&other.command().operation.footprint()).is_empty())
+    state.active().any(|other| tracked.clashes_with(other))
 }
 
 /// Why a command that could start now must not; none when it may.
