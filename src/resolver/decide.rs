@@ -6,16 +6,13 @@
 use std::collections::BTreeSet;
 
 use super::fact::{Answer, Fact, Heard, Origin, Party};
-use super::feasibility::Imagined;
 use super::policy::{GatherFor, Policy, Said};
 use super::precedence::Waits;
+use super::recheck;
 use super::rules::{self, Progress};
 use super::state::{Asked, Conflict, Standing, State, Tracked};
 use crate::model::action::Undo;
-use crate::model::operation::Register;
-use crate::model::{
-    Class, Code, CommandId, ConflictId, Ending, Interval, Mono, Now, Outcome, ProviderId, Resource, VmState,
-};
+use crate::model::{Class, Code, CommandId, ConflictId, Ending, Mono, Now, Outcome, Resource, VmState};
 
 /// The next thing to happen on a lane, if anything is due.
 pub(crate) fn next(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
@@ -104,7 +101,9 @@ fn overdue(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
         if state.standing == Standing::Vanished {
             return Some(vec![ended(id, Ending::Impossible, Code::VmGone, "the VM does not exist any more")]);
         }
-        if tracked.admission.deadline.is_some_and(|deadline| deadline <= now.mono) {
+        // Whose wish is being executed already has begun in time.
+        let begun = tracked.coalesced_with.and_then(|id| state.commands.get(&id)).is_some_and(Tracked::is_active);
+        if !begun && tracked.admission.deadline.is_some_and(|deadline| deadline <= now.mono) {
             let mut outcome = Outcome::new(Ending::Expired, Code::DeadlinePassed, "not_after passed while it waited");
             outcome.cause = match state.waits(tracked) {
                 Some(Waits::For(other) | Waits::ForUnseen(other)) => Some(other),
@@ -234,7 +233,7 @@ fn release(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
         if contested.contains(&id) || gathers(state, policy, tracked, now) || overlaps_active(state, tracked) {
             return None;
         }
-        Some(vec![revalidate(state, tracked).map_or_else(
+        Some(vec![recheck::refusal(state, tracked).map_or_else(
             || Fact::Started {
                 command: id,
                 start: state.believed.as_ref().map_or_else(Default::default, |vm| vm.start),
@@ -262,66 +261,6 @@ pub(crate) fn gathers(state: &State, policy: &Policy, tracked: &Tracked, now: No
 /// I1: whatever else is decided, nothing starts beside something it clashes with.
 fn overlaps_active(state: &State, tracked: &Tracked) -> bool {
     state.active().any(|other| tracked.clashes_with(other))
-}
-
-/// Why a command that could start now must not; none when it may.
-fn revalidate(state: &State, tracked: &Tracked) -> Option<Outcome> {
-    let command = tracked.command();
-    let believed = state.believed.as_ref()?;
-    let register = command.operation.effect().register();
-    if let Some(outcome) = register.as_ref().and_then(|register| overwritten(state, tracked, register)) {
-        return Some(outcome);
-    }
-    let now = Imagined::from(believed);
-    if let Err(reason) = now.meets(&command.guard) {
-        let cause = changed_since(state, tracked, &guarded(tracked));
-        let ending = if cause.is_some() { Ending::Superseded } else { Ending::Impossible };
-        return Some(Outcome::new(ending, Code::GuardFailed, reason).because_of(cause));
-    }
-    let reason = now.allows(&command.operation).err()?;
-    let mut causes: Vec<Register> = vec![Register::Power];
-    causes.extend(register);
-    let cause = changed_since(state, tracked, &causes);
-    Some(Outcome::new(Ending::Impossible, Code::StateForbids, reason).because_of(cause))
-}
-
-/// The Thomas write rule: a write that was issued certainly before one that has been executed is not applied over it.
-fn overwritten(state: &State, tracked: &Tracked, register: &Register) -> Option<Outcome> {
-    let written = state.written.get(register)?;
-    let issued: Interval = tracked.admission.issued?;
-    let later = written.provider != tracked.command().provider && issued.certainly_before(&written.issued?);
-    let same = (state.commands.get(&written.command))
-        .is_some_and(|by| by.command().operation.effect() == tracked.command().operation.effect());
-    if !later || same {
-        return None;
-    }
-    let reason = format!("{} issued a later write of the same, which has been executed", written.provider);
-    Some(Outcome::new(Ending::Superseded, Code::Overwritten, reason).because_of(Some(written.command)))
-}
-
-/// The registers a command's guard speaks of.
-fn guarded(tracked: &Tracked) -> Vec<Register> {
-    let guard = &tracked.command().guard;
-    let mut registers = Vec::new();
-    if guard.state.is_some() || guard.generation.is_some() {
-        registers.push(Register::Power);
-    }
-    if guard.vcpus.is_some() || guard.generation.is_some() {
-        registers.push(Register::Vcpus);
-    }
-    if guard.memory_kib.is_some() || guard.generation.is_some() {
-        registers.push(Register::Memory);
-    }
-    registers
-}
-
-/// The last command of another provider that wrote one of these since `tracked` came.
-fn changed_since(state: &State, tracked: &Tracked, registers: &[Register]) -> Option<CommandId> {
-    let mine: &ProviderId = &tracked.command().provider;
-    (registers.iter().filter_map(|register| state.written.get(register)))
-        .filter(|written| written.provider != *mine && written.at.mono >= tracked.received.mono)
-        .max_by_key(|written| written.at.mono)
-        .map(|written| written.command)
 }
 
 /// Why a queued command does not run yet, for people and programs.

@@ -246,7 +246,6 @@ fn a_guard_that_does_not_hold_ends_its_command() {
 }
 
 #[test]
-#[ignore = "shows a defect"]
 fn an_earlier_command_of_the_same_provider_that_forbids_a_later_one_is_named() {
     let mut world = World::alone(Policy::default());
     world.submit("north", "a: power.stop");

@@ -110,7 +110,6 @@ fn who_follows_a_cancelled_command_goes_by_itself() {
 }
 
 #[test]
-#[ignore = "shows a defect"]
 fn a_follower_does_not_expire_while_its_wish_is_executed() {
     let mut world = World::shared(Policy::default());
     world.submit("north", "a: cpu.set vcpus=4");
@@ -160,7 +159,6 @@ fn a_callback_decides_when_one_yields() {
 }
 
 #[test]
-#[ignore = "shows a defect"]
 fn the_other_order_is_executed_too_when_a_callback_put_the_later_one_first() {
     let mut world = World::shared(listening());
     world.submit("north", "a: cpu.set vcpus=4 issued=-10s");
@@ -415,7 +413,6 @@ fn a_write_issued_before_one_that_was_executed_is_superseded() {
 }
 
 #[test]
-#[ignore = "shows a defect"]
 fn a_write_declared_after_another_is_not_superseded_by_it() {
     let mut world = World::shared(Policy::default());
     world.submit("south", "one: cpu.set vcpus=6 issued=-1s");
@@ -450,7 +447,6 @@ fn a_loser_whose_guard_became_false_is_superseded_and_names_the_winner() {
 }
 
 #[test]
-#[ignore = "shows a defect"]
 fn a_loser_that_the_winner_made_impossible_names_it() {
     for (a, b) in [
         ("a: snapshot.create name=s1", "b: snapshot.create name=s1"),
