@@ -121,7 +121,6 @@ fn a_follower_does_not_expire_while_its_wish_is_executed() {
 }
 
 #[test]
-#[ignore = "shows a defect"]
 fn the_only_feasible_order_is_taken_without_asking() {
     for second in ["power.suspend", "power.reboot", "snapshot.create name=s1"] {
         let mut world = World::shared(listening());
@@ -505,7 +504,6 @@ fn reads_and_strangers_resources_never_wait() {
 }
 
 #[test]
-#[ignore = "shows a defect"]
 fn of_three_conflicting_commands_each_runs_or_names_its_cause() {
     let mut world = World::of_three(listening());
     world.submit("north", "a: power.stop");
