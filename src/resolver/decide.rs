@@ -12,16 +12,31 @@ use super::recheck;
 use super::rules::{self, Progress};
 use super::state::{Asked, Conflict, Standing, State, Tracked};
 use crate::model::action::Undo;
-use crate::model::{Class, Code, CommandId, ConflictId, Ending, Mono, Now, Outcome, Resource, VmState};
+use crate::model::{
+    Class, Code, CommandId, ConflictId, Effect, Ending, Mono, Now, Outcome, PowerState, Resource, VmState,
+};
+
+/// Whether commands may leave for the hypervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Gate {
+    /// They may.
+    #[default]
+    Open,
+    /// The agent is about to stop: what has not begun waits in the journal for its next start.
+    Shut,
+}
 
 /// The next thing to happen on a lane, if anything is due.
-pub(crate) fn next(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
+pub(crate) fn next(state: &State, policy: &Policy, gate: Gate, now: Now) -> Option<Vec<Fact>> {
     overdue(state, policy, now)
         .or_else(|| silence(state, policy, now))
         .or_else(|| resolution(state, policy, now))
         .or_else(|| flag_gap(state, policy, now))
         .or_else(|| detection(state))
-        .or_else(|| release(state, policy, now))
+        .or_else(|| match gate {
+            Gate::Open => release(state, policy, now),
+            Gate::Shut => None,
+        })
 }
 
 /// The earliest moment after `now` at which [`next`] may have something it does not have now.
@@ -74,19 +89,35 @@ pub(crate) fn observation(state: &State, seen: &VmState, looked: bool) -> Option
     Some(Fact::Observed { state: seen.clone(), origin })
 }
 
-/// Whether a running command writes what changed.
+/// Whether a running command can have brought the change about.
 fn explains(running: &Tracked, before: Option<&VmState>, after: &VmState) -> bool {
     let Some(before) = before else { return false };
     let writes = &running.footprint.writes;
     let changed = [
-        (before.power != after.power || before.start != after.start, Resource::Power),
         (before.vcpus != after.vcpus || before.vcpus_max != after.vcpus_max, Resource::Cpu),
         (before.memory_kib != after.memory_kib || before.memory_max_kib != after.memory_max_kib, Resource::Memory),
         (before.snapshots != after.snapshots, Resource::Snapshots),
     ];
     // A guest's balloon and a start change memory by themselves: power explains all of it.
-    writes.contains(&Resource::Power)
-        || changed.iter().filter(|(differs, _)| *differs).all(|(_, resource)| writes.contains(resource))
+    let rest = writes.contains(&Resource::Power)
+        || changed.iter().filter(|(differs, _)| *differs).all(|(_, resource)| writes.contains(resource));
+    let power = before.power == after.power || passes_through(&running.command().operation.effect(), after.power);
+    rest && power && (before.start == after.start || writes.contains(&Resource::Power))
+}
+
+/// Whether an operation of this effect can be seen to make the power state this, on its way or at its end.
+fn passes_through(effect: &Effect, power: PowerState) -> bool {
+    match effect {
+        Effect::Power(PowerState::ShutOff) => matches!(power, PowerState::ShuttingDown | PowerState::ShutOff),
+        Effect::Power(PowerState::Running) | Effect::Restart | Effect::SnapshotAdded(_) => {
+            matches!(power, PowerState::Paused | PowerState::Running)
+        }
+        Effect::Power(end) => *end == power,
+        Effect::Reverted(_) => true,
+        Effect::Nothing | Effect::SnapshotRemoved(_) | Effect::Vcpus(_) | Effect::Memory(_) | Effect::Metadata(_) => {
+            false
+        }
+    }
 }
 
 fn ended(command: CommandId, ending: Ending, code: Code, reason: impl Into<String>) -> Fact {

@@ -44,6 +44,8 @@ pub struct State {
     pub(crate) open: BTreeSet<ConflictId>,
     /// First goes before second, by verdict; both live.
     pub(crate) verdicts: BTreeSet<(CommandId, CommandId)>,
+    /// The last delegation epoch of earlier enrollments; epochs never come again.
+    pub(crate) epochs: u64,
     pub(crate) conflict_count: u64,
     pub(crate) ask_epoch: u64,
     /// Who last wrote each register, for late commands.
@@ -221,6 +223,7 @@ impl State {
             conflicts: BTreeMap::new(),
             open: BTreeSet::new(),
             verdicts: BTreeSet::new(),
+            epochs: 0,
             conflict_count: 0,
             ask_epoch: 0,
             written: BTreeMap::new(),

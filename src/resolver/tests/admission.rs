@@ -189,7 +189,6 @@ fn a_stale_epoch_is_refused() {
 }
 
 #[test]
-#[ignore = "shows a defect"]
 fn an_epoch_from_before_a_release_is_stale_after_it() {
     let mut world = World::shared(Policy::default());
     let epoch = world.lane.state().authority().unwrap().epoch;
@@ -305,7 +304,6 @@ fn only_its_own_provider_or_the_operator_cancels_and_only_what_waits() {
 }
 
 #[test]
-#[ignore = "shows a defect"]
 fn a_closing_lane_takes_nothing_new_and_starts_nothing() {
     let mut world = World::shared(Policy::default());
     world.submit("north", "a: cpu.set vcpus=4");

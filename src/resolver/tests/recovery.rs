@@ -166,7 +166,6 @@ fn who_changed_the_machine_past_covirt_is_told_from_a_command() {
 }
 
 #[test]
-#[ignore = "shows a defect"]
 fn a_destroy_between_decision_and_execution_is_out_of_band_and_is_not_undone() {
     let mut world = World::shared(Policy { gather_for: GatherFor::Writes, ..Policy::default() });
     world.submit("north", "a: power.reboot");
@@ -199,7 +198,6 @@ fn a_vm_that_is_gone_ends_what_waits_and_comes_back_when_seen() {
 }
 
 #[test]
-#[ignore = "shows a defect"]
 fn a_start_is_followed_on_the_new_start_and_a_stop_on_none() {
     let mut world = World::shared(Policy { gather: Duration::ZERO, ..Policy::default() });
     world.submit("north", "a: power.stop");
