@@ -31,7 +31,8 @@ pub(crate) fn refusal(state: &State, tracked: &Tracked) -> Option<Outcome> {
 }
 
 /// The Thomas write rule: a write that was issued certainly before one that has been executed is not applied over it,
-/// unless it was said that it comes after that one: by its own `after`, or by an answer to a callback.
+/// unless it was put behind that one on purpose: by its own `after`, by an answer to a callback, or because only so
+/// both succeed.
 fn overwritten(state: &State, tracked: &Tracked, register: &Register) -> Option<Outcome> {
     let written = state.written.get(register)?;
     let issued = tracked.admission.issued?;
@@ -45,11 +46,11 @@ fn overwritten(state: &State, tracked: &Tracked, register: &Register) -> Option<
     Some(Outcome::new(Ending::Superseded, Code::Overwritten, reason).because_of(Some(written.command)))
 }
 
-/// Whether somebody said that `tracked` comes after `other`.
+/// Whether `tracked` was put behind `other` on purpose.
 fn ordered_behind(state: &State, tracked: &Tracked, other: CommandId) -> bool {
     tracked.command().order.after.contains(&other)
         || (tracked.conflicts.iter().filter_map(|id| state.conflicts.get(id)?.settled.as_ref()))
-            .any(|(_, verdict)| verdict.rule == Rule::Callback && verdict.first == other)
+            .any(|(_, verdict)| matches!(verdict.rule, Rule::Callback | Rule::Feasibility) && verdict.first == other)
 }
 
 /// The last command that was executed since `tracked` came and whose effect, as it still stands, is `relevant`.

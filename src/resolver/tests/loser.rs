@@ -77,3 +77,14 @@ fn the_winners_failure_lets_the_other_run() {
     world.finish("b");
     assert_eq!(ending(&mut world, "b"), "done executed");
 }
+
+#[test]
+fn an_older_write_that_only_so_succeeds_is_not_undone_by_its_age() {
+    let mut world = World::shared(Policy { gather_for: GatherFor::Writes, ..Policy::default() });
+    world.submit("south", "b: power.stop issued=-2s");
+    world.submit("north", "a: power.suspend");
+    assert_eq!(verdict(&world), ("a".into(), "b".into(), Rule::Feasibility));
+    world.finish("a");
+    world.finish("b");
+    assert_eq!(ending(&mut world, "b"), "done executed");
+}
