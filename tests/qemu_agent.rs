@@ -41,7 +41,7 @@ impl Stage {
     }
 
     /// Both commands at nearly the same time: north's and south's ids.
-    fn both(&mut self, norths: (&str, Value), souths: (&str, Value)) -> (String, String) {
+    fn both(&mut self, norths: &(&str, Value), souths: &(&str, Value)) -> (String, String) {
         let north = self.north.submit(&self.vm, norths.0, &norths.1);
         let south = self.south.submit(&self.vm, souths.0, &souths.1);
         (north, south)
@@ -146,7 +146,7 @@ fn both_of_a_conflict_execute_in_the_order_that_the_callback_gave() {
             if south_wins { ("theirs-first", "mine-first") } else { ("mine-first", "theirs-first") };
         let sessions = [stage.agent.session("north", Some(north_says)), stage.agent.session("south", Some(south_says))];
         let name = format!("round-{round}");
-        let (rebooting, taking) = stage.both(reboot(), snapshot(&name));
+        let (rebooting, taking) = stage.both(&reboot(), &snapshot(&name));
         let rebooted = stage.north.ended(&stage.vm, &rebooting, LONG);
         let taken = stage.south.ended(&stage.vm, &taking, LONG);
         assert_eq!((&rebooted["state"], &taken["state"]), (&json!("done"), &json!("done")), "{rebooted:#}\n{taken:#}");
@@ -173,7 +173,7 @@ fn both_of_a_conflict_execute_in_the_order_that_the_callback_gave() {
 
     // A guest that is off has nothing left for a live snapshot to be consistent with: this is no question of taste.
     let down = ("power.shutdown", json!({ "timeout_s": 60 }));
-    let (stopping, taking) = stage.both(down, snapshot("last"));
+    let (stopping, taking) = stage.both(&down, &snapshot("last"));
     let stopped = stage.north.ended(&stage.vm, &stopping, LONG);
     let taken = stage.south.ended(&stage.vm, &taking, LONG);
     assert_eq!((&stopped["state"], &taken["state"]), (&json!("done"), &json!("done")), "{stopped:#}\n{taken:#}");
@@ -204,7 +204,7 @@ fn a_killed_agent_ends_with_the_same_results_and_repeats_nothing() {
             "executing" => stage.guest.halt(),
             _ => {}
         }
-        let (rebooting, taking) = stage.both(reboot(), snapshot(how));
+        let (rebooting, taking) = stage.both(&reboot(), &snapshot(how));
         match how {
             "decided" => {
                 stage.south.until_state(&vm, &taking, &["running"], LONG);
@@ -296,7 +296,7 @@ fn what_virsh_destroys_is_told_and_not_started_again() {
 
     // Nobody answers, so both commands wait.
     let sessions = [stage.agent.session("north", None), stage.agent.session("south", None)];
-    let (suspending, taking) = stage.both(("power.suspend", json!({})), snapshot("late"));
+    let (suspending, taking) = stage.both(&("power.suspend", json!({})), &snapshot("late"));
     sessions[0].asks.recv_timeout(LONG).expect("north is asked");
     let waiting = stage.north.command(&vm, &suspending);
     assert_eq!(waiting["state"], "queued", "{waiting:#}");

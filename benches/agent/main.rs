@@ -18,12 +18,15 @@ use figures::Table;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_covirtd");
 
+/// Measures one part of the agent and adds its rows.
+type Measure = fn(&mut Table);
+
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let is_wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|name| name == part);
     figures::print_machine();
     let mut table = Table::default();
-    let parts: [(&str, fn(&mut Table)); 4] = [
+    let parts: [(&str, Measure); 4] = [
         ("power", power::measure),
         ("lanes", lanes::measure),
         ("inventory", inventory::measure),
