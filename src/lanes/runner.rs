@@ -91,7 +91,7 @@ pub(super) struct Runner {
     around: Surroundings,
     mailbox: mpsc::Receiver<Mail>,
     ear: Arc<Ear>,
-    // Boxed: a channel sets room for 32 messages aside, which a thousand idle lanes would pay for.
+    // Boxed, as `Mail::Tell`: a channel keeps room for 32 messages, and an idle lane should cost little.
     errands: mpsc::UnboundedReceiver<Box<Errand>>,
     send: mpsc::UnboundedSender<Box<Errand>>,
     wake: Option<Instant>,
