@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::RenderError;
 use super::nocloud::{NicBinding, NoCloudBinding};
-use crate::discovery::{AddressOrigin, DnsService, Inventory, Network, Nic, NicSource};
+use crate::discovery::{AddressOrigin, DnsService, Inventory, Network, Nic};
 use crate::model::units::Mac;
 
 /// Behind the metric a guest gives its first interface.
@@ -214,19 +214,9 @@ fn reserved(nic: &Nic, network: &Network, binding: &NoCloudBinding) -> Option<Fi
 
 /// The libvirt network an interface is on, when the inventory has it.
 fn network_of<'a>(nic: &Nic, inventory: &'a Inventory) -> Option<&'a Network> {
-    match &nic.source {
-        NicSource::Network { network, .. } => inventory.networks.get(network),
-        NicSource::Bridge { .. }
-        | NicSource::Direct { .. }
-        | NicSource::User
-        | NicSource::Ethernet
-        | NicSource::Hostdev { .. }
-        | NicSource::VhostUser { .. }
-        | NicSource::Vdpa { .. }
-        | NicSource::Internal { .. }
-        | NicSource::Socket { .. }
-        | NicSource::Unknown { .. } => None,
-    }
+    nic.source
+        .network()
+        .and_then(|name| inventory.networks.get(name))
 }
 
 /// The interface's MTU, or its network's.

@@ -10,11 +10,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::disk::{Disk, DiskSize};
-use super::domain::{Domain, Graphics, GraphicsPort, GuestAgent};
+use super::domain::{CpuMode, Domain, Graphics, GraphicsPort, GuestAgent, SecureBoot};
 use super::nic::{Nic, NicSource};
 use crate::model::units::Bytes;
 
 /// A digest of what matters: 64 hexadecimal digits.
+///
+/// Disk capacity and a VLAN of a network's portgroup matter too, so compare generations of inventories that were made
+/// from the same kinds of source: one without block info has another generation than one with it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Generation(String);
@@ -46,13 +49,56 @@ impl fmt::Display for Generation {
     }
 }
 
-/// The sections in which two domains differ, without what moves by itself.
-pub(crate) fn differing_sections(one: &Domain, other: &Domain) -> Vec<String> {
-    let pairs = sections(one).into_iter().zip(sections(other));
+/// The sections in which the persistent `definition` differs from what runs, without what moves by itself.
+pub(crate) fn pending_sections(live: &Domain, definition: &Domain) -> Vec<String> {
+    let started = as_started(definition, live);
+    let pairs = sections(live).into_iter().zip(sections(&started));
     pairs
-        .filter(|((_, one), (_, other))| one != other)
+        .filter(|((_, now), (_, then))| now != then)
         .map(|((name, _), _)| name.to_owned())
         .collect()
+}
+
+/// The definition with what it leaves open taken from what runs: libvirt fills that in at the start, and a difference
+/// there is nobody's change.
+fn as_started(definition: &Domain, live: &Domain) -> Domain {
+    let mut domain = definition.clone();
+    if matches!(domain.cpu.mode, Some(CpuMode::HostModel | CpuMode::Maximum)) {
+        domain.cpu.mode.clone_from(&live.cpu.mode);
+        domain.cpu.model.clone_from(&live.cpu.model);
+    }
+    let firmware = &mut domain.firmware;
+    firmware.loader = firmware
+        .loader
+        .take()
+        .or_else(|| live.firmware.loader.clone());
+    firmware.nvram = firmware
+        .nvram
+        .take()
+        .or_else(|| live.firmware.nvram.clone());
+    if firmware.secure_boot == SecureBoot::Unsaid {
+        firmware.secure_boot = live.firmware.secure_boot;
+    }
+    for disk in &mut domain.disks {
+        if let Some(now) = live.disks.iter().find(|now| now.target == disk.target) {
+            disk.address = disk.address.take().or_else(|| now.address.clone());
+            disk.size = now.size;
+        }
+    }
+    for nic in &mut domain.nics {
+        if let Some(now) = live
+            .nics
+            .iter()
+            .find(|now| now.mac == nic.mac && nic.mac.is_some())
+        {
+            nic.address = nic.address.take().or_else(|| now.address.clone());
+            nic.target = nic.target.take().or_else(|| now.target.clone());
+            if nic.vlan.tags.is_empty() && nic.source.network().is_some() {
+                nic.vlan.clone_from(&now.vlan);
+            }
+        }
+    }
+    domain
 }
 
 /// Lower-case hexadecimal.
@@ -213,10 +259,19 @@ fn settled_agent(agent: &GuestAgent) -> GuestAgent {
 }
 
 fn settled_graphics(graphics: &Graphics) -> Graphics {
-    let Graphics { kind, listen, port } = graphics.clone();
+    // libvirt fills the address in from its own configuration when the domain starts.
+    let Graphics {
+        kind,
+        listen: _,
+        port,
+    } = graphics.clone();
     let port = match port {
         GraphicsPort::Auto(_) => GraphicsPort::Auto(None),
         decided @ (GraphicsPort::Fixed(_) | GraphicsPort::Unsaid) => decided,
     };
-    Graphics { kind, listen, port }
+    Graphics {
+        kind,
+        listen: None,
+        port,
+    }
 }

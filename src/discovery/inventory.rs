@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::disk::DiskSize;
 use super::domain::Domain;
-use super::generation::{Generation, differing_sections};
+use super::generation::{Generation, pending_sections};
 use super::network::{Network, PortgroupDefault};
 use super::nic::{AddressOrigin, Nic, NicAddress, NicSource, Trunk};
 use crate::model::units::Mac;
@@ -129,7 +129,7 @@ impl Inventory {
             Inactive::Transient => Definition::Transient,
             Inactive::Known(domain) => Definition::Persistent {
                 generation: Generation::of_domain(&domain),
-                pending: differing_sections(&live, &domain),
+                pending: pending_sections(&live, &domain),
             },
         };
         let mut domain = live;
@@ -137,7 +137,10 @@ impl Inventory {
             disk.size = sizes.get(&disk.target).copied();
         }
         let named = |network: &Network| {
-            domain.nics.iter().any(|nic| matches!(&nic.source, NicSource::Network { network: name, .. } if *name == network.name))
+            domain
+                .nics
+                .iter()
+                .any(|nic| nic.source.network() == Some(network.name.as_str()))
         };
         let networks: BTreeMap<String, Network> = networks
             .into_iter()
@@ -145,10 +148,7 @@ impl Inventory {
             .map(|network| (network.name.clone(), network))
             .collect();
         for nic in &mut domain.nics {
-            let network = match &nic.source {
-                NicSource::Network { network, .. } => networks.get(network),
-                _ => None,
-            };
+            let network = nic.source.network().and_then(|name| networks.get(name));
             if let Some(network) = network {
                 inherit_vlan(nic, network);
             }

@@ -1,9 +1,3 @@
-<<<<<<< HEAD
-//! Step 1 and 2.
-/// stand-in until the discovery branch lands
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inventory {}
-=======
 //! Steps 1 and 2: from what libvirt says about a domain and its surroundings to one `Inventory`.
 //!
 //! ```text
@@ -16,6 +10,7 @@ pub struct Inventory {}
 //! Guarantees a whole inventory or a refusal with a code and a line, and that a newer libvirt's words are kept.
 
 mod address;
+mod boot;
 mod disk;
 mod domain;
 mod error;
@@ -28,6 +23,7 @@ mod parse;
 mod quantity;
 mod raw;
 mod scan;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -49,5 +45,4 @@ pub use network::{
 };
 pub use nic::{AddressOrigin, LinkState, Nic, NicAddress, NicSource, Trunk, VirtualPort, Vlan};
 pub use parse::parse_domain;
-pub use scan::Limits;
->>>>>>> discovery
+pub use survey::Limits;

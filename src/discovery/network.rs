@@ -12,7 +12,7 @@ use super::foreign::foreign;
 use super::nic::{VirtualPort, Vlan};
 use super::quantity::shorten;
 use super::raw;
-use super::scan::{Limits, survey};
+use super::survey::{Limits, survey};
 use crate::model::units::Mac;
 
 foreign! {

@@ -178,6 +178,23 @@ impl Nic {
 }
 
 impl NicSource {
+    /// The name of the libvirt network, for an interface on one.
+    pub fn network(&self) -> Option<&str> {
+        match self {
+            Self::Network { network, .. } => Some(network),
+            Self::Bridge { .. }
+            | Self::Direct { .. }
+            | Self::User
+            | Self::Ethernet
+            | Self::Hostdev { .. }
+            | Self::VhostUser { .. }
+            | Self::Vdpa { .. }
+            | Self::Internal { .. }
+            | Self::Socket { .. }
+            | Self::Unknown { .. } => None,
+        }
+    }
+
     fn from_raw(kind: Option<&str>, source: raw::Source) -> Self {
         match kind.unwrap_or_default() {
             "network" => match source.network {

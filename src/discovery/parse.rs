@@ -3,19 +3,18 @@
 //! Assumes nothing: the text may come from any libvirt, from a file, or from somebody hostile. Guarantees a whole
 //! domain or one refusal with its line; what the model does not know is passed over.
 
-use std::collections::BTreeMap;
-
+use super::boot::Orders;
 use super::disk::Disk;
 use super::domain::{
-    AgentState, BootClass, BootDevice, BootOrder, Console, ConsoleRole, Cpu, CpuMode, Domain,
-    DomainType, Firmware, FirmwareKind, Graphics, GraphicsPort, GraphicsType, GuestAgent, Identity,
-    Memory, Platform, SecureBoot, Topology,
+    AgentState, Console, ConsoleRole, Cpu, CpuMode, Domain, DomainType, Firmware, FirmwareKind,
+    Graphics, GraphicsPort, GraphicsType, GuestAgent, Identity, Memory, Platform, SecureBoot,
+    Topology,
 };
 use super::error::{FieldFault, ParseDomainError};
 use super::nic::Nic;
 use super::quantity::{read_kib, shorten};
 use super::raw;
-use super::scan::{Limits, Survey, survey};
+use super::survey::{Limits, Survey, survey};
 use crate::model::units::Kib;
 
 const DISK: &[&str] = &["domain", "devices", "disk"];
@@ -273,65 +272,6 @@ fn read_nics(raw: Vec<raw::Interface>, orders: &mut Orders) -> Result<Vec<Nic>, 
         nics.push(nic);
     }
     Ok(nics)
-}
-
-/// The per-device boot orders met so far.
-#[derive(Default)]
-struct Orders(BTreeMap<u32, String>);
-
-impl Orders {
-    /// Reads one device's order; two devices with the same order are refused, as libvirt does.
-    fn read(
-        &mut self,
-        boot: Option<&raw::Boot>,
-        path: &'static [&'static str],
-        nth: usize,
-        device: impl FnOnce() -> String,
-    ) -> Result<Option<u32>, FieldFault> {
-        let Some(text) = boot.and_then(|boot| boot.order.as_deref()) else {
-            return Ok(None);
-        };
-        let order = text.parse().ok().filter(|order| *order > 0);
-        let order: u32 = order.ok_or_else(|| {
-            FieldFault::nth(
-                path,
-                nth,
-                format!("boot order {:?} is not a number from 1", shorten(text)),
-            )
-        })?;
-        let device = device();
-        if let Some(other) = self.0.get(&order) {
-            let reason = format!("boot order {order} is already that of {}", shorten(other));
-            return Err(FieldFault::nth(path, nth, reason));
-        }
-        self.0.insert(order, device);
-        Ok(Some(order))
-    }
-
-    /// Chooses between libvirt's two encodings; both together are refused, as libvirt does.
-    fn settle(self, os: &raw::Os) -> Result<BootOrder, FieldFault> {
-        let classes: Vec<BootClass> = os
-            .boot
-            .iter()
-            .filter_map(|boot| boot.dev.clone())
-            .map(BootClass::from)
-            .collect();
-        match (self.0.is_empty(), classes.is_empty()) {
-            (true, true) => Ok(BootOrder::Unsaid),
-            (true, false) => Ok(BootOrder::ByClass(classes)),
-            (false, true) => {
-                let devices = self
-                    .0
-                    .into_iter()
-                    .map(|(order, device)| BootDevice { order, device });
-                Ok(BootOrder::ByDevice(devices.collect()))
-            }
-            (false, false) => Err(FieldFault::new(
-                &["domain", "os", "boot"],
-                "boot order is given both by class and by device, and only one of them can hold",
-            )),
-        }
-    }
 }
 
 fn read_agent(channels: Vec<raw::Channel>) -> Option<GuestAgent> {

@@ -157,6 +157,25 @@ fn the_pending_sections_of_the_definition_are_named() {
 }
 
 #[test]
+fn what_libvirt_fills_in_at_the_start_is_not_pending() {
+    let inactive = LIVE
+        .replace("listen='127.0.0.1'", "")
+        .replace(
+            "<address type='pci' domain='0x0000' bus='0x01' slot='0x00' function='0x0'/>",
+            "",
+        )
+        .replace("host-passthrough", "host-model")
+        .replace("port='5907'", "port='-1'");
+    let live = LIVE.replace("mode='host-passthrough'", "mode='custom'");
+    let mut discovered = Discovered::from_domain(domain(&live));
+    discovered.inactive = Inactive::Known(Box::new(domain(&inactive)));
+    let Definition::Persistent { pending, .. } = Inventory::build(discovered).definition else {
+        panic!("a definition was given")
+    };
+    assert!(pending.is_empty(), "{pending:?}");
+}
+
+#[test]
 fn a_second_boot_order_is_refused() {
     let error = refusal(LIVE.replace("<boot order='2'/>", "<boot order='1'/>"));
     assert_eq!(error.code(), "domain-malformed");
