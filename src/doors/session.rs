@@ -75,11 +75,6 @@ impl Sessions {
         table.open.remove(provider).map(|session| Vec::from(session.asks)).unwrap_or_default()
     }
 
-    /// Whether this is still the provider's session.
-    pub(crate) fn is_current(&self, provider: &ProviderId, number: u64) -> bool {
-        self.table().open.get(provider).is_some_and(|session| session.number == number)
-    }
-
     /// Sends an ask, if the provider has a session with room.
     pub(crate) fn send_ask(&self, provider: &ProviderId, pending: PendingAsk, message: FromAgent) -> Sent {
         let mut table = self.table();
@@ -147,9 +142,11 @@ mod tests {
         assert_eq!(sessions.send_ask(&north, ask, message), Sent::Sent);
         let second = sessions.open(&north);
         assert_eq!(second.orphaned, [ask]);
-        assert!(!sessions.is_current(&north, first.number));
         assert!(sessions.close(&north, first.number).is_empty());
-        assert!(sessions.is_current(&north, second.number));
+        // The newer one is still there to be asked.
+        let message = FromAgent::Answered { ask: ask.conflict };
+        assert_eq!(sessions.send_ask(&north, ask, message), Sent::Sent);
+        assert_eq!(sessions.close(&north, second.number), [ask]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::model::{Code, Refusal};
 
 /// A refusal on its way out.
 #[derive(Debug)]
-pub(crate) struct ApiProblem(pub(crate) Refusal);
+pub struct ApiProblem(pub(crate) Refusal);
 
 impl From<Refusal> for ApiProblem {
     fn from(refusal: Refusal) -> Self {
