@@ -114,10 +114,7 @@ fn equal_sets_third_parties_and_strangers_are_refused() {
             },
             Code::Forbidden,
         ),
-        (
-            ChangeRequest::Revoke { by: north(), from: provider("west"), actions: BTreeSet::new() },
-            Code::NotDelegated,
-        ),
+        (ChangeRequest::Revoke { by: north(), from: provider("west"), actions: BTreeSet::new() }, Code::NotDelegated),
     ];
     for (request, code) in cases {
         assert_eq!(decide(&authority, &request, &InFlight::new(), at(0)).unwrap_err().code, code, "{request:?}");

@@ -1,4 +1,48 @@
-//! Step 1 and 2.
-/// stand-in until the discovery branch lands
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inventory {}
+//! Steps 1 and 2: from what libvirt says about a domain and its surroundings to one `Inventory`.
+//!
+//! ```text
+//! domain XML ──survey──► raw shape ──parse_domain──► Domain ─┐
+//! network XML ─survey──► raw shape ─parse_network──► Network ┼─ Inventory::build ─► Inventory ─► Generation
+//! block info, leases, agent addresses ───────────────────────┘
+//! ```
+//!
+//! Assumes that somebody else asked libvirt; may be given anything, also hostile text. Pure: no I/O, no clock.
+//! Guarantees a whole inventory or a refusal with a code and a line, and that a newer libvirt's words are kept.
+
+mod address;
+mod boot;
+mod disk;
+mod domain;
+mod error;
+mod foreign;
+mod generation;
+mod inventory;
+mod network;
+mod nic;
+mod parse;
+mod quantity;
+mod raw;
+mod scan;
+mod survey;
+#[cfg(test)]
+mod tests;
+
+pub use address::DeviceAddress;
+pub use disk::{Disk, DiskBus, DiskDevice, DiskSize, DiskSource, Writes};
+pub use domain::{
+    AgentState, BootClass, BootDevice, BootOrder, Console, ConsoleRole, Cpu, CpuMode, Domain,
+    DomainType, Firmware, FirmwareKind, Graphics, GraphicsPort, GraphicsType, GuestAgent, Identity,
+    Memory, Platform, SecureBoot, Topology,
+};
+pub use error::{ParseDomainError, ParseNetworkError, Place, XmlRefusal};
+pub use generation::Generation;
+pub(crate) use generation::hex;
+pub use inventory::{
+    AgentAddress, Definition, Discovered, INVENTORY_FORMAT, Inactive, Inventory, Lease,
+};
+pub use network::{
+    DhcpHost, DnsService, ForwardMode, Network, Portgroup, PortgroupDefault, Subnet, parse_network,
+};
+pub use nic::{AddressOrigin, LinkState, Nic, NicAddress, NicSource, Trunk, VirtualPort, Vlan};
+pub use parse::parse_domain;
+pub use survey::Limits;

@@ -1,7 +1,39 @@
 //! Step 10: what happened, durably, in order, and provably unchanged.
+//!
+//! ```text
+//! lane runner ──append(entry, ack)──▶ Journal ──▶ writer thread ──one transaction──▶ Store
+//!      ▲                                              │                        (sqlite | memory)
+//!      └──────────── ack(position) ───────────────────┘──▶ watch(last durable position)
+//! ```
+//!
+//! Assumes that the facts of one lane are appended in the order in which they were decided. Guarantees that an
+//! acknowledged entry survives the end of the process and of the host, that a refused entry is not in the journal,
+//! that no entry of a lane is written after one of the same lane was refused (until the lane was rebuilt), and that a
+//! changed or missing record is found and named by its position. `docs/journal.md` has the format and the figures.
+
+mod chain;
+mod codec;
+mod error;
+mod memory;
+mod sqlite;
+mod store;
+mod writer;
+
+#[cfg(test)]
+mod parity;
+#[cfg(test)]
+mod samples;
 
 use crate::model::{Now, VmId};
 use crate::resolver::Fact;
+
+pub use chain::{Chain, Digest};
+pub use codec::{DecodeError, EncodeError, Encoding, RECORD_MAX_BYTES, Record};
+pub use error::{AppendError, Damage, OpenJournalError, ReplayError, VerifyError, What};
+pub use memory::{Disk, Fault, MemoryStore, Tail};
+pub use sqlite::{FORMAT, SqliteStore};
+pub use store::{Each, Store, Stored, Verified};
+pub use writer::{Journal, QUEUE_MAX_BYTES, QUEUE_MAX_ENTRIES};
 
 /// The position of a record: 1 for the first, without gaps.
 pub type Position = u64;

@@ -94,7 +94,11 @@ impl FromStr for ProviderId {
         let fits = (1..=32).contains(&text.len())
             && text.bytes().next().is_some_and(|b| b.is_ascii_lowercase())
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if fits { Ok(Self(text.to_owned())) } else { Err(ParseProviderIdError { text: text.chars().take(64).collect() }) }
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ParseProviderIdError { text: text.chars().take(64).collect() })
+        }
     }
 }
 

@@ -228,11 +228,9 @@ impl Effect {
             Self::Vcpus(_) => Some(Register::Vcpus),
             Self::Memory(_) => Some(Register::Memory),
             Self::Metadata(uri) => Some(Register::Metadata(uri.clone())),
-            Self::Nothing
-            | Self::Restart
-            | Self::SnapshotAdded(_)
-            | Self::SnapshotRemoved(_)
-            | Self::Reverted(_) => None,
+            Self::Nothing | Self::Restart | Self::SnapshotAdded(_) | Self::SnapshotRemoved(_) | Self::Reverted(_) => {
+                None
+            }
         }
     }
 }

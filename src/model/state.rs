@@ -64,7 +64,7 @@ impl fmt::Display for PowerState {
 /// Which start of the VM this is: libvirt's domain id, new at each start; none while it is off.
 ///
 /// With the UUID it tells a VM from one that was created again under the same name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StartId(pub Option<u32>);
 

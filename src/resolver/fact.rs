@@ -6,9 +6,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::delegation::{Change, Grant};
-use crate::model::{
-    Command, CommandId, ConflictId, Interval, Mono, Outcome, ProviderId, Resource, StartId, VmState,
-};
+use crate::model::{Command, CommandId, ConflictId, Interval, Mono, Outcome, ProviderId, Resource, StartId, VmState};
 
 /// One thing that happened on one lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,8 +53,8 @@ pub struct Admission {
     pub digest: String,
     /// The hold that allows it.
     pub grant: Grant,
-    /// When it was issued, on our clock.
-    pub issued: Interval,
+    /// When it was issued, on our clock; none when its stamp decides nothing.
+    pub issued: Option<Interval>,
     /// What is wrong with its stamp.
     pub stamp: StampNote,
     /// When it must have begun.
@@ -69,7 +67,7 @@ pub struct Admission {
 pub enum StampNote {
     /// It came with a usable stamp.
     Good,
-    /// It came without one; receipt stands in for it.
+    /// It came without one; the moment of receipt stands in for it.
     Missing,
     /// The stamp lies in our future; it was clamped to receipt.
     ClampedFuture,
@@ -118,8 +116,6 @@ pub enum Heard {
     Standing,
     /// Nobody answered in time, or the session was lost: the declared answer to silence.
     Silence,
-    /// What was answered may not be (it would break a declared or the only feasible order); counted as no opinion.
-    Overruled,
 }
 
 /// Which command goes first, by which rule, and what the rules before it found.

@@ -1,11 +1,42 @@
-//! Steps 7 and 8: detect a conflict and resolve it.
+//! Steps 7 and 8: take commands in, notice when two conflict, resolve that, release them one after the other.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `lane`, `message` | the machine: one input in, outputs out; keeps back what is not durable |
+//! | `fact` | what happened, as it is journalled |
+//! | `state`, `apply` | what the facts add up to; the only code that changes it |
+//! | `admission` | taking a command in |
+//! | `precedence` | which command waits for which: a graph without cycles |
+//! | `decide` | the next thing to happen: deadlines, silence, conflicts, starts |
+//! | `rules`, `feasibility` | which of two goes first, and what each rule found |
+//! | `policy` | what the operator configured |
+//! | `explain` | the story of one command, from the same state |
+//!
+//! Pure: no I/O, no clock, no randomness, ordered maps only.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+mod admission;
+mod apply;
 mod call;
+mod decide;
+mod explain;
 mod fact;
+mod feasibility;
+mod lane;
+mod message;
+mod policy;
+mod precedence;
+mod rules;
+mod state;
 
 pub use call::Call;
+pub use explain::{AskRecord, ConflictRecord, Moment, Waiting, deciding_rule, story, waiting};
 pub use fact::{
     Admission, Answer, CallResult, Evidence, Fact, Feasible, Finding, Heard, Origin, Party, Rule, StampNote, Verdict,
 };
+pub use feasibility::Imagined;
+pub use lane::Lane;
+pub use message::{Accepted, Ask, Input, Observation, Output, Token};
+pub use policy::{Consent, GatherFor, HookUse, Policy, Said};
+pub use state::{Asked, Conflict, Phase, Sequence, Standing, State, Tracked, Written};

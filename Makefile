@@ -1,0 +1,53 @@
+# Every target installs what it needs first (tools/install-deps.sh); nothing happens when all of it is there.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# One folder for all clones, outside of them, so that a fresh clone need not compile its dependencies again.
+ifndef CARGO_TARGET_DIR
+ifneq ($(wildcard $(HOME)/.cache),)
+export CARGO_TARGET_DIR := $(HOME)/.cache/covirt/target
+endif
+endif
+
+# make demo CONNECT=qemu:///system   make sim SEEDS=1000
+export CONNECT VM
+SEEDS ?= 200
+
+.PHONY: help deps demo check test sim bench docs clean
+
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+deps: ## Install everything the other targets need (apt, as root or with sudo)
+	@tools/install-deps.sh build qemu guest check
+
+demo: ## Two providers on one VM: test:///default, or a real guest with CONNECT=qemu:///system
+	@tools/demo.sh
+
+check: ## Formatting, lints, documentation, licences, links: all that needs no run
+	@tools/install-deps.sh build
+	@tools/install-deps.sh --try check
+	@tools/check.sh
+
+test: ## Every test tier, QEMU included; what cannot run here is counted as skipped
+	@tools/install-deps.sh build
+	@tools/install-deps.sh --try qemu guest
+	@tools/test.sh
+
+sim: ## The simulation, over SEEDS seeds
+	@tools/install-deps.sh build
+	COVIRT_SEEDS=$(SEEDS) cargo test --locked --release --test sim -- --nocapture
+
+bench: ## The figures of docs/benchmarks.md
+	@tools/install-deps.sh build
+	@tools/install-deps.sh --try qemu guest
+	@tools/with-qemu.sh cargo bench --locked
+
+docs: ## The API documentation, and docs/actions.md written anew
+	@tools/install-deps.sh build
+	cargo doc --locked --no-deps --document-private-items
+	COVIRT_BLESS=1 cargo test --locked --test actions_doc
+
+clean: ## What cargo built (the guest's cache stays)
+	cargo clean

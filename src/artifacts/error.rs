@@ -1,0 +1,36 @@
+//! Why an inventory is not rendered, under a stable code.
+//!
+//! Assumes nothing. Guarantees one sentence that names the field, and that a refused secret is not repeated.
+
+/// Why there is no bundle.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// No such format.
+    #[error("{name:?} is not a format of artifacts")]
+    UnknownFormat { name: String },
+    /// The binding is not of the format's shape.
+    #[error("the binding cannot be used: {reason}")]
+    Binding { reason: String },
+    /// The format needs something that the inventory lacks.
+    #[error("{field} is needed and not known")]
+    Missing { field: &'static str },
+    /// A secret would get into the artifacts.
+    #[error("{field} holds a secret, and artifacts carry none")]
+    Secret { field: String },
+    /// The files are more than the format holds.
+    #[error("{what} is too large for the format")]
+    TooLarge { what: String },
+}
+
+impl RenderError {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownFormat { .. } => "format-unknown",
+            Self::Binding { .. } => "binding-malformed",
+            Self::Missing { .. } => "artifact-incomplete",
+            Self::Secret { .. } => "artifact-secret",
+            Self::TooLarge { .. } => "artifact-too-large",
+        }
+    }
+}

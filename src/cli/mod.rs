@@ -1,0 +1,4 @@
+//! The `covirt` commands.
+
+pub mod artifacts_dir;
+pub mod discover;

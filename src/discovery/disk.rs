@@ -1,0 +1,183 @@
+//! Disks: what the guest sees and where the bytes are.
+//!
+//! Assumes a raw `<disk>`. Guarantees a source that says its kind, foreign words kept, and sizes only when block info
+//! was given: the domain XML knows none.
+
+use serde::{Deserialize, Serialize};
+
+use super::address::DeviceAddress;
+use super::foreign::foreign;
+use super::raw;
+use crate::model::units::Bytes;
+
+foreign! {
+    /// What the guest sees.
+    DiskDevice { Disk = "disk", Cdrom = "cdrom", Floppy = "floppy", Lun = "lun" }
+}
+
+foreign! {
+    /// The bus the guest sees it on.
+    DiskBus {
+        Virtio = "virtio", Scsi = "scsi", Sata = "sata", Ide = "ide", Usb = "usb", Fdc = "fdc", Sd = "sd",
+        Xen = "xen", Uml = "uml", Nvme = "nvme",
+    }
+}
+
+/// One disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Its name on the host (`vda`), unique in the domain.
+    pub target: String,
+    /// Its bus, when said.
+    pub bus: Option<DiskBus>,
+    /// What it is.
+    pub device: DiskDevice,
+    /// Where the bytes are; none for an empty drive.
+    pub source: Option<DiskSource>,
+    /// The image format: `raw`, `qcow2`, …
+    pub format: Option<String>,
+    /// The serial number the guest sees.
+    pub serial: Option<String>,
+    /// Whether the guest may write.
+    pub writes: Writes,
+    /// Its place in the boot order.
+    pub boot_order: Option<u32>,
+    /// Its place on the guest's buses.
+    pub address: Option<DeviceAddress>,
+    /// Its sizes, when block info is known.
+    pub size: Option<DiskSize>,
+}
+
+/// Who may write to a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Writes {
+    /// This guest only.
+    Exclusive,
+    /// This guest and others.
+    Shared,
+    /// Nobody.
+    ReadOnly,
+    /// Nobody, and others use it too.
+    ReadOnlyShared,
+}
+
+/// The sizes of a disk's image. *Units*: bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskSize {
+    /// What the guest sees.
+    pub capacity: Bytes,
+    /// What the storage holds of it now.
+    pub allocation: Bytes,
+    /// How large the file or device is on the host.
+    pub physical: Bytes,
+}
+
+/// Where a disk's bytes are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum DiskSource {
+    /// A file on the host.
+    File { path: String },
+    /// A block device on the host.
+    Block { device: String },
+    /// A directory shown as a FAT disk.
+    Directory { path: String },
+    /// Storage over the network.
+    Network {
+        protocol: String,
+        name: Option<String>,
+        hosts: Vec<String>,
+    },
+    /// A volume of a libvirt storage pool.
+    Volume {
+        pool: String,
+        volume: String,
+        mode: Option<String>,
+    },
+    /// A namespace of an NVMe controller of the host.
+    Nvme {
+        address: Option<DeviceAddress>,
+        namespace: Option<String>,
+    },
+    /// A vhost-user process behind a socket.
+    VhostUser { path: String },
+    /// A kind this version does not know.
+    Unknown { raw: String },
+}
+
+impl Disk {
+    /// Reads a raw disk, whose boot order was read before.
+    pub(super) fn from_raw(raw: raw::Disk, boot_order: Option<u32>) -> Result<Self, String> {
+        let target = raw.target.unwrap_or_default();
+        let writes = match (raw.readonly.is_some(), raw.shareable.is_some()) {
+            (false, false) => Writes::Exclusive,
+            (false, true) => Writes::Shared,
+            (true, false) => Writes::ReadOnly,
+            (true, true) => Writes::ReadOnlyShared,
+        };
+        Ok(Self {
+            target: target.dev.ok_or("the disk has no target dev")?,
+            bus: target.bus.map(DiskBus::from),
+            device: DiskDevice::from(raw.device.unwrap_or_else(|| "disk".to_owned())),
+            source: raw
+                .source
+                .and_then(|source| DiskSource::from_raw(raw.kind.as_deref(), source)),
+            format: raw.driver.and_then(|driver| driver.kind),
+            serial: raw.serial,
+            writes,
+            boot_order,
+            address: raw.address.as_ref().and_then(DeviceAddress::from_raw),
+            size: None,
+        })
+    }
+}
+
+impl DiskSource {
+    /// Reads a raw source; one without a location is an empty drive.
+    fn from_raw(kind: Option<&str>, source: raw::Source) -> Option<Self> {
+        match kind.unwrap_or("file") {
+            "file" => source.file.map(|path| Self::File { path }),
+            "block" => source.dev.map(|device| Self::Block { device }),
+            "dir" => source.dir.map(|path| Self::Directory { path }),
+            "network" => Some(Self::Network {
+                protocol: source.protocol?,
+                name: source.name,
+                hosts: source.hosts.into_iter().filter_map(spell_host).collect(),
+            }),
+            "volume" => Some(Self::Volume {
+                pool: source.pool?,
+                volume: source.volume?,
+                mode: source.mode,
+            }),
+            "nvme" => Some(Self::Nvme {
+                address: source
+                    .address
+                    .map(pci_by_default)
+                    .as_ref()
+                    .and_then(DeviceAddress::from_raw),
+                namespace: source.namespace,
+            }),
+            "vhostuser" => source.path.map(|path| Self::VhostUser { path }),
+            other => Some(Self::Unknown {
+                raw: other.to_owned(),
+            }),
+        }
+    }
+}
+
+/// An NVMe source's address is a PCI address that does not say so.
+fn pci_by_default(mut address: raw::Address) -> raw::Address {
+    address.kind.get_or_insert_with(|| "pci".to_owned());
+    address
+}
+
+/// `name:port`, `[v6]:port`, or the path of a socket.
+fn spell_host(host: raw::SourceHost) -> Option<String> {
+    match (host.name, host.port, host.socket) {
+        (Some(name), Some(port), _) if name.contains(':') => Some(format!("[{name}]:{port}")),
+        (Some(name), Some(port), _) => Some(format!("{name}:{port}")),
+        (Some(name), None, _) => Some(name),
+        (None, _, socket) => socket,
+    }
+}

@@ -1,0 +1,273 @@
+//! Network interfaces: what the guest sees, what they are plugged into, and their addresses with their origin.
+//!
+//! Assumes a raw `<interface>`. Guarantees a source that says its kind, and no address here: the XML has none, so
+//! addresses are added from networks, leases and the guest agent when the inventory is built.
+
+use core::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::address::DeviceAddress;
+use super::foreign::foreign;
+use super::raw;
+use crate::model::units::Mac;
+
+/// One network interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nic {
+    /// Missing only in a file that libvirt has not seen yet: it makes one up when it defines the domain.
+    pub mac: Option<Mac>,
+    /// What it is plugged into.
+    pub source: NicSource,
+    /// VLAN tags that the host's port puts on its frames; the guest sees none of them.
+    pub vlan: Vlan,
+    /// The switch port, when the switch wants to know.
+    pub virtualport: Option<VirtualPort>,
+    /// What the guest sees: `virtio`, `e1000e`, …
+    pub model: Option<String>,
+    /// MTU, when it is set.
+    pub mtu: Option<u32>,
+    /// The host's device.
+    pub target: Option<String>,
+    /// Whether the cable is plugged.
+    pub link: LinkState,
+    /// Its place in the boot order.
+    pub boot_order: Option<u32>,
+    /// Its place on the guest's buses.
+    pub address: Option<DeviceAddress>,
+    /// Addresses, with where each was learnt; sorted.
+    pub addresses: Vec<NicAddress>,
+}
+
+/// What an interface is plugged into.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum NicSource {
+    /// A libvirt network; a running domain also says which bridge that is now.
+    Network {
+        network: String,
+        portgroup: Option<String>,
+        bridge: Option<String>,
+    },
+    /// A bridge of the host.
+    Bridge { bridge: Option<String> },
+    /// A device of the host (macvtap).
+    Direct {
+        device: Option<String>,
+        mode: Option<String>,
+    },
+    /// The hypervisor's own user-mode network.
+    User,
+    /// A tap device that somebody else connects.
+    Ethernet,
+    /// A device of the host, given to the guest.
+    Hostdev { address: Option<DeviceAddress> },
+    /// A vhost-user switch behind a socket.
+    VhostUser {
+        path: Option<String>,
+        mode: Option<String>,
+    },
+    /// A vDPA device of the host.
+    Vdpa { device: Option<String> },
+    /// An internal network of the hypervisor.
+    Internal { name: Option<String> },
+    /// Frames over a socket: `client`, `server`, `mcast` or `udp`.
+    Socket {
+        transport: String,
+        address: Option<String>,
+        port: Option<String>,
+    },
+    /// A kind this version does not know.
+    Unknown { raw: String },
+}
+
+/// VLAN tags of a port.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vlan {
+    /// Tag ids, in the order of the XML.
+    pub tags: Vec<u16>,
+    /// Whether the port carries several.
+    pub trunk: Trunk,
+}
+
+/// Whether a port is a trunk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trunk {
+    /// One tag at most; the guest sees untagged frames.
+    #[default]
+    No,
+    /// Several; the guest sees tagged frames.
+    Yes,
+}
+
+/// A switch port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualPort {
+    /// `openvswitch`, `midonet`, `802.1Qbh`, …; none where a portgroup may decide.
+    pub kind: Option<String>,
+    /// The port's id in the switch's controller.
+    pub interface_id: Option<String>,
+    /// The port's profile in the switch's controller.
+    pub profile_id: Option<String>,
+}
+
+foreign! {
+    /// Whether the cable is plugged.
+    LinkState { Up = "up", Down = "down" }
+}
+
+/// An address of an interface.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NicAddress {
+    /// The address.
+    pub ip: IpAddr,
+    /// The length of its network's prefix, when the origin knows it.
+    pub prefix: Option<u8>,
+    /// Where it was learnt.
+    pub origin: AddressOrigin,
+}
+
+/// Where an address was learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AddressOrigin {
+    /// A host entry of the network's DHCP: this MAC always gets it.
+    StaticHost,
+    /// A DHCP lease that is valid now.
+    Lease,
+    /// The guest agent says the guest uses it now.
+    Agent,
+}
+
+impl Nic {
+    /// Reads a raw interface, whose boot order was read before.
+    pub(super) fn from_raw(raw: raw::Interface, boot_order: Option<u32>) -> Result<Self, String> {
+        let mac = match raw.mac.and_then(|mac| mac.address) {
+            Some(text) => Some(text.parse::<Mac>().map_err(|fault| fault.to_string())?),
+            None => None,
+        };
+        let mtu = match raw.mtu.and_then(|mtu| mtu.size) {
+            Some(text) => Some(
+                text.parse()
+                    .map_err(|_| "the mtu size is not a number".to_owned())?,
+            ),
+            None => None,
+        };
+        Ok(Self {
+            mac,
+            source: NicSource::from_raw(raw.kind.as_deref(), raw.source.unwrap_or_default()),
+            vlan: raw
+                .vlan
+                .map(Vlan::from_raw)
+                .transpose()?
+                .unwrap_or_default(),
+            virtualport: raw.virtualport.map(VirtualPort::from_raw),
+            model: raw.model.and_then(|model| model.kind),
+            mtu,
+            target: raw.target.and_then(|target| target.dev),
+            link: raw
+                .link
+                .and_then(|link| link.state)
+                .map_or(LinkState::Up, LinkState::from),
+            boot_order,
+            address: raw.address.as_ref().and_then(DeviceAddress::from_raw),
+            addresses: Vec::new(),
+        })
+    }
+}
+
+impl NicSource {
+    /// The name of the libvirt network, for an interface on one.
+    pub fn network(&self) -> Option<&str> {
+        match self {
+            Self::Network { network, .. } => Some(network),
+            Self::Bridge { .. }
+            | Self::Direct { .. }
+            | Self::User
+            | Self::Ethernet
+            | Self::Hostdev { .. }
+            | Self::VhostUser { .. }
+            | Self::Vdpa { .. }
+            | Self::Internal { .. }
+            | Self::Socket { .. }
+            | Self::Unknown { .. } => None,
+        }
+    }
+
+    fn from_raw(kind: Option<&str>, source: raw::Source) -> Self {
+        match kind.unwrap_or_default() {
+            "network" => match source.network {
+                Some(network) => Self::Network {
+                    network,
+                    portgroup: source.portgroup,
+                    bridge: source.bridge,
+                },
+                None => Self::Unknown {
+                    raw: "network".to_owned(),
+                },
+            },
+            "bridge" => Self::Bridge {
+                bridge: source.bridge,
+            },
+            "direct" => Self::Direct {
+                device: source.dev,
+                mode: source.mode,
+            },
+            "user" => Self::User,
+            "ethernet" => Self::Ethernet,
+            "hostdev" => Self::Hostdev {
+                address: source.address.as_ref().and_then(DeviceAddress::from_raw),
+            },
+            "vhostuser" => Self::VhostUser {
+                path: source.path,
+                mode: source.mode,
+            },
+            "vdpa" => Self::Vdpa { device: source.dev },
+            "internal" => Self::Internal { name: source.name },
+            transport @ ("client" | "server" | "mcast" | "udp") => Self::Socket {
+                transport: transport.to_owned(),
+                address: source.address_text,
+                port: source.port,
+            },
+            other => Self::Unknown {
+                raw: other.to_owned(),
+            },
+        }
+    }
+}
+
+impl Vlan {
+    pub(super) fn from_raw(raw: raw::Vlan) -> Result<Self, String> {
+        let mut tags = Vec::with_capacity(raw.tags.len());
+        for tag in &raw.tags {
+            let id = tag
+                .id
+                .as_deref()
+                .and_then(|id| id.parse().ok())
+                .filter(|id| *id < 4096_u16);
+            tags.push(id.ok_or("a vlan tag is not a number below 4096")?);
+        }
+        let several = raw.trunk.as_deref() == Some("yes") || tags.len() > 1;
+        let native = raw.tags.iter().any(|tag| tag.native_mode.is_some());
+        Ok(Self {
+            tags,
+            trunk: if several || native {
+                Trunk::Yes
+            } else {
+                Trunk::No
+            },
+        })
+    }
+}
+
+impl VirtualPort {
+    pub(super) fn from_raw(raw: raw::VirtualPort) -> Self {
+        let parameters = raw.parameters.unwrap_or_default();
+        Self {
+            kind: raw.kind,
+            interface_id: parameters.interface_id,
+            profile_id: parameters.profile_id,
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Entries for the tests of this module: one of every kind of fact, and arbitrary ones.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::Entry;
+use crate::delegation::{Change, Grant, Mode};
+use crate::model::{
+    Action, Class, Code, Command, CommandId, ConflictId, Ending, Guard, Interval, Kib, Mono, Now, Operation, Order,
+    Outcome, PowerState, ProviderId, Resource, StartId, VmId, VmState, Wall,
+};
+use crate::resolver::{Admission, Answer, Fact, Feasible, Finding, Heard, Origin, Party, Rule, StampNote, Verdict};
+
+pub(super) fn vm(lane: u64) -> VmId {
+    VmId(Uuid::from_u128(0x1000 + u128::from(lane)))
+}
+
+pub(super) fn command_id(number: u64) -> CommandId {
+    CommandId(Uuid::from_u128(0x2000 + u128::from(number)))
+}
+
+pub(super) fn at(step: u64) -> Now {
+    let micros = i64::try_from(step).unwrap_or(i64::MAX);
+    Now { mono: Mono(1_000 + step), wall: Wall::from_micros(1_700_000_000_000_000).shifted(micros) }
+}
+
+/// The `step`-th entry of a lane; no two are equal.
+pub(super) fn entry(lane: u64, step: u64) -> Entry {
+    Entry { vm: vm(lane), at: at(step), facts: vec![Fact::GapFlagged { command: command_id(lane), expected: step }] }
+}
+
+pub(super) fn provider(name: &str) -> ProviderId {
+    name.parse().unwrap()
+}
+
+pub(super) fn delegated_until(end: Wall) -> Fact {
+    let change = Change::Delegated {
+        by: provider("north"),
+        to: provider("south"),
+        actions: BTreeSet::from([Action::PowerStart, Action::SnapshotCreate]),
+        mode: Mode::Exclusive,
+        epoch: 2,
+        expires: Some(Mono(9)),
+        expires_at: Some(end),
+    };
+    Fact::Delegation { by: provider("north"), change }
+}
+
+fn state() -> VmState {
+    VmState {
+        power: PowerState::Running,
+        start: StartId(Some(3)),
+        vcpus: 2,
+        vcpus_max: 4,
+        memory_kib: Kib(1024),
+        memory_max_kib: Kib(2048),
+        snapshots: BTreeSet::from(["before-update".to_owned()]),
+    }
+}
+
+fn admission(operation: Operation) -> Fact {
+    let issued = Interval { earliest: at(1).wall, latest: at(2).wall };
+    let command = Command {
+        id: command_id(1),
+        vm: vm(1),
+        provider: provider("north"),
+        operation,
+        order: Order { seq: Some(7), after: BTreeSet::from([command_id(2)]) },
+        issued_at: Some(at(1).wall),
+        not_after: None,
+        guard: Guard { state: Some(PowerState::Running), ..Guard::default() },
+        class: Class::Critical,
+        epoch: Some(2),
+    };
+    let digest = command.digest();
+    let grant = Grant { mode: Some(Mode::Shared), epoch: 2 };
+    let deadline = Some(Mono(77));
+    Fact::Admitted(Box::new(Admission { command, digest, grant, issued, stamp: StampNote::ClampedFuture, deadline }))
+}
+
+/// At least one of every kind.
+pub(super) fn every_fact() -> Vec<Fact> {
+    let conflict = ConflictId::nth(vm(1), 1);
+    let parse = |action, args| Operation::parse(action, args).unwrap();
+    let metadata = json!({"uri": "urn:example", "key": "example", "xml": "<a b='\u{e9}\n'/>"});
+    let result = json!({"snapshot": "s1", "bytes": u64::MAX, "ratio": 0.5, "none": null});
+    vec![
+        Fact::Enrolled { name: "web-1".to_owned(), primary: provider("north"), state: state() },
+        Fact::Released { by: ProviderId::operator() },
+        delegated_until(at(5).wall),
+        Fact::Delegation {
+            by: ProviderId::operator(),
+            change: Change::Revoked {
+                by: ProviderId::operator(),
+                from: provider("south"),
+                actions: BTreeSet::from([Action::PowerStart]),
+                epoch: 3,
+            },
+        },
+        admission(parse(Action::PowerShutdown, json!({"timeout_s": 9}))),
+        admission(parse(Action::InspectRead, json!({}))),
+        admission(parse(Action::MetadataSet, metadata)),
+        Fact::GapFlagged { command: command_id(1), expected: 6 },
+        Fact::ConflictOpened {
+            conflict,
+            between: [command_id(1), command_id(2)],
+            contested: BTreeSet::from([Resource::Power, Resource::Metadata("urn:a".to_owned())]),
+            feasible: Feasible { first_then_second: None, second_then_first: Some("it is off then".to_owned()) },
+        },
+        Fact::Asked {
+            conflict,
+            epoch: 1,
+            who: vec![Party::Hook, Party::Provider(provider("south"))],
+            deadline: Mono(u64::MAX),
+        },
+        Fact::Answered { conflict, epoch: 1, by: Party::Hook, answer: Answer::First(command_id(1)), how: Heard::Said },
+        Fact::Answered {
+            conflict,
+            epoch: 1,
+            by: Party::Provider(provider("south")),
+            answer: Answer::NoOpinion,
+            how: Heard::Silence,
+        },
+        Fact::Settled {
+            conflict,
+            verdict: Verdict {
+                first: command_id(1),
+                second: command_id(2),
+                rule: Rule::Callback,
+                trail: vec![Finding { rule: Rule::DeclaredOrder, found: "no order is declared".to_owned() }],
+            },
+        },
+        Fact::Started { command: command_id(1), start: StartId(None) },
+        Fact::BecameUnknown { command: command_id(1) },
+        Fact::FoundUndone { command: command_id(1) },
+        Fact::Ended {
+            command: command_id(1),
+            outcome: Outcome { result, ..Outcome::new(Ending::Done, Code::Executed, "executed") },
+        },
+        Fact::Ended {
+            command: command_id(2),
+            outcome: Outcome::new(Ending::Superseded, Code::Overwritten, "").because_of(Some(command_id(1))),
+        },
+        Fact::Observed { state: state(), origin: Origin::Command { command: command_id(1) } },
+        Fact::Observed { state: state(), origin: Origin::OutOfBand },
+        Fact::Vanished {},
+    ]
+}
+
+fn any_text() -> impl Strategy<Value = String> {
+    prop_oneof!["\\PC{0,40}", ".{0,40}", Just("\0\u{1}\"\\\u{2028}".to_owned())]
+}
+
+fn any_fact() -> impl Strategy<Value = Fact> {
+    let observed = (any::<Option<u32>>(), any::<u64>(), proptest::collection::btree_set(any_text(), 0..4)).prop_map(
+        |(start, memory, snapshots)| {
+            let state = VmState { start: StartId(start), memory_kib: Kib(memory), snapshots, ..state() };
+            Fact::Observed { state, origin: Origin::Look }
+        },
+    );
+    let ended = (any_text(), any_text(), any::<i64>()).prop_map(|(reason, key, number)| {
+        let outcome = Outcome::new(Ending::Failed, Code::HypervisorFailed, reason);
+        Fact::Ended { command: command_id(1), outcome: Outcome { result: json!({key: number}), ..outcome } }
+    });
+    let asked = (any::<u64>(), any::<u64>()).prop_map(|(epoch, deadline)| Fact::Asked {
+        conflict: ConflictId::nth(vm(1), epoch),
+        epoch,
+        who: vec![Party::Hook],
+        deadline: Mono(deadline),
+    });
+    // RFC 3339 writes the years 0 to 9999.
+    let leased = (-62_000_000_000_000_000_i64..250_000_000_000_000_000).prop_map(Wall::from_micros);
+    prop_oneof![
+        observed,
+        ended,
+        asked,
+        leased.prop_map(delegated_until),
+        proptest::sample::select(every_fact()),
+        any_text().prop_map(|name| Fact::Enrolled { name, primary: provider("north"), state: state() }),
+    ]
+}
+
+/// Any entry whose times the calendar has.
+pub(super) fn any_entry() -> impl Strategy<Value = Entry> {
+    let facts = proptest::collection::vec(any_fact(), 1..6);
+    (any::<u128>(), any::<u64>(), any::<i64>(), facts).prop_map(|(vm, mono, wall, facts)| Entry {
+        vm: VmId(Uuid::from_u128(vm)),
+        at: Now { mono: Mono(mono), wall: Wall::from_micros(wall) },
+        facts,
+    })
+}

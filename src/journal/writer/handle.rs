@@ -1,0 +1,154 @@
+//! The handle of an open journal: what lane runners and doors see of it.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use tokio::sync::{oneshot, watch};
+
+use super::super::chain::Chain;
+use super::super::codec::Record;
+use super::super::error::{AppendError, ReplayError, VerifyError};
+use super::super::store::{self, SLICE, Store, Verified};
+use super::super::{Entry, Position};
+use super::{Ack, Backlog, Job};
+use crate::model::VmId;
+
+/// An open journal. Clones are the same journal; it closes when the last is gone, or by [`Journal::close`].
+#[derive(Clone)]
+pub struct Journal {
+    jobs: Sender<Job>,
+    backlog: Arc<Backlog>,
+    last: watch::Receiver<Position>,
+}
+
+impl Journal {
+    /// Starts the writer thread on an open store.
+    ///
+    /// *Errors*: when the system gives no thread.
+    pub fn start(store: Box<dyn Store>) -> io::Result<Self> {
+        let (jobs, backlog, last) = super::spawn(store)?;
+        Ok(Self { jobs, backlog, last })
+    }
+
+    /// Queues an entry; never waits. `ack` is called exactly once: with the entry's position once it is durable, or
+    /// with the reason why it is not in the journal, in which case its lane is fenced.
+    ///
+    /// `ack` runs on the writer thread, in the order of the queue, and must not block; only when the journal is
+    /// closed already does it run here, before this returns.
+    pub fn append(&self, entry: &Entry, ack: impl FnOnce(Result<Position, AppendError>) + Send + 'static) {
+        // Encoded here, so that the writer thread has nothing to do but write. A refused entry takes its turn in the
+        // queue as well: its lane's entries behind it must meet the fence.
+        let record = Record::encode(entry).map_err(AppendError::Unencodable);
+        let record = record.and_then(|record| self.backlog.admit(record.facts().len()).map(|()| record));
+        let job = Job::Append { vm: entry.vm, record, ack: Ack(Some(Box::new(ack))) };
+        // A job that cannot be sent is dropped, and that answers it.
+        let _ = self.jobs.send(job);
+    }
+
+    /// Lets a lane append again. Its runner says so once it has rebuilt the lane from the journal, and has heard the
+    /// answers to all it queued before.
+    pub fn unfence(&self, vm: VmId) {
+        let _ = self.jobs.send(Job::Unfence(vm));
+    }
+
+    /// The last durable position; 0 for none.
+    #[must_use]
+    pub fn last(&self) -> Position {
+        *self.last.borrow()
+    }
+
+    /// Changes whenever more became durable: what readers of events wait on.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Position> {
+        self.last.clone()
+    }
+
+    /// Up to `limit` entries after a position, of one VM or of all. It may be fewer; none means there are none now.
+    ///
+    /// *Errors*: [`ReplayError`].
+    pub async fn page(
+        &self,
+        after: Position,
+        limit: usize,
+        of: Option<VmId>,
+    ) -> Result<Vec<(Position, Entry)>, ReplayError> {
+        let limit = limit.min(SLICE);
+        let slice = self.look(move |store| store.slice(after, limit, of)).await.ok_or(ReplayError::Closed)??;
+        // Decoded on this side: the writer thread has commits to make.
+        slice.iter().map(store::read).collect()
+    }
+
+    /// Every entry of one VM, in order: what a lane is rebuilt from.
+    ///
+    /// *Errors*: [`ReplayError`]; what was handed out is then to be forgotten.
+    pub async fn replay_vm(
+        &self,
+        vm: VmId,
+        mut each: impl FnMut(Position, Entry) -> ControlFlow<()>,
+    ) -> Result<(), ReplayError> {
+        let mut after = 0;
+        loop {
+            let page = self.page(after, SLICE, Some(vm)).await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            for (position, entry) in page {
+                after = position;
+                if each(position, entry).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Checks every record, while appends go on.
+    ///
+    /// *Errors*: [`VerifyError::Damaged`] with the first damage there is; [`VerifyError::Closed`].
+    pub async fn verify(&self) -> Result<Verified, VerifyError> {
+        let mut chain = Chain::EMPTY;
+        loop {
+            let step = move |store: &mut dyn Store| match store::verify_slice(store, &mut chain, &mut |_, _| {})? {
+                ControlFlow::Continue(()) => Ok(ControlFlow::Continue(chain)),
+                ControlFlow::Break(()) => store::verified(store, chain).map(ControlFlow::Break),
+            };
+            match self.look(step).await.ok_or(VerifyError::Closed)?.map_err(VerifyError::Damaged)? {
+                ControlFlow::Continue(further) => chain = further,
+                ControlFlow::Break(verified) => return Ok(verified),
+            }
+        }
+    }
+
+    /// Closes the journal for every clone: what is queued is written and answered first, what comes later is refused.
+    /// When this returns, the file is free.
+    pub async fn close(&self) {
+        let (closed, wait) = oneshot::channel();
+        let _ = self.jobs.send(Job::Close(closed));
+        // An error means that it was closed already.
+        let _ = wait.await;
+    }
+
+    /// Runs one read on the writer thread; none when the journal is closed.
+    async fn look<T: Send + 'static>(&self, read: impl FnOnce(&mut dyn Store) -> T + Send + 'static) -> Option<T> {
+        let (answer, wait) = oneshot::channel();
+        let look = move |store: &mut dyn Store| {
+            // Whoever stopped waiting does not need it.
+            let _ = answer.send(read(store));
+        };
+        self.jobs.send(Job::Look(Box::new(look))).ok()?;
+        wait.await.ok()
+    }
+}
+
+#[cfg(test)]
+impl Journal {
+    pub(super) fn jobs_for_test(&self, job: Job) {
+        self.jobs.send(job).ok().unwrap();
+    }
+
+    pub(super) fn backlog_for_test(&self) -> (usize, usize) {
+        use std::sync::atomic::Ordering::Relaxed;
+        (self.backlog.entries.load(Relaxed), self.backlog.bytes.load(Relaxed))
+    }
+}

@@ -1,0 +1,19 @@
+//! Step 9, inner half: one runner per lane feeds it inputs and performs its outputs, without any policy of its own.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `runner` | one lane's task: mailbox in, journal and hypervisor out |
+//! | `registry` | [`Lanes`]: which VM has a lane; requests find their lane, events too |
+//! | `clock` | the only `now()` |
+//! | `asker` | how questions leave |
+//!
+//! Lanes share nothing but the journal's writer and the hypervisor's threads, so one VM never waits for another (I9).
+
+mod asker;
+mod clock;
+mod registry;
+mod runner;
+
+pub use asker::{Asker, Delivery};
+pub use clock::Clock;
+pub use registry::{History, Lanes, Submission};

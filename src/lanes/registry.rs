@@ -1,0 +1,313 @@
+//! Which VM has a lane, and how requests and events find it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::asker::Asker;
+use super::clock::Clock;
+use super::runner::{self, Begin, Mail, Runner, Surroundings};
+use crate::delegation::{Change, ChangeRequest};
+use crate::hypervisor::{AskHypervisorError, Event, Hypervisor};
+use crate::journal::{Entry, Journal, ReplayError};
+use crate::model::{
+    ClockEstimate, Code, Command, CommandId, ConflictId, Now, Outcome, ProviderId, Refusal, VmId, VmState,
+};
+use crate::resolver::{Accepted, Heard, Input, Lane, Party, Policy, Said, Standing, State, Token};
+
+/// How much mail a lane holds before whoever sends more waits.
+const MAILBOX: usize = 256;
+
+/// Every lane of the agent. Clones are the same.
+#[derive(Clone)]
+pub struct Lanes(Arc<Inner>);
+
+struct Inner {
+    around: Surroundings,
+    lanes: RwLock<BTreeMap<VmId, Address>>,
+}
+
+/// How to reach a lane.
+#[derive(Clone)]
+struct Address {
+    mail: mpsc::Sender<Mail>,
+    look: Arc<Notify>,
+}
+
+/// A command that was taken in.
+#[derive(Debug)]
+pub struct Submission {
+    /// Its id.
+    pub id: CommandId,
+    /// Its outcome, when it ends; closed without one when the agent had to forget the command.
+    pub ended: oneshot::Receiver<Outcome>,
+}
+
+impl Lanes {
+    /// Starts a lane for every VM that was co-managed when the agent stopped.
+    ///
+    /// `history` is what the journal held when it was opened.
+    pub async fn start(
+        hypervisor: Arc<dyn Hypervisor>,
+        journal: Journal,
+        asker: Arc<dyn Asker>,
+        policy: Policy,
+        history: History,
+    ) -> Self {
+        let around =
+            Surroundings { hypervisor, journal, asker, clock: Clock::continuing(history.last), policy: Arc::new(policy) };
+        let lanes = Self(Arc::new(Inner { around, lanes: RwLock::default() }));
+        let known: Vec<State> =
+            history.states.into_values().filter(|state| state.standing() != Standing::Free).collect();
+        let mut listed: BTreeMap<VmId, VmState> = BTreeMap::new();
+        if !known.is_empty() {
+            // One list instead of a look per lane; whoever is not on it looks by itself.
+            let list = lanes.0.around.hypervisor.list().await.unwrap_or_default();
+            listed.extend(list.into_iter().map(|listing| (listing.vm, listing.state)));
+        }
+        for state in known {
+            let begin = Begin::Recovered(listed.remove(&state.vm()));
+            lanes.spawn(state, begin);
+        }
+        tokio::spawn(dispatch(Arc::downgrade(&lanes.0), lanes.0.around.hypervisor.events()));
+        lanes
+    }
+
+    fn spawn(&self, state: State, begin: Begin) -> Address {
+        let vm = state.vm();
+        let (mail, mailbox) = mpsc::channel(MAILBOX);
+        let address = Address { mail, look: Arc::new(Notify::new()) };
+        let runner = Runner::new(vm, state, self.0.around.clone(), mailbox, address.look.clone());
+        tokio::spawn(runner.run(begin));
+        let mut lanes = self.0.lanes.write().unwrap_or_else(PoisonError::into_inner);
+        lanes.insert(vm, address.clone());
+        address
+    }
+
+    fn address(&self, vm: VmId) -> Result<Address, Refusal> {
+        let lanes = self.0.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        let unknown = || Refusal::new(Code::UnknownVm, "there is no VM of this id that you co-manage");
+        lanes.get(&vm).cloned().ok_or_else(unknown)
+    }
+
+    /// The VMs that have a lane.
+    #[must_use]
+    pub fn vms(&self) -> Vec<VmId> {
+        self.0.lanes.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
+    /// The agent's time now.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        self.0.around.clock.now()
+    }
+
+    /// The hypervisor behind the lanes.
+    #[must_use]
+    pub fn hypervisor(&self) -> &Arc<dyn Hypervisor> {
+        &self.0.around.hypervisor
+    }
+
+    /// The journal behind the lanes.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.0.around.journal
+    }
+
+    async fn request(
+        &self,
+        address: &Address,
+        make: impl FnOnce(Token) -> Input + Send + 'static,
+        ended: Option<oneshot::Sender<Outcome>>,
+    ) -> Result<Accepted, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let mail = Mail::Request { make: Box::new(make), reply, ended };
+        let gone = || Refusal::new(Code::Closing, "the agent is shutting down");
+        address.mail.send(mail).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    /// Begins to co-manage a VM.
+    ///
+    /// *Errors*: [`Code::AlreadyEnrolled`], [`Code::UnknownVm`], [`Code::HypervisorUnreachable`],
+    /// [`Code::JournalUnwritable`].
+    pub async fn enroll(&self, vm: VmId, primary: ProviderId) -> Result<(), Refusal> {
+        let state = self.0.around.hypervisor.observe(vm).await.map_err(|error| refusal_of(&error))?;
+        let inventory = self.0.around.hypervisor.inventory(vm).await.map_err(|error| refusal_of(&error))?;
+        let address = match self.address(vm) {
+            Ok(address) => address,
+            Err(_) => {
+                let history = State::new(vm);
+                let past = runner::replay(&self.0.around.journal, history).await.map_err(|error| {
+                    tracing::error!(%vm, %error, "the VM's history cannot be read");
+                    Refusal::new(Code::JournalUnwritable, "the VM's history cannot be read from the journal")
+                })?;
+                self.spawn(past, Begin::Fresh)
+            }
+        };
+        let name = inventory.domain.identity.name.clone();
+        let make = move |token| Input::Enroll { token, name, primary, state };
+        self.request(&address, make, None).await.map(drop)
+    }
+
+    /// Ends co-management of a VM; nothing at the VM changes.
+    ///
+    /// *Errors*: [`Code::CommandsInFlight`], [`Code::Forbidden`], [`Code::UnknownVm`].
+    pub async fn release(&self, vm: VmId, by: ProviderId) -> Result<(), Refusal> {
+        let address = self.address(vm)?;
+        self.request(&address, move |token| Input::Release { token, by }, None).await?;
+        // Its history is in the journal; a new enrollment reads it back.
+        self.0.lanes.write().unwrap_or_else(PoisonError::into_inner).remove(&vm);
+        Ok(())
+    }
+
+    /// Hands a command to its lane; returns once it is durable.
+    ///
+    /// *Errors*: why it was not taken in.
+    pub async fn submit(&self, command: Command, clock: Option<ClockEstimate>) -> Result<Submission, Refusal> {
+        let address = self.address(command.vm)?;
+        let (send, ended) = oneshot::channel();
+        let id = command.id;
+        let make = move |token| Input::Submitted { token, command: Box::new(command), clock };
+        self.request(&address, make, Some(send)).await?;
+        Ok(Submission { id, ended })
+    }
+
+    /// Takes a command back that has not been started.
+    ///
+    /// *Errors*: [`Code::UnknownCommand`], [`Code::Forbidden`], [`Code::CommandsInFlight`].
+    pub async fn cancel(&self, vm: VmId, by: ProviderId, command: CommandId) -> Result<(), Refusal> {
+        let address = self.address(vm)?;
+        self.request(&address, move |token| Input::Cancel { token, by, command }, None).await.map(drop)
+    }
+
+    /// Changes who may do what.
+    ///
+    /// *Errors*: as [`crate::delegation::decide`].
+    pub async fn change(&self, vm: VmId, request: ChangeRequest) -> Result<Change, Refusal> {
+        let address = self.address(vm)?;
+        match self.request(&address, move |token| Input::Change { token, request }, None).await? {
+            Accepted::Change(change) => Ok(change),
+            Accepted::Standing | Accepted::Command(_) | Accepted::Answer => {
+                Err(Refusal::new(Code::Internal, "the lane answered something else"))
+            }
+        }
+    }
+
+    /// A provider's answer to an ask.
+    ///
+    /// *Errors*: [`Code::AnswerLate`], [`Code::UnknownAsk`].
+    pub async fn answer(
+        &self,
+        vm: VmId,
+        conflict: ConflictId,
+        epoch: u64,
+        by: ProviderId,
+        said: Said,
+    ) -> Result<(), Refusal> {
+        let address = self.address(vm)?;
+        let how = Heard::Said;
+        let make = move |token| Input::Answered { token: Some(token), conflict, epoch, by, said, how };
+        self.request(&address, make, None).await.map(drop)
+    }
+
+    /// A provider that was asked cannot answer any more.
+    pub async fn answer_lost(&self, vm: VmId, conflict: ConflictId, epoch: u64, by: ProviderId) {
+        let Ok(address) = self.address(vm) else { return };
+        let lost = Input::AnswerLost { conflict, epoch, by: Party::Provider(by) };
+        let _ = address.mail.send(Mail::Tell(lost)).await;
+    }
+
+    /// Looks at a lane; the answer comes once all it is made from is durable.
+    ///
+    /// *Errors*: [`Code::UnknownVm`].
+    pub async fn read<T: Send + 'static>(
+        &self,
+        vm: VmId,
+        look: impl FnOnce(&Lane, Now) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let address = self.address(vm)?;
+        let (send, answer) = oneshot::channel();
+        let read = move |lane: &Lane, now: Now| -> Box<dyn FnOnce() + Send> {
+            let seen = look(lane, now);
+            Box::new(move || {
+                let _ = send.send(seen);
+            })
+        };
+        let gone = || Refusal::new(Code::Closing, "the agent is shutting down");
+        address.mail.send(Mail::Read(Box::new(read))).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| Refusal::new(Code::JournalUnwritable, "the journal failed while this was read; try again"))
+    }
+
+    /// A VM's whole history, read with the code that made it: for what a lane has forgotten.
+    ///
+    /// *Errors*: the journal cannot be read.
+    pub async fn history(&self, vm: VmId) -> Result<State, ReplayError> {
+        runner::replay(&self.0.around.journal, State::remembering_all(vm)).await
+    }
+
+    /// Takes no new commands and waits until what is at the hypervisor has ended, at most this long.
+    pub async fn close(&self, at_most: Duration) {
+        let vms = self.vms();
+        for address in vms.iter().filter_map(|vm| self.address(*vm).ok()) {
+            let _ = address.mail.send(Mail::Tell(Input::Closing)).await;
+        }
+        let drained = async {
+            for vm in vms {
+                while self.read(vm, |lane, _| lane.state().is_idle()).await == Ok(false) {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        };
+        if tokio::time::timeout(at_most, drained).await.is_err() {
+            tracing::warn!("calls were still running at the hypervisor; their outcome will be observed at the next start");
+        }
+    }
+}
+
+/// What the journal held when it was opened.
+#[derive(Debug, Default)]
+pub struct History {
+    states: BTreeMap<VmId, State>,
+    last: Option<Now>,
+}
+
+impl History {
+    /// Takes one record in; records come in order.
+    pub fn take(&mut self, entry: &Entry) {
+        let state = self.states.remove(&entry.vm).unwrap_or_else(|| State::new(entry.vm));
+        let state = state.replay(entry.facts.iter().map(|fact| (entry.at, fact)));
+        self.states.insert(entry.vm, state);
+        self.last = Some(entry.at);
+    }
+}
+
+/// Carries the hypervisor's events to the lanes they are about.
+async fn dispatch(lanes: std::sync::Weak<Inner>, mut events: mpsc::Receiver<Event>) {
+    while let Some(event) = events.recv().await {
+        let Some(inner) = lanes.upgrade() else { return };
+        let addresses = inner.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Changed(vm) | Event::Rebooted(vm) | Event::Gone(vm) => {
+                if let Some(address) = addresses.get(&vm) {
+                    address.look.notify_one();
+                }
+            }
+            Event::Disconnected => tracing::warn!("the connection to libvirt was lost"),
+            Event::Reconnected => {
+                tracing::info!("libvirt is connected; every lane looks again");
+                addresses.values().for_each(|address| address.look.notify_one());
+            }
+        }
+    }
+}
+
+fn refusal_of(error: &AskHypervisorError) -> Refusal {
+    match error {
+        AskHypervisorError::NoSuchVm(_) => Refusal::new(Code::UnknownVm, error.to_string()),
+        AskHypervisorError::Unreachable { .. } => Refusal::new(Code::HypervisorUnreachable, error.to_string()),
+        AskHypervisorError::Failed(_) => Refusal::new(Code::HypervisorFailed, error.to_string()),
+    }
+}

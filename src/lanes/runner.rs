@@ -1,0 +1,472 @@
+//! One lane's task.
+//!
+//! It owns the [`Lane`], reads the clock, and moves messages: requests and timers in, facts to the journal, calls to
+//! the hypervisor, questions to the [`Asker`], answers back to whoever waits. When the journal refuses facts, the
+//! lane is built again from what is durable, so that memory never runs ahead of the disk for longer than one write.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::sleep_until;
+
+use super::asker::{Asker, Delivery};
+use super::clock::Clock;
+use crate::hypervisor::{AskHypervisorError, Hypervisor};
+use crate::journal::{AppendError, Entry, Journal};
+use crate::model::{Code, CommandId, Effect, Now, Outcome, Refusal, VmId, VmState};
+use crate::resolver::{
+    Accepted, Call, CallResult, Evidence, Input, Lane, Observation, Output, Party, Phase, Policy, State, Token,
+};
+
+/// How long after an event the VM is looked at while calls are under way: one look for a burst of events.
+const LOOK_DELAY: Duration = Duration::from_millis(20);
+/// How long new work is refused after the journal failed, before it is tried again.
+const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
+/// How often an unreachable hypervisor is asked again about one VM.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// What everybody on the outside sends to a lane.
+pub(super) enum Mail {
+    /// A request that is answered.
+    Request { make: Box<dyn FnOnce(Token) -> Input + Send>, reply: Reply, ended: Option<oneshot::Sender<Outcome>> },
+    /// Something that is not answered.
+    Tell(Input),
+    /// A look at the lane; what it gives is sent once everything it saw is durable.
+    Read(Box<dyn FnOnce(&Lane, Now) -> Box<dyn FnOnce() + Send> + Send>),
+}
+
+/// Where a request's answer goes.
+pub(super) type Reply = oneshot::Sender<Result<Accepted, Refusal>>;
+
+/// What the lane's own errands send back.
+enum Errand {
+    Durable { step: u64, result: Result<u64, AppendError> },
+    Finished { command: CommandId, result: CallResult, seen: Option<VmState> },
+    Probed { command: CommandId, evidence: Evidence },
+    Delivered { answer: Option<Input> },
+    Looked { seen: Result<VmState, AskHypervisorError>, why: Observation, activity: u64 },
+}
+
+/// What a runner needs of the agent.
+#[derive(Clone)]
+pub(super) struct Surroundings {
+    pub(super) hypervisor: Arc<dyn Hypervisor>,
+    pub(super) journal: Journal,
+    pub(super) asker: Arc<dyn Asker>,
+    pub(super) clock: Clock,
+    pub(super) policy: Arc<Policy>,
+}
+
+pub(super) struct Runner {
+    vm: VmId,
+    lane: Lane,
+    around: Surroundings,
+    mailbox: mpsc::Receiver<Mail>,
+    look: Arc<Notify>,
+    errands: mpsc::UnboundedReceiver<Errand>,
+    send: mpsc::UnboundedSender<Errand>,
+    wake: Option<Instant>,
+    next_token: Token,
+    replies: BTreeMap<Token, (Reply, Option<oneshot::Sender<Outcome>>)>,
+    waiters: BTreeMap<CommandId, Vec<oneshot::Sender<Outcome>>>,
+    /// Answers that leave once this step is durable.
+    held: VecDeque<(u64, Box<dyn FnOnce() + Send>)>,
+    in_flight: BTreeSet<CommandId>,
+    /// Rises with every call and its end: a look that spans one is stale.
+    activity: u64,
+    look_at: Option<Instant>,
+    looking: bool,
+    /// Set while the journal is given time.
+    paused: Option<(Instant, Vec<Errand>)>,
+}
+
+/// What a lane begins with.
+pub(super) enum Begin {
+    /// A VM that nobody co-manages yet; its enrollment comes by mail.
+    Fresh,
+    /// A VM that was co-managed when the agent stopped; its state if it was listed already.
+    Recovered(Option<VmState>),
+}
+
+impl Runner {
+    pub(super) fn new(
+        vm: VmId,
+        state: State,
+        around: Surroundings,
+        mailbox: mpsc::Receiver<Mail>,
+        look: Arc<Notify>,
+    ) -> Self {
+        let (send, errands) = mpsc::unbounded_channel();
+        let lane = Lane::new(state, (*around.policy).clone());
+        Self {
+            vm,
+            lane,
+            around,
+            mailbox,
+            look,
+            errands,
+            send,
+            wake: None,
+            next_token: 0,
+            replies: BTreeMap::new(),
+            waiters: BTreeMap::new(),
+            held: VecDeque::new(),
+            in_flight: BTreeSet::new(),
+            activity: 0,
+            look_at: None,
+            looking: false,
+            paused: None,
+        }
+    }
+
+    /// Runs until nobody can send mail any more.
+    pub(super) async fn run(mut self, begin: Begin) {
+        if let Begin::Recovered(listed) = begin {
+            match listed {
+                Some(state) => self.recovered(Ok(state)),
+                None => {
+                    let Some(seen) = self.look_before_anything().await else { return };
+                    self.recovered(seen);
+                }
+            }
+        }
+        loop {
+            let timer = [self.wake, self.look_at, self.paused.as_ref().map(|(until, _)| *until)];
+            let timer = timer.into_iter().flatten().min();
+            let look = self.look.clone();
+            tokio::select! {
+                biased;
+                Some(errand) = self.errands.recv() => self.errand(errand),
+                () = look.notified() => self.plan_look(),
+                () = sleep_until(timer.unwrap_or_else(Instant::now).into()), if timer.is_some() => self.timer().await,
+                mail = self.mailbox.recv() => match mail {
+                    Some(mail) => self.mail(mail),
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// After a restart nothing is decided before the VM was seen; reads are served meanwhile.
+    async fn look_before_anything(&mut self) -> Option<Result<VmState, AskHypervisorError>> {
+        loop {
+            match self.around.hypervisor.observe(self.vm).await {
+                Err(AskHypervisorError::Unreachable { .. } | AskHypervisorError::Failed(_)) => {}
+                seen => return Some(seen),
+            }
+            let again = tokio::time::Instant::now() + RETRY;
+            loop {
+                tokio::select! {
+                    () = sleep_until(again) => break,
+                    mail = self.mailbox.recv() => match mail? {
+                        Mail::Read(read) => self.read(read),
+                        Mail::Tell(_) => {}
+                        Mail::Request { reply, .. } => {
+                            let message = "libvirt cannot be reached yet after a restart; nothing was accepted";
+                            let _ = reply.send(Err(Refusal::new(Code::HypervisorUnreachable, message)));
+                        }
+                    },
+                }
+            }
+        }
+    }
+
+    fn recovered(&mut self, seen: Result<VmState, AskHypervisorError>) {
+        self.step(match seen {
+            Ok(state) => Input::Observed { state, why: Observation::Look },
+            Err(_) => Input::Vanished,
+        });
+        self.step(Input::Recovered);
+    }
+
+    fn step(&mut self, input: Input) {
+        let now = self.around.clock.now();
+        for output in self.lane.step(now, input) {
+            self.perform(output);
+        }
+    }
+
+    fn mail(&mut self, mail: Mail) {
+        match mail {
+            Mail::Read(read) => self.read(read),
+            Mail::Tell(input) => self.step(input),
+            Mail::Request { reply, .. } if self.paused.is_some() => {
+                let _ = reply.send(Err(unwritable()));
+            }
+            Mail::Request { make, reply, ended } => {
+                self.next_token = self.next_token.wrapping_add(1);
+                let token = self.next_token;
+                self.replies.insert(token, (reply, ended));
+                self.step(make(token));
+            }
+        }
+    }
+
+    fn read(&mut self, read: Box<dyn FnOnce(&Lane, Now) -> Box<dyn FnOnce() + Send> + Send>) {
+        let send = read(&self.lane, self.around.clock.now());
+        let (appended, persisted) = self.lane.durability();
+        if appended == persisted { send() } else { self.held.push_back((appended, send)) }
+    }
+
+    fn errand(&mut self, errand: Errand) {
+        // What would add facts waits while the journal is given time; nothing of it is lost.
+        if let Some((_, kept)) = &mut self.paused {
+            kept.push(errand);
+            return;
+        }
+        match errand {
+            Errand::Durable { step, result: Ok(_) } => {
+                self.step(Input::Persisted { step });
+                let (_, persisted) = self.lane.durability();
+                while let Some((_, send)) = self.held.pop_front_if(|(step, _)| *step <= persisted) {
+                    send();
+                }
+            }
+            Errand::Durable { result: Err(error), .. } => self.pause(&error),
+            Errand::Finished { command, result, seen } => {
+                self.activity += 1;
+                self.in_flight.remove(&command);
+                if !matches!(result, CallResult::Done(_)) {
+                    self.plan_look();
+                }
+                if let Some(state) = seen {
+                    self.step(Input::Observed { state, why: Observation::Event });
+                }
+                self.step(Input::Finished { command, result });
+            }
+            Errand::Probed { command, evidence } => self.step(Input::Probed { command, evidence }),
+            Errand::Delivered { answer } => {
+                if let Some(input) = answer {
+                    self.step(input);
+                }
+            }
+            Errand::Looked { seen, why, activity } => self.looked(seen, why, activity),
+        }
+    }
+
+    fn perform(&mut self, output: Output) {
+        match output {
+            Output::Append { step, at, facts } => {
+                let send = self.send.clone();
+                self.around.journal.append(&Entry { vm: self.vm, at, facts }, move |result| {
+                    let _ = send.send(Errand::Durable { step, result });
+                });
+            }
+            Output::Execute(call) => self.execute(call),
+            Output::Probe(call) => self.probe(call),
+            Output::Ask(ask) => {
+                let (conflict, epoch, who) = (ask.conflict, ask.epoch, ask.who.clone());
+                let (asking, send) = (self.around.asker.ask(self.vm, *ask), self.send.clone());
+                tokio::spawn(async move {
+                    let answer = answer_of(asking.await, conflict, epoch, who);
+                    let _ = send.send(Errand::Delivered { answer });
+                });
+            }
+            Output::Accepted { token, what } => self.accepted(token, what),
+            Output::Refused { token, refusal } => {
+                if let Some((reply, _)) = self.replies.remove(&token) {
+                    let _ = reply.send(Err(*refusal));
+                }
+            }
+            Output::Ended { command, outcome } => {
+                for waiter in self.waiters.remove(&command).into_iter().flatten() {
+                    let _ = waiter.send(outcome.clone());
+                }
+            }
+            Output::WakeAt(moment) => self.wake = Some(self.around.clock.instant_of(moment)),
+        }
+    }
+
+    fn accepted(&mut self, token: Token, what: Accepted) {
+        let Some((reply, ended)) = self.replies.remove(&token) else { return };
+        if let (Accepted::Command(id), Some(ended)) = (&what, ended) {
+            self.tell_when_ended(*id, ended);
+        }
+        let _ = reply.send(Ok(what));
+    }
+
+    fn tell_when_ended(&mut self, id: CommandId, ended: oneshot::Sender<Outcome>) {
+        match self.lane.state().command(id).map(|tracked| tracked.phase().clone()) {
+            Some(Phase::Ended(outcome)) => {
+                let (appended, persisted) = self.lane.durability();
+                let send = move || {
+                    let _ = ended.send(outcome);
+                };
+                if appended == persisted { send() } else { self.held.push_back((appended, Box::new(send))) }
+            }
+            Some(Phase::Queued | Phase::Running | Phase::Unknown) => self.waiters.entry(id).or_default().push(ended),
+            None => {}
+        }
+    }
+
+    fn execute(&mut self, call: Call) {
+        self.activity += 1;
+        self.in_flight.insert(call.command());
+        let (command, vm) = (call.command(), self.vm);
+        let changes_start = changes_start(&call);
+        let (hypervisor, send) = (self.around.hypervisor.clone(), self.send.clone());
+        let calling = hypervisor.execute(call);
+        tokio::spawn(async move {
+            let result = calling.await;
+            let seen = match &result {
+                // The next command must know the new start, or it would be refused as meant for the old one.
+                CallResult::Done(_) if changes_start => hypervisor.observe(vm).await.ok(),
+                CallResult::Done(_) | CallResult::Failed(_) | CallResult::Lost(_) => None,
+            };
+            let _ = send.send(Errand::Finished { command, result, seen });
+        });
+    }
+
+    fn probe(&self, call: Call) {
+        let command = call.command();
+        if self.in_flight.contains(&command) {
+            return; // Its own answer is still to come.
+        }
+        let (hypervisor, send) = (self.around.hypervisor.clone(), self.send.clone());
+        tokio::spawn(async move {
+            let evidence = loop {
+                match hypervisor.probe(call.clone()).await {
+                    Ok(evidence) => break evidence,
+                    Err(AskHypervisorError::NoSuchVm(_)) => break Evidence::None,
+                    Err(AskHypervisorError::Unreachable { .. } | AskHypervisorError::Failed(_)) => {
+                        tokio::time::sleep(RETRY).await;
+                    }
+                }
+            };
+            let _ = send.send(Errand::Probed { command, evidence });
+        });
+    }
+
+    /// A look at the VM: at once, or shortly after when calls under way explain what happened.
+    fn plan_look(&mut self) {
+        if self.looking || self.look_at.is_some() {
+            self.look_at = self.look_at.or_else(|| Some(Instant::now() + LOOK_DELAY));
+        } else if self.in_flight.is_empty() {
+            self.look_now(Observation::Event);
+        } else {
+            self.look_at = Some(Instant::now() + LOOK_DELAY);
+        }
+    }
+
+    fn look_now(&mut self, why: Observation) {
+        self.looking = true;
+        let (hypervisor, send) = (self.around.hypervisor.clone(), self.send.clone());
+        let (vm, activity) = (self.vm, self.activity);
+        tokio::spawn(async move {
+            let seen = hypervisor.observe(vm).await;
+            let _ = send.send(Errand::Looked { seen, why, activity });
+        });
+    }
+
+    fn looked(&mut self, seen: Result<VmState, AskHypervisorError>, why: Observation, activity: u64) {
+        self.looking = false;
+        match seen {
+            // A call began or ended meanwhile: nobody knows which side of it was seen.
+            _ if activity != self.activity => self.look_at = Some(Instant::now() + LOOK_DELAY),
+            Ok(state) => self.step(Input::Observed { state, why }),
+            Err(AskHypervisorError::NoSuchVm(_)) => self.step(Input::Vanished),
+            Err(AskHypervisorError::Unreachable { .. }) => {} // The connection's return brings a look.
+            Err(AskHypervisorError::Failed(_)) => self.look_at = Some(Instant::now() + RETRY),
+        }
+    }
+
+    async fn timer(&mut self) {
+        let now = Instant::now();
+        if self.paused.as_ref().is_some_and(|(until, _)| *until <= now) {
+            self.resume().await;
+        }
+        if self.look_at.is_some_and(|at| at <= now) {
+            self.look_at = None;
+            if self.looking {
+                self.look_at = Some(now + LOOK_DELAY);
+            } else {
+                self.look_now(Observation::Event);
+            }
+        }
+        if self.wake.is_some_and(|at| at <= now) {
+            self.wake = None;
+            if self.paused.is_none() {
+                self.step(Input::Tick);
+            }
+        }
+    }
+
+    /// The journal did not take a step's facts: whoever waits for it is told, and the lane is built anew later.
+    fn pause(&mut self, error: &AppendError) {
+        tracing::error!(vm = %self.vm, %error, "the journal refused facts; new work on this VM is refused for now");
+        for (_, (reply, _)) in std::mem::take(&mut self.replies) {
+            let _ = reply.send(Err(unwritable()));
+        }
+        self.waiters.clear();
+        self.held.clear();
+        self.wake = None;
+        self.paused = Some((Instant::now() + JOURNAL_PAUSE, Vec::new()));
+    }
+
+    async fn resume(&mut self) {
+        let Some((_, kept)) = self.paused.take() else { return };
+        let replayed = replay(&self.around.journal, State::new(self.vm)).await;
+        let Ok(state) = replayed else {
+            self.paused = Some((Instant::now() + JOURNAL_PAUSE, kept));
+            return;
+        };
+        self.lane = Lane::new(state, (*self.around.policy).clone());
+        self.around.journal.unfence(self.vm);
+        self.step(Input::Recovered);
+        for errand in kept {
+            // What the abandoned lane had appended means nothing to the new one.
+            if !matches!(errand, Errand::Durable { .. }) {
+                self.errand(errand);
+            }
+        }
+    }
+}
+
+/// A lane's state as its journal tells it.
+pub(super) async fn replay(journal: &Journal, state: State) -> Result<State, crate::journal::ReplayError> {
+    let mut entries = Vec::new();
+    let keep = |_, entry: Entry| {
+        entries.push(entry);
+        ControlFlow::Continue(())
+    };
+    journal.replay_vm(state.vm(), keep).await?;
+    Ok(entries.iter().fold(state, |state, entry| state.replay(entry.facts.iter().map(|fact| (entry.at, fact)))))
+}
+
+fn unwritable() -> Refusal {
+    Refusal::new(Code::JournalUnwritable, "the journal cannot be written now; nothing was accepted, submit again later")
+}
+
+/// Whether the VM is another start of itself afterwards.
+fn changes_start(call: &Call) -> bool {
+    use crate::model::PowerState::{Paused, Running, ShutOff};
+    match call.operation().effect() {
+        Effect::Power(Running) => call.expected_start().0.is_none(),
+        Effect::Power(ShutOff) | Effect::Reverted(_) => true,
+        Effect::Power(Paused | _)
+        | Effect::Nothing
+        | Effect::Restart
+        | Effect::SnapshotAdded(_)
+        | Effect::SnapshotRemoved(_)
+        | Effect::Vcpus(_)
+        | Effect::Memory(_)
+        | Effect::Metadata(_) => false,
+    }
+}
+
+fn answer_of(delivery: Delivery, conflict: crate::model::ConflictId, epoch: u64, who: Party) -> Option<Input> {
+    use crate::resolver::Heard;
+    match (delivery, who) {
+        (Delivery::Sent, _) => None,
+        (Delivery::Standing(said), Party::Provider(by)) => {
+            Some(Input::Answered { token: None, conflict, epoch, by, said, how: Heard::Standing })
+        }
+        (Delivery::Hook(first), Party::Hook) => Some(Input::HookAnswered { conflict, epoch, first }),
+        (Delivery::Lost | Delivery::Standing(_) | Delivery::Hook(_), by) => {
+            Some(Input::AnswerLost { conflict, epoch, by })
+        }
+    }
+}

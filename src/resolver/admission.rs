@@ -1,0 +1,108 @@
+//! Taking a command in: duplicates, replays, authority, order, deadline, issue time, room.
+
+use super::fact::{Admission, StampNote};
+use super::policy::Policy;
+use super::state::{Standing, State};
+use crate::model::{ClockEstimate, Code, Command, CommandId, Interval, Mono, Now, Refusal, Wall};
+
+/// What to do with a submitted command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It is new.
+    New(Box<Admission>),
+    /// It came before, word for word.
+    Again(CommandId),
+}
+
+/// Decides whether a command is taken in.
+///
+/// *Errors*: a refusal; nothing of the command is kept then.
+pub(crate) fn admit(
+    state: &State,
+    policy: &Policy,
+    command: Command,
+    clock: Option<ClockEstimate>,
+    now: Now,
+) -> Result<Taken, Refusal> {
+    let unknown_vm = || Refusal::new(Code::UnknownVm, "there is no VM of this id that you co-manage");
+    let authority = state.authority.as_ref().filter(|_| state.standing != Standing::Free).ok_or_else(unknown_vm)?;
+    let digest = command.digest();
+    if let Some(known) = state.commands.get(&command.id) {
+        if known.admission.digest == digest {
+            return Ok(Taken::Again(command.id));
+        }
+        let message = format!("the id {} was used before with other content", command.id);
+        return Err(Refusal::new(Code::IdReused, message).blocked_by(command.id));
+    }
+    let grant = authority.authorise(&command.provider, command.operation.action(), now)?;
+    if let Some(epoch) = command.epoch.filter(|epoch| *epoch != authority.epoch) {
+        let message = format!("the delegation epoch is {}, not {epoch}; read the delegations again", authority.epoch);
+        return Err(Refusal::new(Code::StaleEpoch, message));
+    }
+    if state.standing == Standing::Vanished {
+        return Err(Refusal::new(Code::VmGone, "the VM does not exist at the hypervisor any more"));
+    }
+    let command = with_sequence(state, command)?;
+    if let Some(cycle) = state.cycle_closed_by(&command) {
+        let along = cycle.iter().map(ToString::to_string).collect::<Vec<_>>().join(" after ");
+        return Err(Refusal::new(Code::AfterCycle, format!("`after` closes a cycle: {along}")));
+    }
+    let waiting = state.live().filter(|other| other.command().provider == command.provider).count();
+    if waiting >= policy.queue_limit {
+        let message = format!("{} has {waiting} commands waiting on this VM, the most it may", command.provider);
+        return Err(Refusal::new(Code::QueueFull, message));
+    }
+    let (issued, stamp) = issue_time(&command, clock, policy, now);
+    let deadline = command.not_after.map(|wall| deadline(wall, clock, now));
+    if deadline.is_some_and(|deadline| deadline <= now.mono) {
+        return Err(Refusal::new(Code::DeadlinePassed, "not_after had passed when the command arrived"));
+    }
+    Ok(Taken::New(Box::new(Admission { command, digest, grant, issued, stamp, deadline })))
+}
+
+fn with_sequence(state: &State, mut command: Command) -> Result<Command, Refusal> {
+    let sequence = state.sequences.get(&command.provider).copied().unwrap_or_default();
+    let Some(seq) = command.order.seq else {
+        command.order.seq = Some(sequence.highest.saturating_add(1));
+        return Ok(command);
+    };
+    if let Some(ended) = sequence.ended.filter(|ended| seq <= *ended) {
+        let message = format!("sequence number {seq} is not above {ended}, the last that ended: this is a replay");
+        return Err(Refusal::new(Code::SeqReplayed, message));
+    }
+    let twin = state.live().find(|other| other.command().provider == command.provider && other.seq() == seq);
+    if let Some(twin) = twin {
+        let id = twin.command().id;
+        let message = format!("sequence number {seq} belongs to command {id} already");
+        return Err(Refusal::new(Code::SeqTaken, message).blocked_by(id));
+    }
+    Ok(command)
+}
+
+fn issue_time(
+    command: &Command,
+    clock: Option<ClockEstimate>,
+    policy: &Policy,
+    now: Now,
+) -> (Option<Interval>, StampNote) {
+    let Some(stamp) = command.issued_at else {
+        return (Some(Interval::exactly(now.wall)), StampNote::Missing);
+    };
+    let clock = clock.unwrap_or(ClockEstimate::SHARED);
+    let limit = u64::try_from(policy.clock_limit.as_micros()).unwrap_or(u64::MAX);
+    if clock.offset_us.unsigned_abs().saturating_add(clock.uncertainty_us) > limit {
+        return (None, StampNote::ClockBeyondLimit);
+    }
+    let issued = clock.interval_of(stamp);
+    if issued.earliest > now.wall {
+        return (Some(Interval::exactly(now.wall)), StampNote::ClampedFuture);
+    }
+    (Some(Interval { latest: issued.latest.min(now.wall), ..issued }), StampNote::Good)
+}
+
+/// A deadline by the provider's clock, on ours; the latest it can mean, so that no command dies of doubt.
+fn deadline(not_after: Wall, clock: Option<ClockEstimate>, now: Now) -> Mono {
+    let ours = clock.unwrap_or(ClockEstimate::SHARED).interval_of(not_after).latest;
+    let left = u64::try_from(ours.micros_since(now.wall)).unwrap_or(0);
+    now.mono.after(std::time::Duration::from_micros(left))
+}

@@ -1,0 +1,367 @@
+//! What a lane does next, by itself: the one place that turns a state into the next fact.
+//!
+//! [`next`] looks at the state and gives at most one decision; the lane applies its facts and asks again until there
+//! is none. It only ever reads: changing the state is [`State::apply`](super::apply)'s work.
+
+use std::collections::BTreeSet;
+
+use super::fact::{Answer, Fact, Heard, Origin, Party};
+use super::feasibility::Imagined;
+use super::policy::{GatherFor, Policy, Said};
+use super::precedence::Waits;
+use super::rules::{self, Progress};
+use super::state::{Asked, Conflict, Standing, State, Tracked};
+use crate::model::action::Undo;
+use crate::model::operation::Register;
+use crate::model::{
+    Class, Code, CommandId, ConflictId, Ending, Interval, Mono, Now, Outcome, ProviderId, Resource, VmState,
+};
+
+/// The next thing to happen on a lane, if anything is due.
+pub(crate) fn next(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
+    overdue(state, policy, now)
+        .or_else(|| silence(state, policy, now))
+        .or_else(|| resolution(state, policy, now))
+        .or_else(|| flag_gap(state, policy, now))
+        .or_else(|| detection(state))
+        .or_else(|| release(state, policy, now))
+}
+
+/// The earliest moment after `now` at which [`next`] may have something it does not have now.
+pub(crate) fn next_due(state: &State, policy: &Policy, now: Now) -> Option<Mono> {
+    let mut due: Vec<Mono> = Vec::new();
+    for tracked in state.queued() {
+        due.extend(tracked.admission.deadline);
+        due.push(tracked.received.mono.after(policy.gather));
+        if state.missing_before(tracked).is_some() {
+            due.push(tracked.received.mono.after(policy.gap_window));
+        }
+        if state.unseen_after(tracked).is_some() {
+            due.push(tracked.received.mono.after(policy.after_wait));
+        }
+    }
+    let open = state.open.iter().filter_map(|id| state.conflicts.get(id));
+    due.extend(open.flat_map(|conflict| conflict.pending().map(|(_, asked)| asked.deadline)));
+    if let Some(authority) = state.authority.as_ref().filter(|_| !due.is_empty()) {
+        due.extend(authority.next_expiry(now.mono));
+    }
+    due.into_iter().filter(|moment| *moment > now.mono).min()
+}
+
+/// A command's end, with that of the commands it was executed for.
+pub(crate) fn end(state: &State, command: CommandId, outcome: Outcome) -> Vec<Fact> {
+    let served = matches!(outcome.ending, Ending::Done | Ending::Failed);
+    let followers = state.queued().filter(|tracked| served && tracked.coalesced_with == Some(command));
+    let mut facts: Vec<Fact> = followers
+        .map(|follower| {
+            let reason = format!("one execution served both; it ended {}: {}", outcome.ending, outcome.reason);
+            let mut coalesced = Outcome::new(Ending::Coalesced, Code::SameWish, reason).because_of(Some(command));
+            coalesced.result = outcome.result.clone();
+            Fact::Ended { command: follower.command().id, outcome: coalesced }
+        })
+        .collect();
+    facts.insert(0, Fact::Ended { command, outcome });
+    facts
+}
+
+/// Whether an observation differs, and who brought that about.
+pub(crate) fn observation(state: &State, seen: &VmState, looked: bool) -> Option<Fact> {
+    let believed = state.believed.as_ref();
+    if believed == Some(seen) && state.standing != Standing::Vanished {
+        return None;
+    }
+    let ours = state.active().find(|running| explains(running, believed, seen)).map(|running| running.command().id);
+    let origin = match ours {
+        Some(command) => Origin::Command { command },
+        None if looked => Origin::Look,
+        None => Origin::OutOfBand,
+    };
+    Some(Fact::Observed { state: seen.clone(), origin })
+}
+
+/// Whether a running command writes what changed.
+fn explains(running: &Tracked, before: Option<&VmState>, after: &VmState) -> bool {
+    let Some(before) = before else { return false };
+    let writes = running.command().operation.footprint().writes;
+    let changed = [
+        (before.power != after.power || before.start != after.start, Resource::Power),
+        (before.vcpus != after.vcpus || before.vcpus_max != after.vcpus_max, Resource::Cpu),
+        (before.memory_kib != after.memory_kib || before.memory_max_kib != after.memory_max_kib, Resource::Memory),
+        (before.snapshots != after.snapshots, Resource::Snapshots),
+    ];
+    // A guest's balloon and a start change memory by themselves: power explains all of it.
+    writes.contains(&Resource::Power)
+        || changed.iter().filter(|(differs, _)| *differs).all(|(_, resource)| writes.contains(resource))
+}
+
+fn ended(command: CommandId, ending: Ending, code: Code, reason: impl Into<String>) -> Fact {
+    Fact::Ended { command, outcome: Outcome::new(ending, code, reason) }
+}
+
+/// Queued commands that have become pointless, whatever they wait for.
+fn overdue(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
+    state.queued().find_map(|tracked| {
+        let command = tracked.command();
+        let (id, action) = (command.id, command.operation.action());
+        if state.standing == Standing::Vanished {
+            return Some(vec![ended(id, Ending::Impossible, Code::VmGone, "the VM does not exist any more")]);
+        }
+        if tracked.admission.deadline.is_some_and(|deadline| deadline <= now.mono) {
+            let mut outcome = Outcome::new(Ending::Expired, Code::DeadlinePassed, "not_after passed while it waited");
+            outcome.cause = match state.waits(tracked) {
+                Some(Waits::For(other) | Waits::ForUnseen(other)) => Some(other),
+                Some(Waits::ForSequence(_)) | None => None,
+            };
+            return Some(vec![Fact::Ended { command: id, outcome }]);
+        }
+        let stands = (state.authority.as_ref())
+            .is_some_and(|authority| authority.still_stands(&command.provider, action, tracked.admission.grant, now));
+        if !stands {
+            let reason = format!("the delegation of {action} to {} ended while the command waited", command.provider);
+            return Some(vec![ended(id, Ending::Denied, Code::DelegationEnded, reason)]);
+        }
+        let unseen = state.unseen_after(tracked)?;
+        if tracked.received.mono.after(policy.after_wait) <= now.mono {
+            let reason = format!("command {unseen}, named in `after`, never came");
+            let outcome = Outcome::new(Ending::Expired, Code::AfterUnknown, reason).because_of(Some(unseen));
+            return Some(vec![Fact::Ended { command: id, outcome }]);
+        }
+        None
+    })
+}
+
+/// Whoever was asked and has not answered in time has said what it declared its silence to mean (I5).
+fn silence(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
+    open_conflicts(state).find_map(|conflict| {
+        let (party, asked) = conflict.pending().find(|(_, asked)| asked.deadline <= now.mono)?;
+        Some(vec![silent(state, policy, conflict, party, asked)])
+    })
+}
+
+/// The answer that a party's silence stands for.
+pub(crate) fn silent(state: &State, policy: &Policy, conflict: &Conflict, party: &Party, asked: &Asked) -> Fact {
+    let said = match party {
+        Party::Hook => Said::NoOpinion,
+        Party::Provider(provider) => policy.consent_of(provider).on_silence,
+    };
+    let answer = meaning(state, conflict, party, said);
+    Fact::Answered { conflict: conflict.id, epoch: asked.epoch, by: party.clone(), answer, how: Heard::Silence }
+}
+
+/// What "mine" and "theirs" mean to a party of a conflict.
+pub(crate) fn meaning(state: &State, conflict: &Conflict, party: &Party, said: Said) -> Answer {
+    let is_mine = |id: &CommandId| match party {
+        Party::Hook => false,
+        Party::Provider(provider) => state.commands.get(id).is_some_and(|t| t.command().provider == *provider),
+    };
+    let Some(mine) = conflict.between.iter().copied().find(is_mine) else { return Answer::NoOpinion };
+    match said {
+        Said::MineFirst => Answer::First(mine),
+        Said::TheirsFirst => Answer::First(conflict.other_than(mine)),
+        Said::WithdrawMine => Answer::Withdraw(mine),
+        Said::NoOpinion => Answer::NoOpinion,
+    }
+}
+
+fn open_conflicts(state: &State) -> impl Iterator<Item = &Conflict> {
+    state.open.iter().filter_map(|id| state.conflicts.get(id))
+}
+
+/// Open conflicts on which the rules can go on.
+fn resolution(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
+    open_conflicts(state).find_map(|conflict| match rules::resolve(state, policy, conflict, now) {
+        Progress::Pending => None,
+        Progress::Decided(verdict) => Some(vec![Fact::Settled { conflict: conflict.id, verdict }]),
+        Progress::Ask(who) => {
+            let think = if who.contains(&Party::Hook) { policy.hook_timeout } else { policy.ask_timeout };
+            let budget = conflict.opened.mono.after(policy.callback_budget);
+            let deadline = now.mono.after(think).min(budget);
+            let epoch = state.ask_epoch.saturating_add(1);
+            Some(vec![Fact::Asked { conflict: conflict.id, epoch, who, deadline }])
+        }
+        Progress::Withdrawn(commands) => {
+            let withdraw = |command: CommandId| {
+                let reason = "its provider took it back when asked about a conflict";
+                let outcome = Outcome::new(Ending::Cancelled, Code::Withdrawn, reason);
+                Fact::Ended { command, outcome: outcome.because_of(Some(conflict.other_than(command))) }
+            };
+            Some(commands.into_iter().map(withdraw).collect())
+        }
+    })
+}
+
+fn flag_gap(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
+    state.queued().find_map(|tracked| {
+        let expected = state.missing_before(tracked)?;
+        let passed = tracked.received.mono.after(policy.gap_window) <= now.mono;
+        passed.then(|| vec![Fact::GapFlagged { command: tracked.command().id, expected }])
+    })
+}
+
+/// Two commands of different providers that clash and have no order between them.
+fn detection(state: &State) -> Option<Vec<Fact>> {
+    let heads = state.heads();
+    let active: Vec<&Tracked> = state.active().collect();
+    heads.iter().enumerate().find_map(|(place, head)| {
+        let rivals = active.iter().chain(heads.iter().skip(place.saturating_add(1)));
+        rivals.copied().find_map(|rival| conflict_between(state, head, rival))
+    })
+}
+
+fn conflict_between(state: &State, a: &Tracked, b: &Tracked) -> Option<Vec<Fact>> {
+    let (left, right) = (a.command(), b.command());
+    if left.provider == right.provider {
+        return None;
+    }
+    let known = a.conflicts.iter().filter(|id| b.conflicts.contains(id)).any(|id| state.open.contains(id));
+    if known {
+        return None;
+    }
+    let contested = left.operation.footprint().contested_with(&right.operation.footprint());
+    if contested.is_empty() {
+        return None;
+    }
+    let conflict = ConflictId::nth(state.vm, state.conflict_count);
+    // The pair's order says nothing about who came first: it is that of the ids.
+    let (first, second) = if left.id < right.id { (a, b) } else { (b, a) };
+    let between = [first.command().id, second.command().id];
+    let feasible = rules::feasible(state, first, second);
+    Some(vec![Fact::ConflictOpened { conflict, between, contested, feasible }])
+}
+
+/// A command that nothing holds back any more: looked at once more, then started or ended with a reason.
+fn release(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
+    let contested: BTreeSet<CommandId> = open_conflicts(state).flat_map(|conflict| conflict.between).collect();
+    state.heads().into_iter().find_map(|tracked| {
+        let id = tracked.command().id;
+        if contested.contains(&id) || gathers(state, policy, tracked, now) || overlaps_active(state, tracked) {
+            return None;
+        }
+        Some(vec![revalidate(state, tracked).map_or_else(
+            || Fact::Started {
+                command: id,
+                start: state.believed.as_ref().map_or_else(Default::default, |vm| vm.start),
+            },
+            |outcome| Fact::Ended { command: id, outcome },
+        )])
+    })
+}
+
+/// Whether a rival is still being listened for.
+pub(crate) fn gathers(state: &State, policy: &Policy, tracked: &Tracked, now: Now) -> bool {
+    let command = tracked.command();
+    let action = command.operation.action();
+    let listens = match policy.gather_for {
+        GatherFor::Irreversible => action.spec().undo == Undo::Irreversible,
+        GatherFor::Writes => !action.is_read(),
+    };
+    listens
+        && command.class != Class::Emergency
+        && tracked.conflicts.is_empty()
+        && now.mono < tracked.received.mono.after(policy.gather)
+        && (state.authority.as_ref()).is_some_and(|held| !held.rivals(&command.provider, action, now.mono).is_empty())
+}
+
+/// I1: whatever else is decided, nothing starts beside something it clashes with.
+fn overlaps_active(state: &State, tracked: &Tracked) -> bool {
+    let footprint = tracked.command().operation.footprint();
+    state.active().any(|other| !footprint.contested_with(&other.command().operation.footprint()).is_empty())
+}
+
+/// Why a command that could start now must not; none when it may.
+fn revalidate(state: &State, tracked: &Tracked) -> Option<Outcome> {
+    let command = tracked.command();
+    let believed = state.believed.as_ref()?;
+    let register = command.operation.effect().register();
+    if let Some(outcome) = register.as_ref().and_then(|register| overwritten(state, tracked, register)) {
+        return Some(outcome);
+    }
+    let now = Imagined::from(believed);
+    if let Err(reason) = now.meets(&command.guard) {
+        let cause = changed_since(state, tracked, &guarded(tracked));
+        let ending = if cause.is_some() { Ending::Superseded } else { Ending::Impossible };
+        return Some(Outcome::new(ending, Code::GuardFailed, reason).because_of(cause));
+    }
+    let reason = now.allows(&command.operation).err()?;
+    let mut causes: Vec<Register> = vec![Register::Power];
+    causes.extend(register);
+    let cause = changed_since(state, tracked, &causes);
+    Some(Outcome::new(Ending::Impossible, Code::StateForbids, reason).because_of(cause))
+}
+
+/// The Thomas write rule: a write that was issued certainly before one that has been executed is not applied over it.
+fn overwritten(state: &State, tracked: &Tracked, register: &Register) -> Option<Outcome> {
+    let written = state.written.get(register)?;
+    let issued: Interval = tracked.admission.issued?;
+    let later = written.provider != tracked.command().provider && issued.certainly_before(&written.issued?);
+    let same = (state.commands.get(&written.command))
+        .is_some_and(|by| by.command().operation.effect() == tracked.command().operation.effect());
+    if !later || same {
+        return None;
+    }
+    let reason = format!("{} issued a later write of the same, which has been executed", written.provider);
+    Some(Outcome::new(Ending::Superseded, Code::Overwritten, reason).because_of(Some(written.command)))
+}
+
+/// The registers a command's guard speaks of.
+fn guarded(tracked: &Tracked) -> Vec<Register> {
+    let guard = &tracked.command().guard;
+    let mut registers = Vec::new();
+    if guard.state.is_some() || guard.generation.is_some() {
+        registers.push(Register::Power);
+    }
+    if guard.vcpus.is_some() || guard.generation.is_some() {
+        registers.push(Register::Vcpus);
+    }
+    if guard.memory_kib.is_some() || guard.generation.is_some() {
+        registers.push(Register::Memory);
+    }
+    registers
+}
+
+/// The last command of another provider that wrote one of these since `tracked` came.
+fn changed_since(state: &State, tracked: &Tracked, registers: &[Register]) -> Option<CommandId> {
+    let mine: &ProviderId = &tracked.command().provider;
+    (registers.iter().filter_map(|register| state.written.get(register)))
+        .filter(|written| written.provider != *mine && written.at.mono >= tracked.received.mono)
+        .max_by_key(|written| written.at.mono)
+        .map(|written| written.command)
+}
+
+/// Why a queued command does not run yet, for people and programs.
+pub(crate) fn waiting_reason(
+    state: &State,
+    policy: &Policy,
+    tracked: &Tracked,
+    now: Now,
+) -> Option<(String, Vec<CommandId>)> {
+    if !tracked.is_queued() {
+        return None;
+    }
+    let id = tracked.command().id;
+    if let Some(leader) = tracked.coalesced_with {
+        return Some((format!("command {leader} wishes the same and is executed for both"), vec![leader]));
+    }
+    match state.waits(tracked) {
+        Some(Waits::For(_)) => {
+            let before: Vec<CommandId> = state.predecessors(tracked).into_iter().collect();
+            return Some(("commands that go first have not ended".to_owned(), before));
+        }
+        Some(Waits::ForUnseen(unseen)) => {
+            return Some((format!("command {unseen}, named in `after`, has not come"), vec![unseen]));
+        }
+        Some(Waits::ForSequence(missing)) => {
+            return Some((format!("sequence number {missing} has not come"), Vec::new()));
+        }
+        None => {}
+    }
+    let rivals: Vec<CommandId> = open_conflicts(state)
+        .filter(|conflict| conflict.between.contains(&id))
+        .map(|conflict| conflict.other_than(id))
+        .collect();
+    if !rivals.is_empty() {
+        return Some(("a conflict is being resolved".to_owned(), rivals));
+    }
+    let gathering = gathers(state, policy, tracked, now);
+    gathering.then(|| ("a rival command is listened for".to_owned(), Vec::new()))
+}

@@ -1,0 +1,217 @@
+//! The story of one command: what happened to it and why, from the state alone. `covirt explain ID` prints it.
+
+use serde::{Deserialize, Serialize};
+
+use super::decide;
+use super::fact::{Answer, Feasible, Finding, Heard, Party, Rule, StampNote, Verdict};
+use super::policy::Policy;
+use super::state::{Conflict, Phase, State, Tracked};
+use crate::model::{CommandId, ConflictId, Now, Wall};
+
+/// One moment of a story.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// When, by our clock.
+    pub at: Wall,
+    /// What happened, as one sentence.
+    pub what: String,
+}
+
+/// Where a command stands, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Why it does not run yet.
+    pub reason: String,
+    /// The commands it waits for.
+    pub on: Vec<CommandId>,
+}
+
+/// Why a command that has not ended waits; none when it does not.
+#[must_use]
+pub fn waiting(state: &State, policy: &Policy, tracked: &Tracked, now: Now) -> Option<Waiting> {
+    decide::waiting_reason(state, policy, tracked, now).map(|(reason, on)| Waiting { reason, on })
+}
+
+/// The rule that last decided when a command runs; none when nothing was contested.
+#[must_use]
+pub fn deciding_rule(state: &State, tracked: &Tracked) -> Option<Rule> {
+    let settled = tracked.conflicts.iter().filter_map(|id| state.conflicts.get(id)?.settled.as_ref());
+    settled.max_by_key(|(at, _)| at.mono).map(|(_, verdict)| verdict.rule)
+}
+
+/// What happened to a command, in order.
+#[must_use]
+pub fn story(state: &State, tracked: &Tracked) -> Vec<Moment> {
+    let command = tracked.command();
+    let mut story = vec![moment(tracked.received, received(tracked))];
+    if let Some(expected) = tracked.gap {
+        story.push(moment(
+            tracked.received,
+            format!("sequence number {expected} did not come in time; it went on without"),
+        ));
+    }
+    for conflict in tracked.conflicts.iter().filter_map(|id| state.conflicts.get(id)) {
+        story.extend(conflict_story(state, conflict, command.id));
+    }
+    if let Some(started) = tracked.started {
+        story.push(moment(started, "it was given to the hypervisor".to_owned()));
+    }
+    if let (Phase::Ended(outcome), Some(at)) = (&tracked.phase, tracked.finished) {
+        let cause = outcome.cause.map(|cause| format!(" (because of {})", name(state, cause))).unwrap_or_default();
+        story.push(moment(at, format!("it ended {}: {}{cause}", outcome.ending, outcome.reason)));
+    }
+    if tracked.phase == Phase::Unknown {
+        let at = tracked.started.unwrap_or(tracked.received);
+        story.push(moment(at, "its answer was lost; it is being observed before anything else is done".to_owned()));
+    }
+    story.sort_by_key(|moment| moment.at);
+    story
+}
+
+const fn moment(at: Now, what: String) -> Moment {
+    Moment { at: at.wall, what }
+}
+
+fn received(tracked: &Tracked) -> String {
+    let command = tracked.command();
+    let issued = match (tracked.admission.stamp, command.issued_at) {
+        (StampNote::Good, Some(at)) => format!("issued {at}"),
+        (StampNote::ClampedFuture, Some(at)) => format!("issued {at}, which lay in our future and was taken as now"),
+        (StampNote::ClockBeyondLimit, Some(at)) => format!("issued {at} by a clock too far off to count"),
+        (StampNote::Missing, _) | (_, None) => "without an issue time".to_owned(),
+    };
+    let after = match command.order.after.len() {
+        0 => String::new(),
+        count => format!(", after {count} other commands"),
+    };
+    let (action, class) = (command.operation.action(), command.class);
+    format!("{} sent {action} as number {} ({class}, {issued}{after})", command.provider, tracked.seq())
+}
+
+fn conflict_story(state: &State, conflict: &Conflict, of: CommandId) -> Vec<Moment> {
+    let other = conflict.other_than(of);
+    let contested = conflict.contested.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut story = vec![moment(conflict.opened, format!("it conflicts with {} over {contested}", name(state, other)))];
+    for (party, asked) in &conflict.asked {
+        let who = match party {
+            Party::Hook => "the operator's hook".to_owned(),
+            Party::Provider(provider) => provider.to_string(),
+        };
+        story.push(moment(asked.at, format!("{who} was asked which goes first (epoch {})", asked.epoch)));
+    }
+    if let Some((at, verdict)) = &conflict.settled {
+        for finding in &verdict.trail {
+            story.push(moment(*at, format!("rule {}: {}", finding.rule.as_str(), finding.found)));
+        }
+        let place = match (verdict.rule, verdict.first == of) {
+            (Rule::SameWish, true) => format!("it is executed for {}, too", name(state, other)),
+            (Rule::SameWish, false) => format!("{} is executed for it, too", name(state, other)),
+            (_, true) => format!("it goes first, then {}", name(state, other)),
+            (_, false) => format!("{} goes first, then it is looked at again", name(state, other)),
+        };
+        story.push(moment(*at, format!("decided by {}: {place}", verdict.rule.as_str())));
+    }
+    if let Some(moot) = conflict.moot {
+        let at = state.commands.get(&moot).and_then(|tracked| tracked.finished).unwrap_or(conflict.opened);
+        story.push(moment(at, format!("the conflict needs no decision: {} is over", name(state, moot))));
+    }
+    story
+}
+
+/// A command as a sentence names it.
+fn name(state: &State, id: CommandId) -> String {
+    state.commands.get(&id).map_or_else(
+        || format!("command {id}"),
+        |tracked| format!("{}'s {} ({id})", tracked.command().provider, tracked.command().operation.action()),
+    )
+}
+
+impl Rule {
+    /// The rule's word, on the wire and in stories.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AlreadyRunning => "already-running",
+            Self::DeclaredOrder => "declared-order",
+            Self::SameWish => "same-wish",
+            Self::Feasibility => "feasibility",
+            Self::Callback => "callback",
+            Self::Class => "class",
+            Self::Ownership => "ownership",
+            Self::IssueTime => "issue-time",
+            Self::Age => "age",
+            Self::StableHash => "stable-hash",
+        }
+    }
+}
+
+/// A conflict as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConflictRecord {
+    /// Its id.
+    pub id: ConflictId,
+    /// The two commands.
+    pub between: [CommandId; 2],
+    /// What both touch, as text.
+    pub contested: Vec<String>,
+    /// Both orders, as seen when it was found.
+    pub feasible: Feasible,
+    /// When it was found.
+    pub opened_at: Wall,
+    /// Who was asked, and what came of it.
+    pub asked: Vec<AskRecord>,
+    /// When it was decided.
+    pub settled_at: Option<Wall>,
+    /// The verdict.
+    pub verdict: Option<Verdict>,
+    /// The command whose end made a decision needless.
+    pub moot: Option<CommandId>,
+}
+
+/// A question and its answer as they are shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskRecord {
+    /// Who was asked.
+    pub who: Party,
+    /// In which round.
+    pub epoch: u64,
+    /// When.
+    pub asked_at: Wall,
+    /// What was answered.
+    pub answer: Option<Answer>,
+    /// How that came about.
+    pub how: Option<Heard>,
+}
+
+impl From<&Conflict> for ConflictRecord {
+    fn from(conflict: &Conflict) -> Self {
+        let asked = (conflict.asked.iter())
+            .map(|(who, asked)| AskRecord {
+                who: who.clone(),
+                epoch: asked.epoch,
+                asked_at: asked.at.wall,
+                answer: asked.answer.map(|(answer, _)| answer),
+                how: asked.answer.map(|(_, how)| how),
+            })
+            .collect();
+        Self {
+            id: conflict.id,
+            between: conflict.between,
+            contested: conflict.contested.iter().map(ToString::to_string).collect(),
+            feasible: conflict.feasible.clone(),
+            opened_at: conflict.opened.wall,
+            asked,
+            settled_at: conflict.settled.as_ref().map(|(at, _)| at.wall),
+            verdict: conflict.settled.as_ref().map(|(_, verdict)| verdict.clone()),
+            moot: conflict.moot,
+        }
+    }
+}
+
+impl Verdict {
+    /// What the deciding rule found.
+    #[must_use]
+    pub fn finding(&self) -> Option<&Finding> {
+        self.trail.last()
+    }
+}

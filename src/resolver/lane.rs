@@ -1,0 +1,412 @@
+//! The per-VM machine that admits, orders, resolves and releases commands.
+//!
+//! ```text
+//!            Submitted                     Persisted             Finished
+//!  provider ──────────▶ queued ──▶ Started ─────────▶ Execute ──▶ running ──▶ ended
+//!                        ▲  │                                        │ answer lost, crash
+//!                        │  └─▶ ended without running                ▼
+//!                        └────────────── found undone ───────── unknown ──▶ ended, as observed
+//! ```
+//!
+//! [`Lane::step`] takes one input and the time, and gives what is to be done. It is total, does no I/O and knows no
+//! clock: the same inputs give the same outputs (I7). Facts are applied at once; whatever leaves the lane because of
+//! them (a call, a reply, a question) is kept back until the journal says that they are durable (I2).
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::admission::{self, Taken};
+use super::call::Call;
+use super::decide;
+use super::fact::{Answer, CallResult, Evidence, Fact, Heard, Party};
+use super::message::{Accepted, Ask, Input, Observation, Output, Token};
+use super::policy::Policy;
+use super::state::{Phase, Standing, State, Tracked};
+use crate::delegation::{self, ChangeRequest};
+use crate::model::{
+    ClockEstimate, Code, Command, CommandId, ConflictId, Ending, Mono, Now, Outcome, ProviderId, Refusal, VmId, VmState,
+};
+
+/// One VM's machine.
+#[derive(Debug, Clone)]
+pub struct Lane {
+    state: State,
+    policy: Policy,
+    appended: u64,
+    persisted: u64,
+    /// What may leave once the step it belongs to is durable.
+    held: VecDeque<(u64, Output)>,
+    wake: Option<Mono>,
+    closing: bool,
+}
+
+impl Lane {
+    /// A lane with what its journal says.
+    #[must_use]
+    pub const fn new(state: State, policy: Policy) -> Self {
+        Self { state, policy, appended: 0, persisted: 0, held: VecDeque::new(), wake: None, closing: false }
+    }
+
+    /// What the lane's facts add up to.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// How it is configured.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// How many steps had facts, and up to which of them they are durable.
+    #[must_use]
+    pub const fn durability(&self) -> (u64, u64) {
+        (self.appended, self.persisted)
+    }
+
+    /// Takes one input at one moment and says what is to be done.
+    pub fn step(&mut self, now: Now, input: Input) -> Vec<Output> {
+        let mut turn = Turn::default();
+        self.take(now, input, &mut turn);
+        while let Some(facts) = decide::next(&self.state, &self.policy, now) {
+            self.record(now, facts, &mut turn);
+        }
+        self.close(now, turn)
+    }
+
+    fn take(&mut self, now: Now, input: Input, turn: &mut Turn) {
+        match input {
+            Input::Enroll { token, name, primary, state } => self.enroll(now, token, name, primary, state, turn),
+            Input::Release { token, by } => self.release(now, token, by, turn),
+            Input::Submitted { token, command, clock } => self.submit(now, token, *command, clock, turn),
+            Input::Cancel { token, by, command } => self.cancel(now, token, &by, command, turn),
+            Input::Change { token, request } => self.change(now, token, &request, turn),
+            Input::Answered { token, conflict, epoch, by, said, how } => {
+                let party = Party::Provider(by);
+                let answer = self.state.conflicts.get(&conflict).map(|c| decide::meaning(&self.state, c, &party, said));
+                self.answer(now, token, (conflict, epoch, party), answer.unwrap_or(Answer::NoOpinion), how, turn);
+            }
+            Input::HookAnswered { conflict, epoch, first } => {
+                let named = first
+                    .filter(|id| self.state.conflicts.get(&conflict).is_some_and(|known| known.between.contains(id)));
+                let answer = named.map_or(Answer::NoOpinion, Answer::First);
+                self.answer(now, None, (conflict, epoch, Party::Hook), answer, Heard::Said, turn);
+            }
+            Input::AnswerLost { conflict, epoch, by } => self.answer_lost(now, conflict, epoch, &by, turn),
+            Input::Observed { state, why } => {
+                if self.state.standing != Standing::Free {
+                    let fact = decide::observation(&self.state, &state, why == Observation::Look);
+                    self.record(now, fact.into_iter().collect(), turn);
+                }
+            }
+            Input::Vanished => {
+                if self.state.standing == Standing::Enrolled {
+                    self.record(now, vec![Fact::Vanished {}], turn);
+                }
+            }
+            Input::Finished { command, result } => self.finished(now, command, result, turn),
+            Input::Probed { command, evidence } => self.probed(now, command, evidence, turn),
+            Input::Persisted { step } => self.persisted = self.persisted.max(step.min(self.appended)),
+            Input::Recovered => self.recover(now, turn),
+            Input::Tick => self.wake = self.wake.filter(|wake| *wake > now.mono),
+            Input::Closing => self.closing = true,
+        }
+    }
+
+    fn enroll(&mut self, now: Now, token: Token, name: String, primary: ProviderId, state: VmState, turn: &mut Turn) {
+        if let Some(authority) = self.state.authority.as_ref().filter(|_| self.state.standing != Standing::Free) {
+            let message = format!("{} is co-managed already; its primary is {}", self.state.vm, authority.primary);
+            let refusal = Refusal::new(Code::AlreadyEnrolled, message).held_by(authority.primary.clone(), None);
+            turn.refuse(token, refusal);
+            return;
+        }
+        self.record(now, vec![Fact::Enrolled { name, primary, state }], turn);
+        turn.accept(token, Accepted::Standing);
+    }
+
+    fn release(&mut self, now: Now, token: Token, by: ProviderId, turn: &mut Turn) {
+        let Some(authority) = self.state.authority.as_ref() else {
+            turn.refuse(token, Refusal::new(Code::UnknownVm, "the VM is not co-managed"));
+            return;
+        };
+        if !by.is_operator() && by != authority.primary {
+            let message = format!("only the primary, {}, or the operator releases this VM", authority.primary);
+            turn.refuse(token, Refusal::new(Code::Forbidden, message).held_by(authority.primary.clone(), None));
+            return;
+        }
+        if let Some(command) = self.state.live.first().copied() {
+            let message = format!("{} commands on this VM have not ended", self.state.live.len());
+            turn.refuse(token, Refusal::new(Code::CommandsInFlight, message).blocked_by(command));
+            return;
+        }
+        self.record(now, vec![Fact::Released { by }], turn);
+        turn.accept(token, Accepted::Standing);
+    }
+
+    fn submit(&mut self, now: Now, token: Token, command: Command, clock: Option<ClockEstimate>, turn: &mut Turn) {
+        if self.closing && !self.state.commands.contains_key(&command.id) {
+            turn.refuse(token, Refusal::new(Code::Closing, "the agent is shutting down; submit again when it is back"));
+            return;
+        }
+        match admission::admit(&self.state, &self.policy, command, clock, now) {
+            Err(refusal) => turn.refuse(token, refusal),
+            Ok(Taken::Again(id)) => turn.accept(token, Accepted::Command(id)),
+            Ok(Taken::New(admission)) => {
+                let id = admission.command.id;
+                self.record(now, vec![Fact::Admitted(admission)], turn);
+                turn.accept(token, Accepted::Command(id));
+            }
+        }
+    }
+
+    fn cancel(&mut self, now: Now, token: Token, by: &ProviderId, id: CommandId, turn: &mut Turn) {
+        let refusal = match self.state.commands.get(&id) {
+            None => Refusal::new(Code::UnknownCommand, format!("there is no command {id} on this VM")),
+            Some(tracked) if !by.is_operator() && tracked.command().provider != *by => {
+                let holder = tracked.command().provider.clone();
+                Refusal::new(Code::Forbidden, "only its own provider or the operator cancels a command")
+                    .held_by(holder, None)
+            }
+            Some(tracked) if !tracked.is_queued() => {
+                Refusal::new(Code::CommandsInFlight, "the command is at the hypervisor or over").blocked_by(id)
+            }
+            Some(_) => {
+                let outcome = Outcome::new(Ending::Cancelled, Code::CancelledByRequest, format!("{by} cancelled it"));
+                self.record(now, vec![Fact::Ended { command: id, outcome }], turn);
+                turn.accept(token, Accepted::Command(id));
+                return;
+            }
+        };
+        turn.refuse(token, refusal);
+    }
+
+    fn change(&mut self, now: Now, token: Token, request: &ChangeRequest, turn: &mut Turn) {
+        let Some(authority) = self.state.authority.as_ref() else {
+            turn.refuse(token, Refusal::new(Code::UnknownVm, "the VM is not co-managed"));
+            return;
+        };
+        let in_flight = (self.state.live())
+            .map(Tracked::command)
+            .map(|command| (command.provider.clone(), command.operation.action(), command.id))
+            .collect();
+        let by = match request {
+            ChangeRequest::Delegate { by, .. } | ChangeRequest::Revoke { by, .. } => by.clone(),
+        };
+        match delegation::decide(authority, request, &in_flight, now) {
+            Err(refusal) => turn.refuse(token, refusal),
+            Ok(change) => {
+                self.record(now, vec![Fact::Delegation { by, change: change.clone() }], turn);
+                turn.accept(token, Accepted::Change(change));
+            }
+        }
+    }
+
+    fn answer(
+        &mut self,
+        now: Now,
+        token: Option<Token>,
+        (id, epoch, by): (ConflictId, u64, Party),
+        answer: Answer,
+        how: Heard,
+        turn: &mut Turn,
+    ) {
+        let asked = (self.state.conflicts.get(&id)).and_then(|known| known.asked.get(&by).map(|asked| (known, asked)));
+        let refusal = match asked {
+            None => Refusal::new(Code::UnknownAsk, format!("nothing was asked of you about conflict {id}")),
+            Some((known, asked))
+                if asked.epoch != epoch || asked.answer.is_some() || !self.state.open.contains(&known.id) =>
+            {
+                Refusal::new(Code::AnswerLate, format!("the ask of epoch {epoch} about conflict {id} is over"))
+            }
+            Some(_) => {
+                self.record(now, vec![Fact::Answered { conflict: id, epoch, by, answer, how }], turn);
+                if let Some(token) = token {
+                    turn.accept(token, Accepted::Answer);
+                }
+                return;
+            }
+        };
+        if let Some(token) = token {
+            turn.refuse(token, refusal);
+        }
+    }
+
+    fn answer_lost(&mut self, now: Now, id: ConflictId, epoch: u64, by: &Party, turn: &mut Turn) {
+        let open = self.state.conflicts.get(&id).filter(|conflict| self.state.open.contains(&conflict.id));
+        let Some(conflict) = open else { return };
+        let pending = conflict.asked.get(by).filter(|asked| asked.epoch == epoch && asked.answer.is_none());
+        let Some(asked) = pending else { return };
+        let fact = decide::silent(&self.state, &self.policy, conflict, by, asked);
+        self.record(now, vec![fact], turn);
+    }
+
+    fn finished(&mut self, now: Now, id: CommandId, result: CallResult, turn: &mut Turn) {
+        let Some(tracked) = self.state.commands.get(&id).filter(|tracked| tracked.is_active()) else { return };
+        let outcome = match result {
+            CallResult::Done(value) => {
+                let reason = format!("{} was executed", tracked.command().operation.action());
+                Outcome { result: value, ..Outcome::new(Ending::Done, Code::Executed, reason) }
+            }
+            CallResult::Failed(outcome) => outcome,
+            CallResult::Lost(_) if tracked.phase == Phase::Unknown => return,
+            CallResult::Lost(_) => {
+                self.record(now, vec![Fact::BecameUnknown { command: id }], turn);
+                self.probe(id, turn);
+                return;
+            }
+        };
+        let facts = decide::end(&self.state, id, outcome);
+        self.record(now, facts, turn);
+    }
+
+    fn probed(&mut self, now: Now, id: CommandId, evidence: Evidence, turn: &mut Turn) {
+        let Some(tracked) = self.state.commands.get(&id).filter(|tracked| tracked.phase == Phase::Unknown) else {
+            return;
+        };
+        let action = tracked.command().operation.action();
+        let facts = match evidence {
+            Evidence::Undone => vec![Fact::FoundUndone { command: id }],
+            Evidence::Done => {
+                let reason = format!("the answer was lost, but {action} is seen to have taken effect");
+                decide::end(&self.state, id, Outcome::new(Ending::Done, Code::ObservedDone, reason))
+            }
+            Evidence::None => {
+                let reason = format!(
+                    "the answer was lost and nothing observable tells whether {action} took effect; it was not repeated"
+                );
+                decide::end(&self.state, id, Outcome::new(Ending::Failed, Code::OutcomeUnknowable, reason))
+            }
+        };
+        self.record(now, facts, turn);
+    }
+
+    /// After a restart: what was running is unknown, what was asked will not be answered.
+    fn recover(&mut self, now: Now, turn: &mut Turn) {
+        let active: Vec<(CommandId, bool)> =
+            self.state.active().map(|tracked| (tracked.command().id, tracked.phase == Phase::Running)).collect();
+        for (command, running) in active {
+            if running {
+                self.record(now, vec![Fact::BecameUnknown { command }], turn);
+            }
+            self.probe(command, turn);
+        }
+        let lost: Vec<Fact> = (self.state.open.iter().filter_map(|id| self.state.conflicts.get(id)))
+            .flat_map(|conflict| conflict.pending().map(move |(party, asked)| (conflict, party, asked)))
+            .map(|(conflict, party, asked)| decide::silent(&self.state, &self.policy, conflict, party, asked))
+            .collect();
+        self.record(now, lost, turn);
+    }
+
+    fn probe(&self, id: CommandId, turn: &mut Turn) {
+        if let Some(call) = self.call(id) {
+            turn.outputs.push(Output::Probe(call));
+        }
+    }
+
+    fn call(&self, id: CommandId) -> Option<Call> {
+        let tracked = self.state.commands.get(&id)?;
+        Some(Call::new(self.state.vm, id, tracked.command().operation.clone(), tracked.on_start))
+    }
+
+    /// Applies facts and notes what follows from them.
+    fn record(&mut self, now: Now, facts: Vec<Fact>, turn: &mut Turn) {
+        for fact in facts {
+            self.state.apply(now, &fact);
+            match &fact {
+                Fact::Started { command, .. } => turn.outputs.extend(self.call(*command).map(Output::Execute)),
+                Fact::Ended { command, outcome } => {
+                    turn.outputs.push(Output::Ended { command: *command, outcome: outcome.clone() });
+                }
+                Fact::Asked { conflict, epoch, who, deadline } => {
+                    let within = deadline.since(now.mono);
+                    turn.outputs.extend(who.iter().filter_map(|who| self.ask(*conflict, *epoch, who, within)));
+                }
+                Fact::Enrolled { .. }
+                | Fact::Released { .. }
+                | Fact::Delegation { .. }
+                | Fact::Admitted(_)
+                | Fact::GapFlagged { .. }
+                | Fact::ConflictOpened { .. }
+                | Fact::Answered { .. }
+                | Fact::Settled { .. }
+                | Fact::BecameUnknown { .. }
+                | Fact::FoundUndone { .. }
+                | Fact::Observed { .. }
+                | Fact::Vanished {} => {}
+            }
+            turn.facts.push(fact);
+        }
+    }
+
+    fn ask(&self, id: ConflictId, epoch: u64, who: &Party, within: Duration) -> Option<Output> {
+        let conflict = self.state.conflicts.get(&id)?;
+        let [a, b] = conflict.between;
+        let a_is_mine = match who {
+            Party::Hook => true,
+            Party::Provider(provider) => self.state.commands.get(&a)?.command().provider == *provider,
+        };
+        let fails = conflict.feasible.clone();
+        let (mine, theirs, mine_first_fails, theirs_first_fails) = if a_is_mine {
+            (a, b, fails.first_then_second, fails.second_then_first)
+        } else {
+            (b, a, fails.second_then_first, fails.first_then_second)
+        };
+        Some(Output::Ask(Box::new(Ask {
+            conflict: id,
+            epoch,
+            who: who.clone(),
+            mine: self.state.commands.get(&mine)?.command().clone(),
+            theirs: self.state.commands.get(&theirs)?.command().clone(),
+            contested: conflict.contested.iter().cloned().collect(),
+            mine_first_fails,
+            theirs_first_fails,
+            within,
+        })))
+    }
+
+    /// Ends a step: one append for all its facts, and everything else kept back until that is durable.
+    fn close(&mut self, now: Now, turn: Turn) -> Vec<Output> {
+        let mut out = turn.refused;
+        if !turn.facts.is_empty() {
+            self.appended = self.appended.saturating_add(1);
+            out.push(Output::Append { step: self.appended, at: now, facts: turn.facts });
+        }
+        self.held.extend(turn.outputs.into_iter().map(|output| (self.appended, output)));
+        while let Some((_, output)) = self.held.pop_front_if(|(step, _)| *step <= self.persisted) {
+            out.push(output);
+        }
+        let due = decide::next_due(&self.state, &self.policy, now);
+        if let Some(due) = due.filter(|due| self.wake.is_none_or(|wake| *due < wake)) {
+            self.wake = Some(due);
+            out.push(Output::WakeAt(due));
+        }
+        out
+    }
+
+    /// The VM.
+    #[must_use]
+    pub const fn vm(&self) -> VmId {
+        self.state.vm
+    }
+}
+
+/// What one step has brought about so far.
+#[derive(Default)]
+struct Turn {
+    facts: Vec<Fact>,
+    /// Leaves when the facts are durable.
+    outputs: Vec<Output>,
+    /// Leaves at once: a refusal changes nothing.
+    refused: Vec<Output>,
+}
+
+impl Turn {
+    fn refuse(&mut self, token: Token, refusal: Refusal) {
+        self.refused.push(Output::Refused { token, refusal: Box::new(refusal) });
+    }
+
+    fn accept(&mut self, token: Token, what: Accepted) {
+        self.outputs.push(Output::Accepted { token, what });
+    }
+}

@@ -1,0 +1,117 @@
+//! What a lane is told and what it wants done.
+
+use std::time::Duration;
+
+use super::call::Call;
+use super::fact::{CallResult, Evidence, Fact, Heard, Party};
+use super::policy::Said;
+use crate::delegation::{Change, ChangeRequest};
+use crate::model::{
+    ClockEstimate, Command, CommandId, ConflictId, Mono, Now, Outcome, ProviderId, Refusal, Resource, VmState,
+};
+
+/// Names a request to the lane, so that its answer finds the way back.
+pub type Token = u64;
+
+/// What a lane is told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// Somebody wants the VM co-managed, with `primary` as its primary.
+    Enroll { token: Token, name: String, primary: ProviderId, state: VmState },
+    /// Somebody wants co-management to end.
+    Release { token: Token, by: ProviderId },
+    /// A provider sends a command; what is known of its clock.
+    Submitted { token: Token, command: Box<Command>, clock: Option<ClockEstimate> },
+    /// Somebody takes a command back.
+    Cancel { token: Token, by: ProviderId, command: CommandId },
+    /// Somebody wants to change who may do what.
+    Change { token: Token, request: ChangeRequest },
+    /// A provider answered an ask.
+    Answered { token: Option<Token>, conflict: ConflictId, epoch: u64, by: ProviderId, said: Said, how: Heard },
+    /// The operator's hook answered: this command first, or no opinion.
+    HookAnswered { conflict: ConflictId, epoch: u64, first: Option<CommandId> },
+    /// An ask cannot be answered any more: no session, or it was lost.
+    AnswerLost { conflict: ConflictId, epoch: u64, by: Party },
+    /// The hypervisor showed the VM in this state.
+    Observed { state: VmState, why: Observation },
+    /// The VM does not exist at the hypervisor.
+    Vanished,
+    /// A call ended.
+    Finished { command: CommandId, result: CallResult },
+    /// A call whose answer was lost was looked into.
+    Probed { command: CommandId, evidence: Evidence },
+    /// Every `Append` up to this step is durable.
+    Persisted { step: u64 },
+    /// The agent was started again; what was running is not.
+    Recovered,
+    /// Time has passed.
+    Tick,
+    /// The agent is about to stop.
+    Closing,
+}
+
+/// Why the state was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Observation {
+    /// An event said that something changed.
+    Event,
+    /// The agent looked by itself.
+    Look,
+}
+
+/// What a lane wants done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Make these facts durable, then say `Persisted` with this step.
+    Append { step: u64, at: Now, facts: Vec<Fact> },
+    /// Call the hypervisor.
+    Execute(Call),
+    /// Look whether this call took effect.
+    Probe(Call),
+    /// Ask somebody which of two commands goes first.
+    Ask(Box<Ask>),
+    /// A request was taken.
+    Accepted { token: Token, what: Accepted },
+    /// A request was not taken.
+    Refused { token: Token, refusal: Box<Refusal> },
+    /// A command ended.
+    Ended { command: CommandId, outcome: Outcome },
+    /// Send a `Tick` at this moment.
+    WakeAt(Mono),
+}
+
+/// What was taken.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Accepted {
+    /// The VM is co-managed now, or is not any more.
+    Standing,
+    /// A command, new or known word for word.
+    Command(CommandId),
+    /// The delegations changed so.
+    Change(Change),
+    /// An answer.
+    Answer,
+}
+
+/// A question: which of these two goes first?
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ask {
+    /// The conflict.
+    pub conflict: ConflictId,
+    /// Which round of asking; an answer names it.
+    pub epoch: u64,
+    /// Who is asked.
+    pub who: Party,
+    /// For a provider, its own command; for the hook, either.
+    pub mine: Command,
+    /// The other.
+    pub theirs: Command,
+    /// What both touch.
+    pub contested: Vec<Resource>,
+    /// Why "mine first" would not let both succeed; none when it would.
+    pub mine_first_fails: Option<String>,
+    /// Why "theirs first" would not.
+    pub theirs_first_fails: Option<String>,
+    /// How long an answer is waited for.
+    pub within: Duration,
+}

@@ -1,0 +1,308 @@
+//! A lane's state: what its facts add up to. Everything here is changed by [`State::apply`](super::apply) alone.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::fact::{Admission, Answer, Feasible, Heard, Party, Verdict};
+use crate::delegation::Authority;
+use crate::model::operation::Register;
+use crate::model::{
+    Command, CommandId, ConflictId, Interval, Mono, Now, Outcome, ProviderId, Resource, StartId, VmId, VmState,
+};
+
+/// How many ended commands a lane remembers; older ones are read from the journal.
+pub const RETAINED: usize = 256;
+
+/// Whether a VM is co-managed, and if not, why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Standing {
+    /// Nobody enrolled it, or it was released.
+    #[default]
+    Free,
+    /// It is co-managed.
+    Enrolled,
+    /// It is co-managed, but does not exist at the hypervisor.
+    Vanished,
+}
+
+/// One lane's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    pub(crate) vm: VmId,
+    pub(crate) name: String,
+    pub(crate) standing: Standing,
+    pub(crate) authority: Option<Authority>,
+    pub(crate) believed: Option<VmState>,
+    pub(crate) commands: BTreeMap<CommandId, Tracked>,
+    /// Commands that have not ended.
+    pub(crate) live: BTreeSet<CommandId>,
+    /// Ended commands, oldest first.
+    pub(crate) ended: VecDeque<CommandId>,
+    pub(crate) sequences: BTreeMap<ProviderId, Sequence>,
+    pub(crate) conflicts: BTreeMap<ConflictId, Conflict>,
+    /// Conflicts that are not settled.
+    pub(crate) open: BTreeSet<ConflictId>,
+    /// First goes before second, by verdict; both live.
+    pub(crate) verdicts: BTreeSet<(CommandId, CommandId)>,
+    pub(crate) conflict_count: u64,
+    pub(crate) ask_epoch: u64,
+    /// Who last wrote each register, for late commands.
+    pub(crate) written: BTreeMap<Register, Written>,
+    pub(crate) retained: usize,
+}
+
+/// One provider's sequence numbers on this VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sequence {
+    /// The highest one taken in.
+    pub highest: u64,
+    /// The highest one that ended.
+    pub ended: Option<u64>,
+}
+
+/// Where a command stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// Waiting.
+    Queued,
+    /// At the hypervisor.
+    Running,
+    /// Was at the hypervisor; nobody knows whether it took effect.
+    Unknown,
+    /// Over.
+    Ended(Outcome),
+}
+
+/// A command and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tracked {
+    pub(crate) admission: Admission,
+    pub(crate) received: Now,
+    pub(crate) phase: Phase,
+    /// How often a verdict put another command before it.
+    pub(crate) deferrals: u32,
+    /// The sequence number that was missing when it went on.
+    pub(crate) gap: Option<u64>,
+    /// The command that is executed for it, too.
+    pub(crate) coalesced_with: Option<CommandId>,
+    pub(crate) conflicts: Vec<ConflictId>,
+    pub(crate) started: Option<Now>,
+    /// The start of the VM on which it was started.
+    pub(crate) on_start: StartId,
+    pub(crate) finished: Option<Now>,
+}
+
+impl Tracked {
+    /// The command.
+    #[must_use]
+    pub const fn command(&self) -> &Command {
+        &self.admission.command
+    }
+
+    /// How it was taken in.
+    #[must_use]
+    pub const fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub const fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// When it was received, given to the hypervisor, and over.
+    #[must_use]
+    pub const fn times(&self) -> (Now, Option<Now>, Option<Now>) {
+        (self.received, self.started, self.finished)
+    }
+
+    /// The conflicts it had a part in.
+    #[must_use]
+    pub fn conflicts(&self) -> &[ConflictId] {
+        &self.conflicts
+    }
+
+    /// The sequence number that was missing when it went on.
+    #[must_use]
+    pub const fn gap(&self) -> Option<u64> {
+        self.gap
+    }
+
+    /// Its sequence number; admission sets it.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.admission.command.order.seq.unwrap_or_default()
+    }
+
+    /// Whether it is at the hypervisor, or may be.
+    #[must_use]
+    pub const fn is_active(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Unknown)
+    }
+
+    /// Whether it waits.
+    #[must_use]
+    pub const fn is_queued(&self) -> bool {
+        matches!(self.phase, Phase::Queued)
+    }
+}
+
+/// Two commands that could not both run, and how that was resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    pub(crate) id: ConflictId,
+    pub(crate) between: [CommandId; 2],
+    pub(crate) contested: BTreeSet<Resource>,
+    /// As it was when the conflict was found.
+    pub(crate) feasible: Feasible,
+    pub(crate) opened: Now,
+    pub(crate) asked: BTreeMap<Party, Asked>,
+    pub(crate) settled: Option<(Now, Verdict)>,
+    /// One of the two ended before it was settled.
+    pub(crate) moot: Option<CommandId>,
+}
+
+impl Conflict {
+    /// The other of the two.
+    #[must_use]
+    pub fn other_than(&self, command: CommandId) -> CommandId {
+        let [a, b] = self.between;
+        if command == a { b } else { a }
+    }
+
+    /// Who has been asked and not answered.
+    pub fn pending(&self) -> impl Iterator<Item = (&Party, &Asked)> {
+        self.asked.iter().filter(|(_, asked)| asked.answer.is_none())
+    }
+}
+
+/// One question and its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    pub(crate) epoch: u64,
+    pub(crate) at: Now,
+    pub(crate) deadline: Mono,
+    pub(crate) answer: Option<(Answer, Heard)>,
+}
+
+/// The last executed write of a register.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    pub(crate) command: CommandId,
+    pub(crate) provider: ProviderId,
+    pub(crate) issued: Option<Interval>,
+    pub(crate) at: Now,
+}
+
+impl State {
+    /// A lane nothing has happened on.
+    #[must_use]
+    pub fn new(vm: VmId) -> Self {
+        Self {
+            vm,
+            name: String::new(),
+            standing: Standing::Free,
+            authority: None,
+            believed: None,
+            commands: BTreeMap::new(),
+            live: BTreeSet::new(),
+            ended: VecDeque::new(),
+            sequences: BTreeMap::new(),
+            conflicts: BTreeMap::new(),
+            open: BTreeSet::new(),
+            verdicts: BTreeSet::new(),
+            conflict_count: 0,
+            ask_epoch: 0,
+            written: BTreeMap::new(),
+            retained: RETAINED,
+        }
+    }
+
+    /// A lane that forgets nothing: to read history with the same code that made it.
+    #[must_use]
+    pub fn remembering_all(vm: VmId) -> Self {
+        Self { retained: usize::MAX, ..Self::new(vm) }
+    }
+
+    /// The VM.
+    #[must_use]
+    pub const fn vm(&self) -> VmId {
+        self.vm
+    }
+
+    /// Its libvirt name at enrollment.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is co-managed.
+    #[must_use]
+    pub const fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Who may do what; none while nobody enrolled it.
+    #[must_use]
+    pub const fn authority(&self) -> Option<&Authority> {
+        self.authority.as_ref()
+    }
+
+    /// What the VM is believed to be.
+    #[must_use]
+    pub const fn believed(&self) -> Option<&VmState> {
+        self.believed.as_ref()
+    }
+
+    /// One command, if the lane remembers it.
+    #[must_use]
+    pub fn command(&self, id: CommandId) -> Option<&Tracked> {
+        self.commands.get(&id)
+    }
+
+    /// Every command the lane remembers.
+    pub fn commands(&self) -> impl Iterator<Item = &Tracked> {
+        self.commands.values()
+    }
+
+    /// Every conflict the lane remembers.
+    pub fn conflicts(&self) -> impl Iterator<Item = &Conflict> {
+        self.conflicts.values()
+    }
+
+    /// One conflict, if the lane remembers it.
+    #[must_use]
+    pub fn conflict(&self, id: ConflictId) -> Option<&Conflict> {
+        self.conflicts.get(&id)
+    }
+
+    /// The highest sequence number that `provider` has used on this VM.
+    #[must_use]
+    pub fn highest_seq(&self, provider: &ProviderId) -> u64 {
+        self.sequences.get(provider).map_or(0, |sequence| sequence.highest)
+    }
+
+    /// How many commands have not ended.
+    #[must_use]
+    pub fn live_count(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Whether nothing is at the hypervisor.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.active().next().is_none()
+    }
+
+    pub(crate) fn live(&self) -> impl Iterator<Item = &Tracked> {
+        self.live.iter().filter_map(|id| self.commands.get(id))
+    }
+
+    pub(crate) fn queued(&self) -> impl Iterator<Item = &Tracked> {
+        self.live().filter(|tracked| tracked.is_queued())
+    }
+
+    pub(crate) fn active(&self) -> impl Iterator<Item = &Tracked> {
+        self.live().filter(|tracked| tracked.is_active())
+    }
+}

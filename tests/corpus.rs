@@ -1,0 +1,63 @@
+//! Real libvirt XML, when it is at hand beside the project: all that libvirt itself accepts becomes an inventory.
+
+use std::path::PathBuf;
+
+use covirt::discovery::{Discovered, Inventory, Limits, parse_domain, parse_network};
+
+/// The folder of real XML, or none with the reason printed.
+fn corpus() -> Option<PathBuf> {
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpus"));
+    if folder.join("accepted.txt").is_file() {
+        return Some(folder);
+    }
+    eprintln!("SKIPPED: no corpus at {}", folder.display());
+    None
+}
+
+#[test]
+fn every_domain_that_libvirt_accepts_becomes_an_inventory() {
+    let Some(folder) = corpus() else { return };
+    let names = std::fs::read_to_string(folder.join("accepted.txt")).unwrap();
+    let mut refused = Vec::new();
+    let mut read = 0;
+    for name in names.lines().filter(|line| !line.is_empty()) {
+        let bytes = std::fs::read(folder.join("domain").join(name)).unwrap();
+        match parse_domain(&bytes, Limits::default()) {
+            Ok(domain) => {
+                let inventory = Inventory::build(Discovered::from_domain(domain));
+                let json = serde_json::to_string(&inventory).unwrap();
+                assert_eq!(serde_json::from_str::<Inventory>(&json).unwrap(), inventory, "{name}");
+                read += 1;
+            }
+            Err(error) => refused.push(format!("{name}: {error} at {:?} [{}]", error.place(), error.code())),
+        }
+    }
+    assert!(refused.is_empty(), "{read} read, refused:\n{}", refused.join("\n"));
+    assert!(read > 700, "only {read} files");
+}
+
+#[test]
+fn every_network_is_read_or_refused_with_a_line() {
+    let Some(folder) = corpus() else { return };
+    let mut refused = Vec::new();
+    for entry in std::fs::read_dir(folder.join("network")).unwrap() {
+        let path = entry.unwrap().path();
+        if let Err(error) = parse_network(std::fs::read(&path).unwrap(), Limits::default()) {
+            refused.push(format!("{}: {error} at {:?} [{}]", path.display(), error.place(), error.code()));
+        }
+    }
+    assert!(refused.is_empty(), "refused:\n{}", refused.join("\n"));
+}
+
+#[test]
+fn no_domain_of_the_corpus_makes_the_parser_panic_when_cut_short() {
+    let Some(folder) = corpus() else { return };
+    for entry in std::fs::read_dir(folder.join("domain")).unwrap().step_by(16) {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        for end in (0..bytes.len()).step_by(97) {
+            if let Err(error) = parse_domain(bytes.get(..end).unwrap(), Limits::default()) {
+                assert!(error.code().starts_with("domain-"));
+            }
+        }
+    }
+}

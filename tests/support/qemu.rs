@@ -1,0 +1,247 @@
+//! A private libvirtd and real guests for tests, through the scripts in `tools/`.
+//!
+//! ```ignore
+//! let libvirt = match PrivateLibvirt::get() {
+//!     Ok(libvirt) => libvirt,
+//!     Err(Skip(reason)) => return skip("name_of_the_test", &reason),
+//! };
+//! let guest = Guest::boot(&libvirt, "snapshots");
+//! guest.domain(&libvirt.connect()).suspend().unwrap();
+//! ```
+//!
+//! Guests and libvirtds of one's own end when their values are dropped; should the test process be killed, its libvirtds
+//! end with it, and their guests with them.
+
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Command, Output, Stdio};
+use std::time::Duration;
+
+use virt::connect::Connect;
+use virt::domain::Domain;
+use virt::sys;
+
+/// Why real guests cannot be had on this machine.
+#[derive(Debug)]
+pub(crate) struct Skip(pub(crate) String);
+
+/// The tools' exit code for "not on this machine".
+const CANNOT: i32 = 77;
+
+fn tool(name: &str) -> Command {
+    Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(name))
+}
+
+fn output(command: &mut Command) -> Output {
+    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+/// Run a tool that must succeed here, and return what it printed.
+#[track_caller]
+fn run(command: &mut Command) -> String {
+    let output = output(command);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}: {errors}", output.status);
+    String::from_utf8(output.stdout).expect("a tool prints UTF-8")
+}
+
+/// The same for a tool that may find that it cannot run here.
+#[track_caller]
+fn attempt(command: &mut Command) -> Result<String, Skip> {
+    let output = output(command);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(CANNOT) {
+        return Err(Skip(errors.lines().last().unwrap_or("no reason given").to_owned()));
+    }
+    assert!(output.status.success(), "{command:?}: {}: {errors}", output.status);
+    Ok(String::from_utf8(output.stdout).expect("a tool prints UTF-8"))
+}
+
+/// A libvirtd that belongs to the tests, never the host's.
+#[derive(Debug)]
+pub(crate) struct PrivateLibvirt {
+    uri: String,
+    /// Its folder, which the control commands name.
+    dir: PathBuf,
+    guest_dir: PathBuf,
+    own: Option<Own>,
+}
+
+/// What lasts as long as a libvirtd that this test started itself.
+#[derive(Debug)]
+struct Own {
+    // Dropped first, in this order: libvirtd stops when the writing end goes, then its folder is removed.
+    _lifeline: ChildStdin,
+    _folder: tempfile::TempDir,
+}
+
+impl PrivateLibvirt {
+    /// The libvirtd that `tools/test.sh` runs for all tests; without one, a libvirtd of this test's own.
+    pub(crate) fn get() -> Result<Self, Skip> {
+        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        if let Some(reason) = set("COVIRT_QEMU_SKIP") {
+            return Err(Skip(reason));
+        }
+        match (set("COVIRT_QEMU_URI"), set("COVIRT_QEMU_DIR"), set("COVIRT_GUEST_DIR")) {
+            (Some(uri), Some(dir), Some(guest_dir)) => {
+                Ok(Self { uri, dir: dir.into(), guest_dir: guest_dir.into(), own: None })
+            }
+            _ => Self::own(),
+        }
+    }
+
+    /// A libvirtd of this test's own, for tests that kill it, fill it or need a second one.
+    pub(crate) fn own() -> Result<Self, Skip> {
+        if let Ok(reason) = std::env::var("COVIRT_QEMU_SKIP") {
+            return Err(Skip(reason));
+        }
+        // Not below cargo's target folder: sockets allow few bytes for their path.
+        let folder = tempfile::Builder::new().prefix("covirt-").tempdir().expect("make a folder");
+        let mut start = tool("private-libvirtd.sh");
+        start.arg("start").arg(folder.path()).arg("--until-stdin-closes");
+        start.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = start.spawn().expect("start private-libvirtd.sh");
+        let lifeline = child.stdin.take().expect("stdin is piped");
+        let output = child.wait_with_output().expect("wait for private-libvirtd.sh");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        if output.status.code() == Some(CANNOT) {
+            return Err(Skip(errors.lines().last().unwrap_or("no reason given").to_owned()));
+        }
+        assert!(output.status.success(), "private-libvirtd.sh start: {}: {errors}", output.status);
+        let dir = folder.path().canonicalize().expect("the folder is there");
+        let uri = format!("qemu:///system?socket={}/run/libvirt-sock", dir.display());
+        let mut libvirt =
+            Self { uri, guest_dir: dir.join("guest"), dir, own: Some(Own { _lifeline: lifeline, _folder: folder }) };
+        match std::env::var_os("COVIRT_GUEST_DIR").filter(|value| !value.is_empty()) {
+            Some(built) => libvirt.guest_dir = built.into(),
+            None => {
+                attempt(tool("build-guest.sh").arg(&libvirt.guest_dir))?;
+            }
+        }
+        Ok(libvirt)
+    }
+
+    /// What to connect to.
+    pub(crate) fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    #[track_caller]
+    pub(crate) fn connect(&self) -> Connect {
+        Connect::open(Some(&self.uri)).unwrap_or_else(|error| panic!("connect to {}: {error}", self.uri))
+    }
+
+    /// SIGKILL libvirtd and leave it down; its guests run on.
+    #[track_caller]
+    pub(crate) fn kill9(&self) {
+        self.control("kill9");
+    }
+
+    /// Start it again after [`Self::kill9`]; returns when it answers.
+    #[track_caller]
+    pub(crate) fn up(&self) {
+        self.control("up");
+    }
+
+    /// End it politely and start it again; returns when it answers.
+    #[track_caller]
+    pub(crate) fn restart(&self) {
+        self.control("restart");
+    }
+
+    #[track_caller]
+    fn control(&self, command: &str) {
+        assert!(self.own.is_some(), "{command}: other tests use this libvirtd; take PrivateLibvirt::own()");
+        run(tool("private-libvirtd.sh").arg(command).arg(&self.dir));
+    }
+
+    /// Run virsh against it and return what it printed, for what the bindings lack.
+    #[track_caller]
+    pub(crate) fn virsh(&self, arguments: &[&str]) -> String {
+        run(Command::new("virsh").args(["-q", "-c", &self.uri]).args(arguments))
+    }
+}
+
+impl Drop for PrivateLibvirt {
+    fn drop(&mut self) {
+        if self.own.is_some() {
+            // Waits until all of it has ended, which the lifeline alone would not.
+            let _ = tool("private-libvirtd.sh").arg("stop").arg(&self.dir).output();
+        }
+    }
+}
+
+/// A running guest with a disk of its own; destroyed and undefined on drop.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    name: String,
+    uri: String,
+    state: PathBuf,
+}
+
+impl Guest {
+    /// Define, start, and wait until the guest agent answers. `label` becomes part of the domain's name.
+    #[track_caller]
+    pub(crate) fn boot(libvirt: &PrivateLibvirt, label: &str) -> Self {
+        let guest = Self::define(libvirt, label);
+        let connection = libvirt.connect();
+        guest.domain(&connection).create().unwrap_or_else(|error| panic!("start {}: {error}", guest.name));
+        guest.await_agent();
+        guest
+    }
+
+    /// Define a guest and leave it shut off.
+    #[track_caller]
+    pub(crate) fn define(libvirt: &PrivateLibvirt, label: &str) -> Self {
+        // Several test processes may share the libvirtd.
+        let name = format!("{label}-{}", std::process::id());
+        let state = libvirt.dir.clone();
+        let xml = run(tool("guest-xml.sh").arg(&name).arg(&libvirt.guest_dir).arg(&state));
+        let connection = libvirt.connect();
+        connection.define_domain_xml(&xml).unwrap_or_else(|error| panic!("define {name}: {error}"));
+        Self { name, uri: libvirt.uri.clone(), state }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its handle on a connection.
+    #[track_caller]
+    pub(crate) fn domain(&self, connection: &Connect) -> Domain {
+        connection.lookup_domain_by_name(&self.name).unwrap_or_else(|error| panic!("look {} up: {error}", self.name))
+    }
+
+    /// Wait until the guest agent answers: after a boot, or after libvirtd came back and found it again.
+    #[track_caller]
+    pub(crate) fn await_agent(&self) {
+        run(tool("await-guest.sh").arg(&self.uri).arg(&self.name));
+    }
+
+    /// What it has written to its serial console so far, over all its boots.
+    pub(crate) fn console(&self) -> String {
+        let log = std::fs::read(self.state.join(format!("{}.console", self.name))).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    /// Wait until the console shows `text` `times` times.
+    #[track_caller]
+    pub(crate) fn await_console(&self, text: &str, times: usize) {
+        super::until(&format!("{text} on the console of {}", self.name), Duration::from_secs(90), || {
+            (self.console().matches(text).count() >= times).then_some(())
+        });
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        // The test may have ended it already, or killed the libvirtd; then there is nothing to clear away.
+        let Ok(connection) = Connect::open(Some(&self.uri)) else { return };
+        let Ok(domain) = connection.lookup_domain_by_name(&self.name) else { return };
+        let _ = domain.destroy();
+        let _ = domain.undefine_flags(
+            sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+                | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+                | sys::VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA,
+        );
+    }
+}

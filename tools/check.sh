@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# All checks that need no run of the program. Each says ok, FAILED, or skipped and why; one failure fails the whole.
+set -euo pipefail
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cd "$HERE/.."
+failures=0
+
+step() {
+    local name=$1
+    shift
+    if "$@"; then
+        echo "check: $name: ok"
+    else
+        echo "check: $name: FAILED" >&2
+        failures=$((failures + 1))
+    fi
+}
+
+skipped() { echo "check: $1: skipped: $2"; }
+
+step format cargo fmt --check
+step lints cargo clippy --locked --quiet --all-targets -- -D warnings
+step documentation env RUSTDOCFLAGS='-D warnings' cargo doc --locked --quiet --no-deps --document-private-items
+step licences python3 tools/check_licences.py
+step tree python3 tools/check_tree.py
+step syntax bash -n tools/*.sh .ci/run
+if command -v shellcheck >/dev/null 2>&1; then
+    step shellcheck shellcheck --severity=warning tools/*.sh .ci/run
+else
+    skipped shellcheck "it is not installed"
+fi
+if cargo deny --version >/dev/null 2>&1; then
+    step deny cargo deny --offline --log-level error check bans licenses sources
+else
+    skipped deny "cargo-deny is not installed (licences and sources were checked by tools/check_licences.py)"
+fi
+
+[ $failures = 0 ] || { echo "check: $failures failed" >&2; exit 1; }
