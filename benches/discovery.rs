@@ -15,25 +15,15 @@ fn documents() -> Vec<(String, Vec<u8>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let corpus = root.join("../shared/corpus");
     let (folder, names) = match std::fs::read_to_string(corpus.join("accepted.txt")) {
-        Ok(names) => (
-            corpus.join("domain"),
-            names.lines().map(str::to_owned).collect(),
-        ),
+        Ok(names) => (corpus.join("domain"), names.lines().map(str::to_owned).collect()),
         Err(_) => {
             eprintln!("SKIPPED: no corpus; the project's own fixtures instead");
             let names = ["live-uefi-two-nics.xml", "inactive-bios-many-sources.xml"];
-            (
-                root.join("fixtures/domain"),
-                names.map(str::to_owned).to_vec(),
-            )
+            (root.join("fixtures/domain"), names.map(str::to_owned).to_vec())
         }
     };
     let read = |name: String| std::fs::read(folder.join(&name)).map(|bytes| (name, bytes));
-    names
-        .into_iter()
-        .map(read)
-        .collect::<Result<_, _>>()
-        .expect("the listed files are there")
+    names.into_iter().map(read).collect::<Result<_, _>>().expect("the listed files are there")
 }
 
 /// The mean time of `work` for one document, the best of five rounds.
@@ -49,16 +39,10 @@ fn mean(documents: usize, mut work: impl FnMut()) -> Duration {
 fn main() {
     let documents = documents();
     let limits = Limits::default();
-    let domains: Vec<_> = documents
-        .iter()
-        .map(|(_, bytes)| parse_domain(bytes, limits).expect("libvirt accepts it"))
-        .collect();
+    let domains: Vec<_> =
+        documents.iter().map(|(_, bytes)| parse_domain(bytes, limits).expect("libvirt accepts it")).collect();
     let bytes: usize = documents.iter().map(|(_, bytes)| bytes.len()).sum();
-    println!(
-        "{} documents, {} bytes on average",
-        documents.len(),
-        bytes / documents.len()
-    );
+    println!("{} documents, {} bytes on average", documents.len(), bytes / documents.len());
 
     let parse = mean(documents.len(), || {
         for (_, bytes) in &documents {
@@ -66,15 +50,8 @@ fn main() {
         }
     });
     println!("parse        {parse:?}");
-    let slowest = documents
-        .iter()
-        .map(|(name, bytes)| {
-            (
-                mean(1, || drop(black_box(parse_domain(bytes, limits)))),
-                name,
-            )
-        })
-        .max();
+    let slowest =
+        documents.iter().map(|(name, bytes)| (mean(1, || drop(black_box(parse_domain(bytes, limits)))), name)).max();
     println!("slowest      {slowest:?}");
     let build = mean(domains.len(), || {
         for domain in &domains {
@@ -90,8 +67,7 @@ fn main() {
     println!("generation   {generation:?}");
 
     // The worst shape the limits let through: three kinds of device, always one among the others.
-    let crowd = "<disk><target dev='a'/></disk><interface type='user'/><serial/>"
-        .repeat(limits.elements / 4 - 2);
+    let crowd = "<disk><target dev='a'/></disk><interface type='user'/><serial/>".repeat(limits.elements / 4 - 2);
     let hostile = format!("<domain><name>a</name><devices>{crowd}</devices></domain>");
     let worst = mean(1, || drop(black_box(parse_domain(&hostile, limits))));
     println!("worst shape  {worst:?} for {} bytes", hostile.len());

@@ -24,4 +24,5 @@ pub mod resolver;
 pub mod journal;
 pub mod hypervisor;
 pub mod lanes;
+pub mod doors;
 pub mod cli;

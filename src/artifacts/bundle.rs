@@ -45,11 +45,7 @@ pub struct BundleFile {
 impl BundleFile {
     /// A file for its owner and group.
     pub fn new(path: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
-        Self {
-            path: path.into(),
-            mode: FileMode::PRIVATE,
-            bytes: bytes.into(),
-        }
+        Self { path: path.into(), mode: FileMode::PRIVATE, bytes: bytes.into() }
     }
 }
 
@@ -116,20 +112,14 @@ impl Bundle {
         let manifest = Manifest {
             bundle: BUNDLE_FORMAT,
             format: format.to_owned(),
-            uuid: identity.uuid.ok_or(RenderError::Missing {
-                field: "identity.uuid",
-            })?,
+            uuid: identity.uuid.ok_or(RenderError::Missing { field: "identity.uuid" })?,
             name: identity.name.clone(),
             generation: inventory.generation(),
             source: source.clone(),
             files: files.iter().map(FileRecord::of).collect(),
         };
         files.push(BundleFile::new(MANIFEST_FILE, pretty(&manifest)));
-        Ok(Self {
-            files,
-            manifest,
-            mapping,
-        })
+        Ok(Self { files, manifest, mapping })
     }
 
     /// The file at `path`.
@@ -140,11 +130,7 @@ impl Bundle {
 
 impl FileRecord {
     fn of(file: &BundleFile) -> Self {
-        Self {
-            path: file.path.clone(),
-            size: file.bytes.len() as u64,
-            sha256: hex(&Sha256::digest(&file.bytes)),
-        }
+        Self { path: file.path.clone(), size: file.bytes.len() as u64, sha256: hex(&Sha256::digest(&file.bytes)) }
     }
 }
 

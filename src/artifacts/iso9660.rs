@@ -45,43 +45,24 @@ pub(super) struct IsoFile<'a> {
 
 /// Writes an image labelled `label`.
 pub(super) fn image(label: &str, files: &[IsoFile<'_>]) -> Result<Vec<u8>, RenderError> {
-    let too_large = |what: &str| RenderError::TooLarge {
-        what: what.to_owned(),
-    };
+    let too_large = |what: &str| RenderError::TooLarge { what: what.to_owned() };
     let mut extents = Vec::with_capacity(files.len());
     let mut next = FIRST_FILE;
     for file in files {
         let size = u32::try_from(file.bytes.len()).map_err(|_| too_large(file.name))?;
         extents.push(Extent { sector: next, size });
-        next = next
-            .checked_add(size.div_ceil(SECTOR as u32))
-            .ok_or_else(|| too_large(file.name))?;
+        next = next.checked_add(size.div_ceil(SECTOR as u32)).ok_or_else(|| too_large(file.name))?;
     }
     let mut image = vec![0; 16 * SECTOR];
-    put_sector(
-        &mut image,
-        &volume_descriptor(Names::RockRidge, label, next),
-    )?;
+    put_sector(&mut image, &volume_descriptor(Names::RockRidge, label, next))?;
     put_sector(&mut image, &volume_descriptor(Names::Joliet, label, next))?;
     put_sector(&mut image, b"\xffCD001\x01")?;
     for root in [ROOT, JOLIET_ROOT] {
-        put_sector(
-            &mut image,
-            &path_table(&root.to_le_bytes(), 1_u16.to_le_bytes()),
-        )?;
-        put_sector(
-            &mut image,
-            &path_table(&root.to_be_bytes(), 1_u16.to_be_bytes()),
-        )?;
+        put_sector(&mut image, &path_table(&root.to_le_bytes(), 1_u16.to_le_bytes()))?;
+        put_sector(&mut image, &path_table(&root.to_be_bytes(), 1_u16.to_be_bytes()))?;
     }
-    put_sector(
-        &mut image,
-        &directory(Names::RockRidge, ROOT, files, &extents),
-    )?;
-    put_sector(
-        &mut image,
-        &directory(Names::Joliet, JOLIET_ROOT, files, &extents),
-    )?;
+    put_sector(&mut image, &directory(Names::RockRidge, ROOT, files, &extents))?;
+    put_sector(&mut image, &directory(Names::Joliet, JOLIET_ROOT, files, &extents))?;
     for file in files {
         image.extend_from_slice(file.bytes);
         image.resize(image.len().next_multiple_of(SECTOR), 0);
@@ -99,9 +80,7 @@ struct Extent {
 /// Appends `bytes`, filled up to one sector.
 fn put_sector(image: &mut Vec<u8>, bytes: &[u8]) -> Result<(), RenderError> {
     if bytes.len() > SECTOR {
-        return Err(RenderError::TooLarge {
-            what: "the directory of the image".to_owned(),
-        });
+        return Err(RenderError::TooLarge { what: "the directory of the image".to_owned() });
     }
     image.extend_from_slice(bytes);
     image.resize(image.len() + SECTOR - bytes.len(), 0);
@@ -124,18 +103,10 @@ fn both32(number: u32) -> [u8; 8] {
 fn padded(names: Names, text: &str, length: usize) -> Vec<u8> {
     let (mut bytes, blank): (Vec<u8>, &[u8]) = match names {
         Names::RockRidge => (text.bytes().collect(), b" "),
-        Names::Joliet => (
-            text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
-            b"\0 ",
-        ),
+        Names::Joliet => (text.encode_utf16().flat_map(u16::to_be_bytes).collect(), b"\0 "),
     };
     bytes.truncate(length);
-    let rest: Vec<u8> = blank
-        .iter()
-        .copied()
-        .cycle()
-        .take(length - bytes.len())
-        .collect();
+    let rest: Vec<u8> = blank.iter().copied().cycle().take(length - bytes.len()).collect();
     bytes.extend(rest);
     bytes
 }
@@ -163,15 +134,7 @@ fn volume_descriptor(names: Names, label: &str, sectors: u32) -> Vec<u8> {
     out.extend(0_u32.to_le_bytes());
     out.extend((tables + 1).to_be_bytes());
     out.extend(0_u32.to_be_bytes());
-    out.extend(record(
-        Extent {
-            sector: root,
-            size: SECTOR as u32,
-        },
-        Shape::Directory,
-        &[0],
-        &[],
-    ));
+    out.extend(record(Extent { sector: root, size: SECTOR as u32 }, Shape::Directory, &[0], &[]));
     out.extend(padded(names, "", 128)); // volume set
     out.extend(padded(names, "", 128)); // publisher
     out.extend(padded(names, "", 128)); // preparer
@@ -237,15 +200,11 @@ fn length_byte(length: usize) -> u8 {
 
 /// The root directory: itself, its parent (itself again), then the files sorted by their name on the disc.
 fn directory(names: Names, sector: u32, files: &[IsoFile<'_>], extents: &[Extent]) -> Vec<u8> {
-    let own = Extent {
-        sector,
-        size: SECTOR as u32,
-    };
+    let own = Extent { sector, size: SECTOR as u32 };
     let (first, parent) = match names {
-        Names::RockRidge => (
-            [sharing_protocol(), posix(Shape::Directory), extensions()].concat(),
-            posix(Shape::Directory),
-        ),
+        Names::RockRidge => {
+            ([sharing_protocol(), posix(Shape::Directory), extensions()].concat(), posix(Shape::Directory))
+        }
         Names::Joliet => (Vec::new(), Vec::new()),
     };
     let mut out = record(own, Shape::Directory, &[0], &first);
@@ -253,17 +212,8 @@ fn directory(names: Names, sector: u32, files: &[IsoFile<'_>], extents: &[Extent
     let mut entries: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(files.len());
     for (nth, (file, extent)) in files.iter().zip(extents).enumerate() {
         let (name, system) = match names {
-            Names::RockRidge => (
-                short_name(nth, file.name),
-                [posix(Shape::File), alternate_name(file.name)].concat(),
-            ),
-            Names::Joliet => (
-                file.name
-                    .encode_utf16()
-                    .flat_map(u16::to_be_bytes)
-                    .collect(),
-                Vec::new(),
-            ),
+            Names::RockRidge => (short_name(nth, file.name), [posix(Shape::File), alternate_name(file.name)].concat()),
+            Names::Joliet => (file.name.encode_utf16().flat_map(u16::to_be_bytes).collect(), Vec::new()),
         };
         let record = record(*extent, Shape::File, &name, &system);
         entries.push((name, record));
@@ -277,11 +227,7 @@ fn directory(names: Names, sector: u32, files: &[IsoFile<'_>], extents: &[Extent
 
 /// A distinct 8.3 name: letters and digits of the real one, then its number.
 fn short_name(nth: usize, name: &str) -> Vec<u8> {
-    let letters: String = name
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .take(6)
-        .collect();
+    let letters: String = name.chars().filter(char::is_ascii_alphanumeric).take(6).collect();
     format!("{}{nth:02}.;1", letters.to_ascii_uppercase()).into_bytes()
 }
 
@@ -296,14 +242,7 @@ fn extensions() -> Vec<u8> {
     let text = b"ROCK RIDGE";
     let length = length_byte(8 + id.len() + text.len());
     let mut out = b"ER".to_vec();
-    out.extend([
-        length,
-        1,
-        length_byte(id.len()),
-        length_byte(text.len()),
-        0,
-        1,
-    ]);
+    out.extend([length, 1, length_byte(id.len()), length_byte(text.len()), 0, 1]);
     out.extend(id);
     out.extend(text);
     out
@@ -337,10 +276,7 @@ mod tests {
 
     #[test]
     fn the_label_sits_where_readers_look_for_it() {
-        let files = [IsoFile {
-            name: "meta-data",
-            bytes: b"x",
-        }];
+        let files = [IsoFile { name: "meta-data", bytes: b"x" }];
         let image = image("cidata", &files).unwrap();
         assert_eq!(image.len(), 26 * SECTOR);
         assert_eq!(&image[16 * SECTOR + 40..16 * SECTOR + 46], b"cidata");
@@ -349,16 +285,8 @@ mod tests {
 
     #[test]
     fn a_directory_that_does_not_fit_is_refused() {
-        let names: Vec<String> = (0..40)
-            .map(|nth| format!("file-with-a-name-{nth}"))
-            .collect();
-        let files: Vec<IsoFile<'_>> = names
-            .iter()
-            .map(|name| IsoFile { name, bytes: b"" })
-            .collect();
-        assert_eq!(
-            image("cidata", &files).unwrap_err().code(),
-            "artifact-too-large"
-        );
+        let names: Vec<String> = (0..40).map(|nth| format!("file-with-a-name-{nth}")).collect();
+        let files: Vec<IsoFile<'_>> = names.iter().map(|name| IsoFile { name, bytes: b"" }).collect();
+        assert_eq!(image("cidata", &files).unwrap_err().code(), "artifact-too-large");
     }
 }

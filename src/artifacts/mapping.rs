@@ -40,37 +40,18 @@ impl Mapping {
     }
 
     pub(super) fn approximate(&mut self, field: impl Into<String>, to: &str, rule: &str) {
-        self.push(
-            field,
-            Fate::Approximate {
-                to: to.to_owned(),
-                rule: rule.to_owned(),
-            },
-        );
+        self.push(field, Fate::Approximate { to: to.to_owned(), rule: rule.to_owned() });
     }
 
     pub(super) fn not_carried(&mut self, field: impl Into<String>, why: &str) {
-        self.push(
-            field,
-            Fate::NotCarried {
-                why: why.to_owned(),
-            },
-        );
+        self.push(field, Fate::NotCarried { why: why.to_owned() });
     }
 
     pub(super) fn refused(&mut self, field: impl Into<String>, why: &str) {
-        self.push(
-            field,
-            Fate::Refused {
-                why: why.to_owned(),
-            },
-        );
+        self.push(field, Fate::Refused { why: why.to_owned() });
     }
 
     fn push(&mut self, field: impl Into<String>, fate: Fate) {
-        self.0.push(MappingEntry {
-            field: field.into(),
-            fate,
-        });
+        self.0.push(MappingEntry { field: field.into(), fate });
     }
 }

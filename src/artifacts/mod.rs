@@ -18,8 +18,7 @@ mod nocloud_network;
 mod yaml;
 
 pub use bundle::{
-    BUNDLE_FORMAT, Bundle, BundleFile, FileMode, FileRecord, MANIFEST_FILE, MAPPING_FILE, Manifest,
-    Source,
+    BUNDLE_FORMAT, Bundle, BundleFile, FileMode, FileRecord, MANIFEST_FILE, MAPPING_FILE, Manifest, Source,
 };
 pub use error::RenderError;
 pub use mapping::{Fate, Mapping, MappingEntry};
@@ -33,11 +32,7 @@ pub trait Renderer {
     type Binding: serde::de::DeserializeOwned;
 
     /// Renders a bundle.
-    fn render(
-        inventory: &Inventory,
-        source: &Source,
-        binding: &Self::Binding,
-    ) -> Result<Bundle, RenderError>;
+    fn render(inventory: &Inventory, source: &Source, binding: &Self::Binding) -> Result<Bundle, RenderError>;
 }
 
 /// The formats there are.
@@ -62,13 +57,8 @@ impl Format {
     ///
     /// *Errors*: `format-unknown`.
     pub fn from_name(name: &str) -> Result<Self, RenderError> {
-        let found = Self::ALL
-            .iter()
-            .copied()
-            .find(|format| format.name() == name);
-        found.ok_or_else(|| RenderError::UnknownFormat {
-            name: name.chars().take(64).collect(),
-        })
+        let found = Self::ALL.iter().copied().find(|format| format.name() == name);
+        found.ok_or_else(|| RenderError::UnknownFormat { name: name.chars().take(64).collect() })
     }
 
     /// Renders with a binding in JSON; `null` is an empty binding.
@@ -91,14 +81,8 @@ fn render_with<R: Renderer>(
     source: &Source,
     binding: serde_json::Value,
 ) -> Result<Bundle, RenderError> {
-    let binding = if binding.is_null() {
-        serde_json::Value::Object(serde_json::Map::new())
-    } else {
-        binding
-    };
+    let binding = if binding.is_null() { serde_json::Value::Object(serde_json::Map::new()) } else { binding };
     let binding: R::Binding =
-        serde_json::from_value(binding).map_err(|fault| RenderError::Binding {
-            reason: fault.to_string(),
-        })?;
+        serde_json::from_value(binding).map_err(|fault| RenderError::Binding { reason: fault.to_string() })?;
     R::render(inventory, source, &binding)
 }

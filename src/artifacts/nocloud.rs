@@ -69,15 +69,9 @@ impl Renderer for NoCloud {
     type Binding = NoCloudBinding;
 
     /// *Errors*: `binding-malformed`, `artifact-incomplete`, `artifact-secret`, `artifact-too-large`.
-    fn render(
-        inventory: &Inventory,
-        source: &Source,
-        binding: &Self::Binding,
-    ) -> Result<Bundle, RenderError> {
+    fn render(inventory: &Inventory, source: &Source, binding: &Self::Binding) -> Result<Bundle, RenderError> {
         let identity = &inventory.domain.identity;
-        let uuid = identity.uuid.ok_or(RenderError::Missing {
-            field: "identity.uuid",
-        })?;
+        let uuid = identity.uuid.ok_or(RenderError::Missing { field: "identity.uuid" })?;
         check_no_secret(binding)?;
         let mut meta_data = json!({
             "instance-id": uuid.to_string(),
@@ -99,13 +93,8 @@ impl Renderer for NoCloud {
             BundleFile::new("user-data", user_data),
             BundleFile::new("vendor-data", NO_VENDOR_DATA),
         ];
-        let on_disc: Vec<IsoFile<'_>> = files
-            .iter()
-            .map(|file| IsoFile {
-                name: &file.path,
-                bytes: &file.bytes,
-            })
-            .collect();
+        let on_disc: Vec<IsoFile<'_>> =
+            files.iter().map(|file| IsoFile { name: &file.path, bytes: &file.bytes }).collect();
         let seed = image(LABEL, &on_disc)?;
         files.push(BundleFile::new("seed.iso", seed));
         Bundle::seal("nocloud", inventory, source, files, map(inventory, binding))
@@ -119,9 +108,7 @@ fn hostname(inventory: &Inventory, binding: &NoCloudBinding) -> Result<String, R
         return if valid {
             Ok(name.clone())
         } else {
-            Err(RenderError::Binding {
-                reason: "hostname is not a host name of RFC 1123".to_owned(),
-            })
+            Err(RenderError::Binding { reason: "hostname is not a host name of RFC 1123".to_owned() })
         };
     }
     let spelled: String = inventory
@@ -129,21 +116,11 @@ fn hostname(inventory: &Inventory, binding: &NoCloudBinding) -> Result<String, R
         .identity
         .name
         .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() {
-                c.to_ascii_lowercase()
-            } else {
-                '-'
-            }
-        })
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
         .collect();
     let label: String = spelled.trim_matches('-').chars().take(63).collect();
     let label = label.trim_end_matches('-');
-    Ok(if label.is_empty() {
-        "vm".to_owned()
-    } else {
-        label.to_owned()
-    })
+    Ok(if label.is_empty() { "vm".to_owned() } else { label.to_owned() })
 }
 
 /// Whether `text` is one label of a host name.
@@ -154,19 +131,10 @@ fn is_label(text: &str) -> bool {
 
 /// Refuses what must not travel: private keys anywhere, passwords in `user-data`, and keys that are no public keys.
 fn check_no_secret(binding: &NoCloudBinding) -> Result<(), RenderError> {
-    let NoCloudBinding {
-        hostname: _,
-        ssh_keys,
-        user_data,
-        dns: _,
-        search: _,
-        nics: _,
-    } = binding;
+    let NoCloudBinding { hostname: _, ssh_keys, user_data, dns: _, search: _, nics: _ } = binding;
     for (nth, key) in ssh_keys.iter().enumerate() {
         if key.contains("PRIVATE KEY") {
-            return Err(RenderError::Secret {
-                field: format!("ssh_keys[{nth}]"),
-            });
+            return Err(RenderError::Secret { field: format!("ssh_keys[{nth}]") });
         }
         if !is_public_key(key) {
             let reason = format!("ssh_keys[{nth}] is not a public key in OpenSSH's one-line form");
@@ -174,9 +142,7 @@ fn check_no_secret(binding: &NoCloudBinding) -> Result<(), RenderError> {
         }
     }
     if user_data.as_deref().is_some_and(tells_a_secret) {
-        return Err(RenderError::Secret {
-            field: "user_data".to_owned(),
-        });
+        return Err(RenderError::Secret { field: "user_data".to_owned() });
     }
     Ok(())
 }
@@ -187,30 +153,18 @@ fn is_public_key(key: &str) -> bool {
     let (Some(kind), Some(body)) = (words.next(), words.next()) else {
         return false;
     };
-    let known = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"]
-        .iter()
-        .any(|start| kind.starts_with(start));
-    let base64 = body
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='));
+    let known = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"].iter().any(|start| kind.starts_with(start));
+    let base64 = body.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='));
     known && base64 && body.len() >= 32 && !key.chars().any(char::is_control)
 }
 
 /// Whether a line sets one of cloud-init's passwords, or a private key is in the text.
 fn tells_a_secret(text: &str) -> bool {
-    const KEYS: [&str; 6] = [
-        "password",
-        "passwd",
-        "hashed_passwd",
-        "plain_text_passwd",
-        "chpasswd",
-        "hashed-password",
-    ];
+    const KEYS: [&str; 6] = ["password", "passwd", "hashed_passwd", "plain_text_passwd", "chpasswd", "hashed-password"];
     text.contains("PRIVATE KEY")
         || text.lines().any(|line| {
             let (key, rest) = line.split_once(':').unwrap_or(("", line));
-            let key = key
-                .trim_matches(|c: char| c.is_whitespace() || matches!(c, '-' | '"' | '\'' | '{'));
+            let key = key.trim_matches(|c: char| c.is_whitespace() || matches!(c, '-' | '"' | '\'' | '{'));
             // `chpasswd: {expire: false}` alone tells nothing, but its list may follow: refused as a whole.
             KEYS.contains(&key) || KEYS.iter().any(|key| rest.contains(&format!("{key}:")))
         })
@@ -230,20 +184,14 @@ mod tests {
         ] {
             assert!(tells_a_secret(text), "{text}");
         }
-        assert!(!tells_a_secret(
-            "#cloud-config\nssh_pwauth: false\nruncmd: [date]\n"
-        ));
+        assert!(!tells_a_secret("#cloud-config\nssh_pwauth: false\nruncmd: [date]\n"));
     }
 
     #[test]
     fn a_key_with_options_or_of_two_lines_is_no_public_key() {
         let body = "AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-        assert!(is_public_key(&format!(
-            "ssh-ed25519 {body} ops@lab.example"
-        )));
+        assert!(is_public_key(&format!("ssh-ed25519 {body} ops@lab.example")));
         assert!(!is_public_key(&format!("command=\"x\" ssh-ed25519 {body}")));
-        assert!(!is_public_key(&format!(
-            "ssh-ed25519 {body}\nssh-rsa {body}"
-        )));
+        assert!(!is_public_key(&format!("ssh-ed25519 {body}\nssh-rsa {body}")));
     }
 }

@@ -6,9 +6,7 @@
 use super::mapping::Mapping;
 use super::nocloud::NoCloudBinding;
 use super::nocloud_network::{Plan, plan};
-use crate::discovery::{
-    Disk, Domain, Firmware, Identity, Inventory, Memory, Network, Nic, Platform, Trunk, Writes,
-};
+use crate::discovery::{Disk, Domain, Firmware, Identity, Inventory, Memory, Network, Nic, Platform, Trunk, Writes};
 
 /// A seed configures a guest; the machine it runs in stays as libvirt has it.
 const MACHINE: &str = "the seed configures the guest, and the machine stays as libvirt has it";
@@ -18,17 +16,9 @@ const RUNTIME: &str = "it is a state of now, and the seed is a setting";
 /// Writes the report.
 pub(super) fn map(inventory: &Inventory, binding: &NoCloudBinding) -> Mapping {
     let mut report = Mapping::default();
-    let Inventory {
-        format,
-        domain,
-        networks,
-        definition,
-    } = inventory;
+    let Inventory { format, domain, networks, definition } = inventory;
     let _ = (format, definition);
-    report.not_carried(
-        "format",
-        "it says how to read the inventory, and nothing of the VM",
-    );
+    report.not_carried("format", "it says how to read the inventory, and nothing of the VM");
     map_domain(&mut report, domain, inventory, binding);
     for (name, network) in networks {
         map_network(&mut report, name, network);
@@ -37,12 +27,7 @@ pub(super) fn map(inventory: &Inventory, binding: &NoCloudBinding) -> Mapping {
     report
 }
 
-fn map_domain(
-    report: &mut Mapping,
-    domain: &Domain,
-    inventory: &Inventory,
-    binding: &NoCloudBinding,
-) {
+fn map_domain(report: &mut Mapping, domain: &Domain, inventory: &Inventory, binding: &NoCloudBinding) {
     let Domain {
         identity,
         guest_os: _,
@@ -58,12 +43,7 @@ fn map_domain(
         consoles: _,
         metadata_namespaces: _,
     } = domain;
-    let Identity {
-        uuid: _,
-        name: _,
-        title: _,
-        description: _,
-    } = identity;
+    let Identity { uuid: _, name: _, title: _, description: _ } = identity;
     report.exact("identity.uuid", "meta-data: instance-id");
     match binding.hostname {
         Some(_) => report.not_carried("identity.name", "the binding gives the host name"),
@@ -76,30 +56,17 @@ fn map_domain(
     report.not_carried("identity.title", "the format has no place for it");
     report.not_carried("identity.description", "the format has no place for it");
     report.not_carried("guest_os", "cloud-init knows the system it runs on");
-    let Platform {
-        domain_type: _,
-        os_type: _,
-        arch: _,
-        machine: _,
-    } = platform;
+    let Platform { domain_type: _, os_type: _, arch: _, machine: _ } = platform;
     for field in ["domain_type", "os_type", "arch", "machine"] {
         report.not_carried(format!("platform.{field}"), MACHINE);
     }
     for field in ["vcpus_max", "vcpus", "mode", "model", "topology"] {
         report.not_carried(format!("cpu.{field}"), MACHINE);
     }
-    let Memory {
-        max_kib: _,
-        current_kib: _,
-    } = memory;
+    let Memory { max_kib: _, current_kib: _ } = memory;
     report.not_carried("memory.max_kib", MACHINE);
     report.not_carried("memory.current_kib", MACHINE);
-    let Firmware {
-        kind: _,
-        secure_boot: _,
-        loader: _,
-        nvram: _,
-    } = firmware;
+    let Firmware { kind: _, secure_boot: _, loader: _, nvram: _ } = firmware;
     for field in ["kind", "secure_boot", "loader"] {
         report.not_carried(format!("firmware.{field}"), MACHINE);
     }
@@ -114,25 +81,12 @@ fn map_domain(
     report.not_carried("guest_agent", RUNTIME);
     report.not_carried("graphics", MACHINE);
     report.not_carried("consoles", MACHINE);
-    report.not_carried(
-        "metadata_namespaces",
-        "another manager's metadata is not this provider's to carry",
-    );
+    report.not_carried("metadata_namespaces", "another manager's metadata is not this provider's to carry");
 }
 
 fn map_disk(report: &mut Mapping, disk: &Disk) {
-    let Disk {
-        target,
-        bus: _,
-        device: _,
-        source: _,
-        format: _,
-        serial: _,
-        writes,
-        boot_order: _,
-        address: _,
-        size: _,
-    } = disk;
+    let Disk { target, bus: _, device: _, source: _, format: _, serial: _, writes, boot_order: _, address: _, size: _ } =
+        disk;
     for field in ["target", "bus", "device", "source", "format", "serial"] {
         report.not_carried(format!("disks[{target}].{field}"), MACHINE);
     }
@@ -164,10 +118,7 @@ fn map_nic(report: &mut Mapping, nth: usize, nic: &Nic, plan: Plan) {
     let field = |name: &str| format!("nics[{key}].{name}");
     match mac {
         Some(_) => report.exact(field("mac"), "network-config: match.macaddress"),
-        None => report.refused(
-            field("mac"),
-            "without a MAC the guest cannot tell the interface apart",
-        ),
+        None => report.refused(field("mac"), "without a MAC the guest cannot tell the interface apart"),
     }
     report.not_carried(field("source"), HOST);
     match vlan.trunk {
@@ -231,10 +182,7 @@ fn map_network(report: &mut Mapping, name: &str, network: &Network) {
         "network-config: nameservers.addresses",
         "libvirt's own server at the subnet's address, for interfaces with fixed addresses",
     );
-    report.not_carried(
-        field("forwarders"),
-        "the guest asks libvirt's own server, which asks them",
-    );
+    report.not_carried(field("forwarders"), "the guest asks libvirt's own server, which asks them");
     report.approximate(
         field("subnets"),
         "network-config: addresses, routes",

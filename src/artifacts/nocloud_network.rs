@@ -43,10 +43,7 @@ pub(super) struct Fixed {
 }
 
 /// The whole file.
-pub(super) fn network_config(
-    inventory: &Inventory,
-    binding: &NoCloudBinding,
-) -> Result<Value, RenderError> {
+pub(super) fn network_config(inventory: &Inventory, binding: &NoCloudBinding) -> Result<Value, RenderError> {
     check_binding(inventory, binding)?;
     let mut ethernets = Map::new();
     let mut routed = DefaultRoute::Free;
@@ -64,14 +61,9 @@ pub(super) fn network_config(
         match plan(nic, inventory, binding) {
             Plan::Unmatched => continue,
             Plan::Dhcp => write_dhcp(&mut device, network_of(nic, inventory), &mut routed),
-            Plan::Bound(fixed) | Plan::Reserved(fixed) => {
-                write_fixed(&mut device, fixed, &mut routed)
-            }
+            Plan::Bound(fixed) | Plan::Reserved(fixed) => write_fixed(&mut device, fixed, &mut routed),
         }
-        ethernets.insert(
-            name.unwrap_or_else(|| format!("net{nth}")),
-            Value::Object(device),
-        );
+        ethernets.insert(name.unwrap_or_else(|| format!("net{nth}")), Value::Object(device));
     }
     Ok(json!({"version": 2, "ethernets": ethernets}))
 }
@@ -83,19 +75,12 @@ enum DefaultRoute {
     Taken,
 }
 
-fn write_dhcp(
-    device: &mut Map<String, Value>,
-    network: Option<&Network>,
-    routed: &mut DefaultRoute,
-) {
+fn write_dhcp(device: &mut Map<String, Value>, network: Option<&Network>, routed: &mut DefaultRoute) {
     device.insert("dhcp4".to_owned(), json!(true));
     device.insert("dhcp6".to_owned(), json!(false));
     if *routed == DefaultRoute::Taken {
         // What the server offers is unknown here; its default route, if any, must stay behind the first one.
-        device.insert(
-            "dhcp4-overrides".to_owned(),
-            json!({"route-metric": LATER_METRIC}),
-        );
+        device.insert("dhcp4-overrides".to_owned(), json!({"route-metric": LATER_METRIC}));
     } else if network.is_none_or(offers_default_route) {
         *routed = DefaultRoute::Taken;
     }
@@ -107,25 +92,13 @@ fn offers_default_route(network: &Network) -> bool {
 }
 
 fn write_fixed(device: &mut Map<String, Value>, fixed: Fixed, routed: &mut DefaultRoute) {
-    let Fixed {
-        addresses,
-        gateway,
-        dns,
-        search,
-    } = fixed;
+    let Fixed { addresses, gateway, dns, search } = fixed;
     device.insert("dhcp4".to_owned(), json!(false));
     device.insert("dhcp6".to_owned(), json!(false));
     device.insert("addresses".to_owned(), json!(addresses));
     if let (Some(gateway), DefaultRoute::Free) = (gateway, *routed) {
-        let everything = if gateway.is_ipv4() {
-            "0.0.0.0/0"
-        } else {
-            "::/0"
-        };
-        device.insert(
-            "routes".to_owned(),
-            json!([{"to": everything, "via": gateway}]),
-        );
+        let everything = if gateway.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
+        device.insert("routes".to_owned(), json!([{"to": everything, "via": gateway}]));
         *routed = DefaultRoute::Taken;
     }
     let mut nameservers = Map::new();
@@ -147,65 +120,36 @@ pub(super) fn plan(nic: &Nic, inventory: &Inventory, binding: &NoCloudBinding) -
     };
     let bound = binding.nics.get(&mac).cloned().unwrap_or_default();
     if !bound.addresses.is_empty() {
-        let NicBinding {
-            name: _,
-            addresses,
-            gateway,
-            dns,
-        } = bound;
-        let dns = if dns.is_empty() {
-            binding.dns.clone()
-        } else {
-            dns
-        };
-        return Plan::Bound(Fixed {
-            addresses,
-            gateway,
-            dns,
-            search: binding.search.clone(),
-        });
+        let NicBinding { name: _, addresses, gateway, dns } = bound;
+        let dns = if dns.is_empty() { binding.dns.clone() } else { dns };
+        return Plan::Bound(Fixed { addresses, gateway, dns, search: binding.search.clone() });
     }
     let Some(network) = network_of(nic, inventory) else {
         return Plan::Dhcp;
     };
     match reserved(nic, network, binding) {
-        Some(fixed) => Plan::Reserved(Fixed {
-            gateway: bound.gateway.or(fixed.gateway),
-            ..fixed
-        }),
+        Some(fixed) => Plan::Reserved(Fixed { gateway: bound.gateway.or(fixed.gateway), ..fixed }),
         None => Plan::Dhcp,
     }
 }
 
 /// What the network's own DHCP would hand to this MAC, always.
 fn reserved(nic: &Nic, network: &Network, binding: &NoCloudBinding) -> Option<Fixed> {
-    let ours: Vec<_> = nic
-        .addresses
-        .iter()
-        .filter(|address| address.origin == AddressOrigin::StaticHost)
-        .collect();
+    let ours: Vec<_> = nic.addresses.iter().filter(|address| address.origin == AddressOrigin::StaticHost).collect();
     let first = ours.first()?;
-    let subnet = network.subnets.iter().find(|subnet| {
-        subnet
-            .hosts
-            .iter()
-            .any(|host| host.mac == nic.mac && host.ip == Some(first.ip))
-    })?;
+    let subnet = network
+        .subnets
+        .iter()
+        .find(|subnet| subnet.hosts.iter().any(|host| host.mac == nic.mac && host.ip == Some(first.ip)))?;
     let dns = match (binding.dns.is_empty(), network.dns) {
         (false, _) => binding.dns.clone(),
         (true, DnsService::On) => vec![subnet.host],
         (true, DnsService::Off) => Vec::new(),
     };
-    let search = if binding.search.is_empty() {
-        network.domain.iter().cloned().collect()
-    } else {
-        binding.search.clone()
-    };
+    let search =
+        if binding.search.is_empty() { network.domain.iter().cloned().collect() } else { binding.search.clone() };
     Some(Fixed {
-        addresses: ours
-            .iter()
-            .map(|a| format!("{}/{}", a.ip, a.prefix.unwrap_or(subnet.prefix)))
-            .collect(),
+        addresses: ours.iter().map(|a| format!("{}/{}", a.ip, a.prefix.unwrap_or(subnet.prefix))).collect(),
         gateway: network.routes_guests().then_some(subnet.host),
         dns,
         search,
@@ -214,50 +158,27 @@ fn reserved(nic: &Nic, network: &Network, binding: &NoCloudBinding) -> Option<Fi
 
 /// The libvirt network an interface is on, when the inventory has it.
 fn network_of<'a>(nic: &Nic, inventory: &'a Inventory) -> Option<&'a Network> {
-    nic.source
-        .network()
-        .and_then(|name| inventory.networks.get(name))
+    nic.source.network().and_then(|name| inventory.networks.get(name))
 }
 
 /// The interface's MTU, or its network's.
 fn mtu(nic: &Nic, inventory: &Inventory) -> Option<u32> {
-    nic.mtu
-        .or_else(|| network_of(nic, inventory).and_then(|network| network.mtu))
+    nic.mtu.or_else(|| network_of(nic, inventory).and_then(|network| network.mtu))
 }
 
 /// Refuses a binding for interfaces that are not there, or with values that are none.
 fn check_binding(inventory: &Inventory, binding: &NoCloudBinding) -> Result<(), RenderError> {
-    let refuse = |mac: Mac, reason: &str| {
-        Err(RenderError::Binding {
-            reason: format!("nics.{mac}: {reason}"),
-        })
-    };
+    let refuse = |mac: Mac, reason: &str| Err(RenderError::Binding { reason: format!("nics.{mac}: {reason}") });
     let mut names = std::collections::BTreeSet::new();
-    for (
-        mac,
-        NicBinding {
-            name,
-            addresses,
-            gateway: _,
-            dns: _,
-        },
-    ) in &binding.nics
-    {
-        if !inventory
-            .domain
-            .nics
-            .iter()
-            .any(|nic| nic.mac == Some(*mac))
-        {
+    for (mac, NicBinding { name, addresses, gateway: _, dns: _ }) in &binding.nics {
+        if !inventory.domain.nics.iter().any(|nic| nic.mac == Some(*mac)) {
             return refuse(*mac, "the domain has no such interface");
         }
         if !addresses.iter().all(|address| is_address(address)) {
             return refuse(*mac, "an address is not of the form ADDRESS/PREFIX");
         }
         if let Some(name) = name {
-            let letters = name
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
+            let letters = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
             // The kernel's limit is 15 bytes.
             if name.is_empty() || name.len() > 15 || !letters || name.starts_with('.') {
                 return refuse(*mac, "the name is not one an interface can have");
@@ -272,8 +193,7 @@ fn check_binding(inventory: &Inventory, binding: &NoCloudBinding) -> Result<(), 
 
 /// Names that the interfaces without a name of their own are given.
 fn is_default_id(name: &str) -> bool {
-    name.strip_prefix("net")
-        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
+    name.strip_prefix("net").is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn is_address(text: &str) -> bool {
@@ -284,6 +204,5 @@ fn is_address(text: &str) -> bool {
         return false;
     };
     let widest = if ip.is_ipv4() { 32 } else { 128 };
-    prefix.bytes().all(|b| b.is_ascii_digit())
-        && prefix.parse::<u8>().is_ok_and(|prefix| prefix <= widest)
+    prefix.bytes().all(|b| b.is_ascii_digit()) && prefix.parse::<u8>().is_ok_and(|prefix| prefix <= widest)
 }

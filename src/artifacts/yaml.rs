@@ -62,28 +62,17 @@ fn nested(text: &mut String, value: &Value, depth: usize) {
 fn scalar(value: &Value) -> String {
     match value {
         Value::String(string) => quote(string),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            value.to_string()
-        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
     }
 }
 
 /// Keys of ours are plain words; any other is quoted.
 fn spell_key(key: &str) -> String {
-    let letters = key
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    let letters = key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
     let starts = key.bytes().next().is_some_and(|b| b.is_ascii_alphabetic());
     let lower = key.to_ascii_lowercase();
-    let word = matches!(
-        lower.as_str(),
-        "y" | "n" | "yes" | "no" | "on" | "off" | "true" | "false" | "null"
-    );
-    if letters && starts && !word {
-        key.to_owned()
-    } else {
-        quote(key)
-    }
+    let word = matches!(lower.as_str(), "y" | "n" | "yes" | "no" | "on" | "off" | "true" | "false" | "null");
+    if letters && starts && !word { key.to_owned() } else { quote(key) }
 }
 
 /// A double-quoted scalar; whatever YAML does not call printable is escaped.
@@ -96,10 +85,7 @@ fn quote(string: &str) -> String {
             '\\' => text.push_str("\\\\"),
             '\n' => text.push_str("\\n"),
             '\t' => text.push_str("\\t"),
-            '\u{20}'..='\u{7e}'
-            | '\u{a0}'..='\u{2027}'
-            | '\u{202a}'..='\u{d7ff}'
-            | '\u{e000}'..='\u{fefe}' => {
+            '\u{20}'..='\u{7e}' | '\u{a0}'..='\u{2027}' | '\u{202a}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}' => {
                 text.push(c);
             }
             // Writing to a string cannot fail.
@@ -119,16 +105,15 @@ mod tests {
 
     #[test]
     fn strings_that_look_like_other_types_are_quoted() {
-        let value = json!({"version": 2, "on": "no", "macs": ["52:54:00:00:00:01", "12"], "none": [], "deep": {"a": true}});
-        let expected = "version: 2\n\"on\": \"no\"\nmacs:\n  - \"52:54:00:00:00:01\"\n  - \"12\"\nnone: []\ndeep:\n  a: true\n";
+        let value =
+            json!({"version": 2, "on": "no", "macs": ["52:54:00:00:00:01", "12"], "none": [], "deep": {"a": true}});
+        let expected =
+            "version: 2\n\"on\": \"no\"\nmacs:\n  - \"52:54:00:00:00:01\"\n  - \"12\"\nnone: []\ndeep:\n  a: true\n";
         assert_eq!(document(&value), expected);
     }
 
     #[test]
     fn control_characters_are_escaped() {
-        assert_eq!(
-            quote("a\u{7}\u{85}\u{2028}\n\"é\""),
-            "\"a\\U00000007\\U00000085\\U00002028\\n\\\"é\\\"\""
-        );
+        assert_eq!(quote("a\u{7}\u{85}\u{2028}\n\"é\""), "\"a\\U00000007\\U00000085\\U00002028\\n\\\"é\\\"\"");
     }
 }

@@ -57,9 +57,7 @@ fn doing(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WriteBund
 ///
 /// *Errors*: `bundle-target-occupied`, `bundle-target-invalid`, `bundle-path-invalid`, `bundle-not-written`.
 pub fn write_bundle(bundle: &Bundle, target: &Path) -> Result<(), WriteBundleError> {
-    let invalid = || WriteBundleError::Target {
-        target: target.to_path_buf(),
-    };
+    let invalid = || WriteBundleError::Target { target: target.to_path_buf() };
     let name = target.file_name().ok_or_else(invalid)?;
     let parent = match target.parent().ok_or_else(invalid)? {
         parent if parent.as_os_str().is_empty() => Path::new("."),
@@ -89,9 +87,7 @@ fn look_at(target: &Path) -> Result<Before, WriteBundleError> {
         found => found.map_err(doing("look at", target))?,
     };
     if !found.is_dir() {
-        return Err(WriteBundleError::Occupied {
-            target: target.to_path_buf(),
-        });
+        return Err(WriteBundleError::Occupied { target: target.to_path_buf() });
     }
     if target.join(MANIFEST_FILE).is_file() {
         return Ok(Before::Bundle);
@@ -100,9 +96,7 @@ fn look_at(target: &Path) -> Result<Before, WriteBundleError> {
     if entries.next().is_none() {
         Ok(Before::Empty)
     } else {
-        Err(WriteBundleError::Occupied {
-            target: target.to_path_buf(),
-        })
+        Err(WriteBundleError::Occupied { target: target.to_path_buf() })
     }
 }
 
@@ -116,9 +110,7 @@ fn make_beside(parent: &Path, name: &std::ffi::OsStr) -> Result<PathBuf, WriteBu
         let path = parent.join(hidden);
         match DirBuilder::new().mode(0o750).create(&path) {
             Ok(()) => return Ok(path),
-            Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists && attempt < 100 => {
-                attempt += 1
-            }
+            Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists && attempt < 100 => attempt += 1,
             Err(fault) => return Err(doing("make", &path)(fault)),
         }
     }
@@ -128,21 +120,13 @@ fn make_beside(parent: &Path, name: &std::ffi::OsStr) -> Result<PathBuf, WriteBu
 fn fill(bundle: &Bundle, staged: &Path) -> Result<(), WriteBundleError> {
     for file in &bundle.files {
         let relative = Path::new(&file.path);
-        let inside = relative
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)));
+        let inside = relative.components().all(|part| matches!(part, Component::Normal(_)));
         if file.path.is_empty() || !inside {
-            return Err(WriteBundleError::Path {
-                path: file.path.clone(),
-            });
+            return Err(WriteBundleError::Path { path: file.path.clone() });
         }
         let path = staged.join(relative);
         if let Some(folder) = path.parent() {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o750)
-                .create(folder)
-                .map_err(doing("make", folder))?;
+            DirBuilder::new().recursive(true).mode(0o750).create(folder).map_err(doing("make", folder))?;
         }
         let mut handle = OpenOptions::new()
             .write(true)
@@ -151,12 +135,8 @@ fn fill(bundle: &Bundle, staged: &Path) -> Result<(), WriteBundleError> {
             .open(&path)
             .map_err(doing("make", &path))?;
         // The umask may have taken bits away that the bundle wants.
-        handle
-            .set_permissions(fs::Permissions::from_mode(file.mode.0))
-            .map_err(doing("set the mode of", &path))?;
-        handle
-            .write_all(&file.bytes)
-            .map_err(doing("write", &path))?;
+        handle.set_permissions(fs::Permissions::from_mode(file.mode.0)).map_err(doing("set the mode of", &path))?;
+        handle.write_all(&file.bytes).map_err(doing("write", &path))?;
         handle.sync_all().map_err(doing("sync", &path))?;
         if let Some(folder) = path.parent() {
             sync_folder(folder)?;
@@ -166,12 +146,7 @@ fn fill(bundle: &Bundle, staged: &Path) -> Result<(), WriteBundleError> {
 }
 
 /// Puts the staged folder in the target's place; an earlier bundle changes places with it in one step.
-fn swap(
-    staged: &Path,
-    target: &Path,
-    before: Before,
-    parent: &Path,
-) -> Result<(), WriteBundleError> {
+fn swap(staged: &Path, target: &Path, before: Before, parent: &Path) -> Result<(), WriteBundleError> {
     match before {
         // A plain rename replaces an empty folder by itself.
         Before::Nothing | Before::Empty => {
@@ -189,9 +164,7 @@ fn swap(
 }
 
 fn sync_folder(folder: &Path) -> Result<(), WriteBundleError> {
-    File::open(folder)
-        .and_then(|handle| handle.sync_all())
-        .map_err(doing("sync", folder))
+    File::open(folder).and_then(|handle| handle.sync_all()).map_err(doing("sync", folder))
 }
 
 #[cfg(test)]
@@ -201,22 +174,15 @@ mod tests {
     use crate::discovery::{Discovered, Inventory, Limits, parse_domain};
 
     fn bundle(name: &str) -> Bundle {
-        let xml = format!(
-            "<domain type='kvm'><name>{name}</name><uuid>7c1f9f1e-2f0a-4b7b-9c55-3f6f0e2a6d10</uuid></domain>"
-        );
-        let inventory = Inventory::build(Discovered::from_domain(
-            parse_domain(xml, Limits::default()).unwrap(),
-        ));
-        Format::NoCloud
-            .render(&inventory, &Source::File, serde_json::Value::Null)
-            .unwrap()
+        let xml =
+            format!("<domain type='kvm'><name>{name}</name><uuid>7c1f9f1e-2f0a-4b7b-9c55-3f6f0e2a6d10</uuid></domain>");
+        let inventory = Inventory::build(Discovered::from_domain(parse_domain(xml, Limits::default()).unwrap()));
+        Format::NoCloud.render(&inventory, &Source::File, serde_json::Value::Null).unwrap()
     }
 
     fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<String> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -230,10 +196,7 @@ mod tests {
         for file in &bundle.files {
             let path = target.join(&file.path);
             assert_eq!(fs::read(&path).unwrap(), file.bytes);
-            assert_eq!(
-                fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-                0o640
-            );
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
         }
         assert_eq!(names(folder.path()), ["seed"]);
     }
@@ -246,11 +209,7 @@ mod tests {
         fs::write(target.join("stray"), "of the earlier bundle").unwrap();
         write_bundle(&bundle("web02"), &target).unwrap();
         assert!(!target.join("stray").exists());
-        assert!(
-            fs::read_to_string(target.join("meta-data"))
-                .unwrap()
-                .contains("web02")
-        );
+        assert!(fs::read_to_string(target.join("meta-data")).unwrap().contains("web02"));
         assert_eq!(names(folder.path()), ["seed"]);
     }
 
@@ -269,9 +228,7 @@ mod tests {
     fn a_path_out_of_the_bundle_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let mut bundle = bundle("web01");
-        bundle
-            .files
-            .push(crate::artifacts::BundleFile::new("../escape", "x"));
+        bundle.files.push(crate::artifacts::BundleFile::new("../escape", "x"));
         let error = write_bundle(&bundle, &folder.path().join("seed")).unwrap_err();
         assert_eq!(error.code(), "bundle-path-invalid");
         assert!(names(folder.path()).is_empty());

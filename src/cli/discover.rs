@@ -30,11 +30,7 @@ impl Outcome {
 /// Prints one inventory for each file: indented when there is one file, else each on its own line.
 ///
 /// *Errors*: only those of writing to `out` and `err`; what is wrong with a file is a line on `err`.
-pub fn discover(
-    files: &[PathBuf],
-    out: &mut dyn Write,
-    err: &mut dyn Write,
-) -> io::Result<Outcome> {
+pub fn discover(files: &[PathBuf], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<Outcome> {
     let limits = Limits::default();
     let mut outcome = Outcome::Done;
     for file in files {
@@ -56,13 +52,7 @@ pub fn discover(
         };
         outcome = Outcome::Refused;
         match line {
-            Some(place) => writeln!(
-                err,
-                "{}:{}: {} [{code}]",
-                name(file),
-                place.line,
-                one_line(&reason)
-            )?,
+            Some(place) => writeln!(err, "{}:{}: {} [{code}]", name(file), place.line, one_line(&reason))?,
             None => writeln!(err, "{}: {} [{code}]", name(file), one_line(&reason))?,
         }
     }
@@ -76,34 +66,25 @@ fn read(file: &Path, limits: Limits) -> io::Result<Vec<u8>> {
     if file == Path::new("-") {
         io::stdin().lock().take(most).read_to_end(&mut bytes)?;
     } else {
-        std::fs::File::open(file)?
-            .take(most)
-            .read_to_end(&mut bytes)?;
+        std::fs::File::open(file)?.take(most).read_to_end(&mut bytes)?;
     }
     Ok(bytes)
 }
 
 fn name(file: &Path) -> String {
-    if file == Path::new("-") {
-        "stdin".to_owned()
-    } else {
-        file.display().to_string()
-    }
+    if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() }
 }
 
 /// A name in the XML may hold line breaks and terminal controls; the report is one plain line.
 fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const GOOD: &str =
-        "<domain type='kvm'><name>web01</name><memory unit='GiB'>1</memory></domain>";
+    const GOOD: &str = "<domain type='kvm'><name>web01</name><memory unit='GiB'>1</memory></domain>";
 
     fn run(files: &[(&str, &str)]) -> (Outcome, String, String) {
         let folder = tempfile::tempdir().unwrap();
@@ -115,9 +96,7 @@ mod tests {
         }
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let outcome = discover(&paths, &mut out, &mut err).unwrap();
-        let err = String::from_utf8(err)
-            .unwrap()
-            .replace(&format!("{}/", folder.path().display()), "");
+        let err = String::from_utf8(err).unwrap().replace(&format!("{}/", folder.path().display()), "");
         (outcome, String::from_utf8(out).unwrap(), err)
     }
 
@@ -132,11 +111,7 @@ mod tests {
 
     #[test]
     fn a_refused_file_does_not_stop_the_others() {
-        let (outcome, out, err) = run(&[
-            ("a.xml", GOOD),
-            ("b.xml", "<domain>\n<name>x</nam>"),
-            ("c.xml", GOOD),
-        ]);
+        let (outcome, out, err) = run(&[("a.xml", GOOD), ("b.xml", "<domain>\n<name>x</nam>"), ("c.xml", GOOD)]);
         assert_eq!(outcome, Outcome::Refused);
         assert_eq!(out.lines().count(), 2);
         assert!(err.starts_with("b.xml:2: "), "{err}");
@@ -148,10 +123,6 @@ mod tests {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let outcome = discover(&[PathBuf::from("no-such-file.xml")], &mut out, &mut err).unwrap();
         assert_eq!(outcome, Outcome::Refused);
-        assert!(
-            String::from_utf8(err)
-                .unwrap()
-                .contains("[file-unreadable]")
-        );
+        assert!(String::from_utf8(err).unwrap().contains("[file-unreadable]"));
     }
 }

@@ -54,7 +54,7 @@ pub enum Change {
 }
 
 /// What a provider has in flight: what has not ended, by provider and action.
-pub type InFlight = BTreeSet<(ProviderId, Action, CommandId)>;
+pub(super) type InFlight = BTreeSet<(ProviderId, Action, CommandId)>;
 
 /// Decides a request.
 ///

@@ -42,15 +42,10 @@ impl DeviceAddress {
             }
             "ccw" => {
                 raw.devno.as_ref()?;
-                let (cssid, ssid, devno) =
-                    (number(&raw.cssid)?, number(&raw.ssid)?, number(&raw.devno)?);
+                let (cssid, ssid, devno) = (number(&raw.cssid)?, number(&raw.ssid)?, number(&raw.devno)?);
                 format!("ccw:{cssid:x}.{ssid:x}.{devno:04x}")
             }
-            "usb" => format!(
-                "usb:{}.{}",
-                number(&raw.bus)?,
-                raw.port.as_deref().unwrap_or("0")
-            ),
+            "usb" => format!("usb:{}.{}", number(&raw.bus)?, raw.port.as_deref().unwrap_or("0")),
             other => match raw.reg.as_deref() {
                 Some(reg) => format!("{other}:{reg}"),
                 None => other.to_owned(),
@@ -75,12 +70,7 @@ mod tests {
     #[test]
     fn a_pci_address_has_one_spelling() {
         let text = |slot: &str| Some(slot.to_owned());
-        let raw = raw::Address {
-            kind: text("pci"),
-            bus: text("0x04"),
-            slot: text("0x0A"),
-            ..raw::Address::default()
-        };
+        let raw = raw::Address { kind: text("pci"), bus: text("0x04"), slot: text("0x0A"), ..raw::Address::default() };
         let address = DeviceAddress::from_raw(&raw).unwrap();
         assert_eq!(address.as_str(), "pci:0000:04:0a.0");
         assert_eq!(address.pci(), Some("0000:04:0a.0"));
@@ -88,10 +78,7 @@ mod tests {
 
     #[test]
     fn an_unassigned_address_is_none() {
-        let raw = raw::Address {
-            kind: Some("pci".to_owned()),
-            ..raw::Address::default()
-        };
+        let raw = raw::Address { kind: Some("pci".to_owned()), ..raw::Address::default() };
         assert_eq!(DeviceAddress::from_raw(&raw), None);
     }
 }

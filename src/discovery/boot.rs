@@ -27,11 +27,7 @@ impl Orders {
         };
         let order = text.parse().ok().filter(|order| *order > 0);
         let order: u32 = order.ok_or_else(|| {
-            FieldFault::nth(
-                path,
-                nth,
-                format!("boot order {:?} is not a number from 1", shorten(text)),
-            )
+            FieldFault::nth(path, nth, format!("boot order {:?} is not a number from 1", shorten(text)))
         })?;
         let device = device();
         if let Some(other) = self.0.get(&order) {
@@ -44,20 +40,12 @@ impl Orders {
 
     /// Chooses between libvirt's two encodings; both together are refused, as libvirt does.
     pub(super) fn settle(self, os: &raw::Os) -> Result<BootOrder, FieldFault> {
-        let classes: Vec<BootClass> = os
-            .boot
-            .iter()
-            .filter_map(|boot| boot.dev.clone())
-            .map(BootClass::from)
-            .collect();
+        let classes: Vec<BootClass> = os.boot.iter().filter_map(|boot| boot.dev.clone()).map(BootClass::from).collect();
         match (self.0.is_empty(), classes.is_empty()) {
             (true, true) => Ok(BootOrder::Unsaid),
             (true, false) => Ok(BootOrder::ByClass(classes)),
             (false, true) => {
-                let devices = self
-                    .0
-                    .into_iter()
-                    .map(|(order, device)| BootDevice { order, device });
+                let devices = self.0.into_iter().map(|(order, device)| BootDevice { order, device });
                 Ok(BootOrder::ByDevice(devices.collect()))
             }
             (false, false) => Err(FieldFault::new(

@@ -84,22 +84,11 @@ pub enum DiskSource {
     /// A directory shown as a FAT disk.
     Directory { path: String },
     /// Storage over the network.
-    Network {
-        protocol: String,
-        name: Option<String>,
-        hosts: Vec<String>,
-    },
+    Network { protocol: String, name: Option<String>, hosts: Vec<String> },
     /// A volume of a libvirt storage pool.
-    Volume {
-        pool: String,
-        volume: String,
-        mode: Option<String>,
-    },
+    Volume { pool: String, volume: String, mode: Option<String> },
     /// A namespace of an NVMe controller of the host.
-    Nvme {
-        address: Option<DeviceAddress>,
-        namespace: Option<String>,
-    },
+    Nvme { address: Option<DeviceAddress>, namespace: Option<String> },
     /// A vhost-user process behind a socket.
     VhostUser { path: String },
     /// A kind this version does not know.
@@ -120,9 +109,7 @@ impl Disk {
             target: target.dev.ok_or("the disk has no target dev")?,
             bus: target.bus.map(DiskBus::from),
             device: DiskDevice::from(raw.device.unwrap_or_else(|| "disk".to_owned())),
-            source: raw
-                .source
-                .and_then(|source| DiskSource::from_raw(raw.kind.as_deref(), source)),
+            source: raw.source.and_then(|source| DiskSource::from_raw(raw.kind.as_deref(), source)),
             format: raw.driver.and_then(|driver| driver.kind),
             serial: raw.serial,
             writes,
@@ -145,23 +132,13 @@ impl DiskSource {
                 name: source.name,
                 hosts: source.hosts.into_iter().filter_map(spell_host).collect(),
             }),
-            "volume" => Some(Self::Volume {
-                pool: source.pool?,
-                volume: source.volume?,
-                mode: source.mode,
-            }),
+            "volume" => Some(Self::Volume { pool: source.pool?, volume: source.volume?, mode: source.mode }),
             "nvme" => Some(Self::Nvme {
-                address: source
-                    .address
-                    .map(pci_by_default)
-                    .as_ref()
-                    .and_then(DeviceAddress::from_raw),
+                address: source.address.map(pci_by_default).as_ref().and_then(DeviceAddress::from_raw),
                 namespace: source.namespace,
             }),
             "vhostuser" => source.path.map(|path| Self::VhostUser { path }),
-            other => Some(Self::Unknown {
-                raw: other.to_owned(),
-            }),
+            other => Some(Self::Unknown { raw: other.to_owned() }),
         }
     }
 }

@@ -19,15 +19,9 @@ impl Place {
     pub(crate) fn of(text: &[u8], offset: usize) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let line = before.split(|byte| *byte == b'\n').count();
-        let last = before
-            .rsplit(|byte| *byte == b'\n')
-            .next()
-            .unwrap_or_default();
+        let last = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
         let column = String::from_utf8_lossy(last).chars().count() + 1;
-        Self {
-            line: line as u64,
-            column: column as u64,
-        }
+        Self { line: line as u64, column: column as u64 }
     }
 }
 
@@ -42,26 +36,16 @@ impl fmt::Display for Place {
 pub enum XmlRefusal {
     /// More of it than the limit allows.
     #[error("the document has {size} {unit}, more than the {limit} allowed")]
-    TooLarge {
-        size: usize,
-        limit: usize,
-        unit: &'static str,
-    },
+    TooLarge { size: usize, limit: usize, unit: &'static str },
     /// Elements inside one another beyond the limit.
     #[error("elements are nested deeper than the {limit} levels allowed")]
     TooDeep { place: Place, limit: usize },
     /// Not well-formed XML, or not the shape libvirt writes.
     #[error("{reason}")]
-    Malformed {
-        place: Option<Place>,
-        reason: String,
-    },
+    Malformed { place: Option<Place>, reason: String },
     /// XML, but of a kind that is not read.
     #[error("{reason}")]
-    Unsupported {
-        place: Option<Place>,
-        reason: String,
-    },
+    Unsupported { place: Option<Place>, reason: String },
 }
 
 impl XmlRefusal {
@@ -80,10 +64,7 @@ impl XmlRefusal {
             serde_xml_rs::Error::Reader(fault) => place_and_reason(&fault.to_string()),
             other => repeated_element(text, &other.to_string()),
         };
-        Self::Malformed {
-            place,
-            reason: super::quantity::shorten_to(&reason, 200),
-        }
+        Self::Malformed { place, reason: super::quantity::shorten_to(&reason, 200) }
     }
 }
 
@@ -91,13 +72,7 @@ impl XmlRefusal {
 fn place_and_reason(message: &str) -> (Option<Place>, String) {
     let split = message.split_once(' ').and_then(|(place, reason)| {
         let (line, column) = place.split_once(':')?;
-        Some((
-            Place {
-                line: line.parse().ok()?,
-                column: column.parse().ok()?,
-            },
-            reason,
-        ))
+        Some((Place { line: line.parse().ok()?, column: column.parse().ok()? }, reason))
     });
     match split {
         Some((place, reason)) => (Some(place), reason.to_owned()),
@@ -107,24 +82,11 @@ fn place_and_reason(message: &str) -> (Option<Place>, String) {
 
 /// Finds the element behind serde's "duplicate field", the one fault of shape the raw structs leave possible.
 fn repeated_element(text: &str, message: &str) -> (Option<Place>, String) {
-    let name = message
-        .split_once("duplicate field `")
-        .and_then(|(_, rest)| rest.split_once('`'))
-        .map(|(name, _)| name);
+    let name = message.split_once("duplicate field `").and_then(|(_, rest)| rest.split_once('`')).map(|(name, _)| name);
     match name {
-        Some(name) => (
-            super::scan::locate_repeated(text, name),
-            format!("<{name}> is given more than once"),
-        ),
+        Some(name) => (super::scan::locate_repeated(text, name), format!("<{name}> is given more than once")),
         // The parser's message may go on to print attributes, and an attribute may be a password.
-        None => (
-            None,
-            message
-                .split(" [attributes")
-                .next()
-                .unwrap_or_default()
-                .to_owned(),
-        ),
+        None => (None, message.split(" [attributes").next().unwrap_or_default().to_owned()),
     }
 }
 
@@ -136,11 +98,7 @@ pub enum ParseDomainError {
     Xml(#[from] XmlRefusal),
     /// A value is not what libvirt would have written there.
     #[error("{field}: {reason}")]
-    Field {
-        place: Option<Place>,
-        field: String,
-        reason: String,
-    },
+    Field { place: Option<Place>, field: String, reason: String },
 }
 
 impl ParseDomainError {
@@ -171,11 +129,7 @@ pub enum ParseNetworkError {
     Xml(#[from] XmlRefusal),
     /// A value is not what libvirt would have written there.
     #[error("{field}: {reason}")]
-    Field {
-        place: Option<Place>,
-        field: String,
-        reason: String,
-    },
+    Field { place: Option<Place>, field: String, reason: String },
 }
 
 impl ParseNetworkError {
@@ -214,26 +168,15 @@ impl FieldFault {
         Self::nth(path, 0, reason)
     }
 
-    pub(crate) fn nth(
-        path: &'static [&'static str],
-        nth: usize,
-        reason: impl fmt::Display,
-    ) -> Self {
-        Self {
-            path,
-            nth,
-            reason: reason.to_string(),
-        }
+    pub(crate) fn nth(path: &'static [&'static str], nth: usize, reason: impl fmt::Display) -> Self {
+        Self { path, nth, reason: reason.to_string() }
     }
 
     /// Looks up the line; when the element itself is missing, its parent's.
     pub(crate) fn placed(self, text: &str) -> (Option<Place>, String, String) {
-        let parent = self
-            .path
-            .split_last()
-            .map_or(self.path, |(_, parents)| parents);
-        let place = super::scan::locate(text, self.path, self.nth)
-            .or_else(|| super::scan::locate(text, parent, self.nth));
+        let parent = self.path.split_last().map_or(self.path, |(_, parents)| parents);
+        let place =
+            super::scan::locate(text, self.path, self.nth).or_else(|| super::scan::locate(text, parent, self.nth));
         (place, self.path.join("/"), self.reason)
     }
 }

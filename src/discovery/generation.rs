@@ -53,10 +53,7 @@ impl fmt::Display for Generation {
 pub(crate) fn pending_sections(live: &Domain, definition: &Domain) -> Vec<String> {
     let started = as_started(definition, live);
     let pairs = sections(live).into_iter().zip(sections(&started));
-    pairs
-        .filter(|((_, now), (_, then))| now != then)
-        .map(|((name, _), _)| name.to_owned())
-        .collect()
+    pairs.filter(|((_, now), (_, then))| now != then).map(|((name, _), _)| name.to_owned()).collect()
 }
 
 /// The definition with what it leaves open taken from what runs: libvirt fills that in at the start, and a difference
@@ -68,14 +65,8 @@ fn as_started(definition: &Domain, live: &Domain) -> Domain {
         domain.cpu.model.clone_from(&live.cpu.model);
     }
     let firmware = &mut domain.firmware;
-    firmware.loader = firmware
-        .loader
-        .take()
-        .or_else(|| live.firmware.loader.clone());
-    firmware.nvram = firmware
-        .nvram
-        .take()
-        .or_else(|| live.firmware.nvram.clone());
+    firmware.loader = firmware.loader.take().or_else(|| live.firmware.loader.clone());
+    firmware.nvram = firmware.nvram.take().or_else(|| live.firmware.nvram.clone());
     if firmware.secure_boot == SecureBoot::Unsaid {
         firmware.secure_boot = live.firmware.secure_boot;
     }
@@ -86,11 +77,7 @@ fn as_started(definition: &Domain, live: &Domain) -> Domain {
         }
     }
     for nic in &mut domain.nics {
-        if let Some(now) = live
-            .nics
-            .iter()
-            .find(|now| now.mac == nic.mac && nic.mac.is_some())
-        {
+        if let Some(now) = live.nics.iter().find(|now| now.mac == nic.mac && nic.mac.is_some()) {
             nic.address = nic.address.take().or_else(|| now.address.clone());
             nic.target = nic.target.take().or_else(|| now.target.clone());
             if nic.vlan.tags.is_empty() && nic.source.network().is_some() {
@@ -104,13 +91,11 @@ fn as_started(definition: &Domain, live: &Domain) -> Domain {
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The domain cut in named sections, each as canonical bytes.
@@ -138,22 +123,10 @@ fn sections(domain: &Domain) -> Vec<(&'static str, Vec<u8>)> {
         ("memory", bytes(memory)),
         ("firmware", bytes(firmware)),
         ("boot", bytes(boot)),
-        (
-            "disks",
-            bytes(&disks.iter().map(settled_disk).collect::<Vec<_>>()),
-        ),
-        (
-            "nics",
-            bytes(&nics.iter().map(settled_nic).collect::<Vec<_>>()),
-        ),
-        (
-            "guest-agent",
-            bytes(&guest_agent.as_ref().map(settled_agent)),
-        ),
-        (
-            "graphics",
-            bytes(&graphics.iter().map(settled_graphics).collect::<Vec<_>>()),
-        ),
+        ("disks", bytes(&disks.iter().map(settled_disk).collect::<Vec<_>>())),
+        ("nics", bytes(&nics.iter().map(settled_nic).collect::<Vec<_>>())),
+        ("guest-agent", bytes(&guest_agent.as_ref().map(settled_agent))),
+        ("graphics", bytes(&graphics.iter().map(settled_graphics).collect::<Vec<_>>())),
         ("consoles", bytes(consoles)),
         ("metadata", bytes(metadata_namespaces)),
     ]
@@ -165,91 +138,31 @@ fn bytes<T: Serialize>(value: &T) -> Vec<u8> {
 }
 
 fn settled_disk(disk: &Disk) -> Disk {
-    let Disk {
-        target,
-        bus,
-        device,
-        source,
-        format,
-        serial,
-        writes,
-        boot_order,
-        address,
-        size,
-    } = disk.clone();
+    let Disk { target, bus, device, source, format, serial, writes, boot_order, address, size } = disk.clone();
     // The capacity is decided; how much of it is allocated follows the guest's writes.
-    let size = size.map(
-        |DiskSize {
-             capacity,
-             allocation: _,
-             physical: _,
-         }| DiskSize {
-            capacity,
-            allocation: Bytes(0),
-            physical: Bytes(0),
-        },
-    );
-    Disk {
-        target,
-        bus,
-        device,
-        source,
-        format,
-        serial,
-        writes,
-        boot_order,
-        address,
-        size,
-    }
+    let size = size.map(|DiskSize { capacity, allocation: _, physical: _ }| DiskSize {
+        capacity,
+        allocation: Bytes(0),
+        physical: Bytes(0),
+    });
+    Disk { target, bus, device, source, format, serial, writes, boot_order, address, size }
 }
 
 fn settled_nic(nic: &Nic) -> Nic {
-    let Nic {
-        mac,
-        source,
-        vlan,
-        virtualport,
-        model,
-        mtu,
-        target,
-        link,
-        boot_order,
-        address,
-        addresses: _,
-    } = nic.clone();
+    let Nic { mac, source, vlan, virtualport, model, mtu, target, link, boot_order, address, addresses: _ } =
+        nic.clone();
     let source = match source {
-        NicSource::Network {
-            network,
-            portgroup,
-            bridge: _,
-        } => NicSource::Network {
-            network,
-            portgroup,
-            bridge: None,
-        },
+        NicSource::Network { network, portgroup, bridge: _ } => NicSource::Network { network, portgroup, bridge: None },
         decided => decided,
     };
     let target = target.filter(|name| !is_runtime_name(name));
-    Nic {
-        mac,
-        source,
-        vlan,
-        virtualport,
-        model,
-        mtu,
-        target,
-        link,
-        boot_order,
-        address,
-        addresses: Vec::new(),
-    }
+    Nic { mac, source, vlan, virtualport, model, mtu, target, link, boot_order, address, addresses: Vec::new() }
 }
 
 /// Whether libvirt makes such names up at each start.
 fn is_runtime_name(name: &str) -> bool {
     ["vnet", "vif", "macvtap", "macvlan"].iter().any(|prefix| {
-        name.strip_prefix(prefix)
-            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
+        name.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
     })
 }
 
@@ -260,18 +173,10 @@ fn settled_agent(agent: &GuestAgent) -> GuestAgent {
 
 fn settled_graphics(graphics: &Graphics) -> Graphics {
     // libvirt fills the address in from its own configuration when the domain starts.
-    let Graphics {
-        kind,
-        listen: _,
-        port,
-    } = graphics.clone();
+    let Graphics { kind, listen: _, port } = graphics.clone();
     let port = match port {
         GraphicsPort::Auto(_) => GraphicsPort::Auto(None),
         decided @ (GraphicsPort::Fixed(_) | GraphicsPort::Unsaid) => decided,
     };
-    Graphics {
-        kind,
-        listen: None,
-        port,
-    }
+    Graphics { kind, listen: None, port }
 }

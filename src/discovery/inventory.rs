@@ -116,14 +116,7 @@ pub struct AgentAddress {
 impl Inventory {
     /// Puts the parts together.
     pub fn build(discovered: Discovered) -> Self {
-        let Discovered {
-            live,
-            inactive,
-            sizes,
-            networks,
-            leases,
-            agent,
-        } = discovered;
+        let Discovered { live, inactive, sizes, networks, leases, agent } = discovered;
         let definition = match inactive {
             Inactive::NotAsked => Definition::NotAsked,
             Inactive::Transient => Definition::Transient,
@@ -136,12 +129,8 @@ impl Inventory {
         for disk in &mut domain.disks {
             disk.size = sizes.get(&disk.target).copied();
         }
-        let named = |network: &Network| {
-            domain
-                .nics
-                .iter()
-                .any(|nic| nic.source.network() == Some(network.name.as_str()))
-        };
+        let named =
+            |network: &Network| domain.nics.iter().any(|nic| nic.source.network() == Some(network.name.as_str()));
         let networks: BTreeMap<String, Network> = networks
             .into_iter()
             .filter(|network| named(network))
@@ -152,17 +141,9 @@ impl Inventory {
             if let Some(network) = network {
                 inherit_vlan(nic, network);
             }
-            nic.addresses = nic
-                .mac
-                .map(|mac| gather(mac, network, &leases, &agent))
-                .unwrap_or_default();
+            nic.addresses = nic.mac.map(|mac| gather(mac, network, &leases, &agent)).unwrap_or_default();
         }
-        Self {
-            format: INVENTORY_FORMAT,
-            domain,
-            networks,
-            definition,
-        }
+        Self { format: INVENTORY_FORMAT, domain, networks, definition }
     }
 
     /// The generation of the parts that matter; see `Generation`.
@@ -183,50 +164,20 @@ fn inherit_vlan(nic: &mut Nic, network: &Network) {
         Some(name) => group.name == *name,
         None => group.default == PortgroupDefault::Yes,
     });
-    nic.vlan = group
-        .map(|group| &group.vlan)
-        .filter(|vlan| !vlan.tags.is_empty())
-        .unwrap_or(&network.vlan)
-        .clone();
+    nic.vlan = group.map(|group| &group.vlan).filter(|vlan| !vlan.tags.is_empty()).unwrap_or(&network.vlan).clone();
     debug_assert!(nic.vlan.tags.len() < 2 || nic.vlan.trunk == Trunk::Yes);
 }
 
 /// Every address known for `mac`, sorted, each origin once.
-fn gather(
-    mac: Mac,
-    network: Option<&Network>,
-    leases: &[Lease],
-    agent: &[AgentAddress],
-) -> Vec<NicAddress> {
-    let fixed = network
-        .into_iter()
-        .flat_map(|network| &network.subnets)
-        .flat_map(|subnet| {
-            let ours = subnet
-                .hosts
-                .iter()
-                .filter(move |host| host.mac == Some(mac))
-                .filter_map(|host| host.ip);
-            ours.map(|ip| NicAddress {
-                ip,
-                prefix: Some(subnet.prefix),
-                origin: AddressOrigin::StaticHost,
-            })
-        });
+fn gather(mac: Mac, network: Option<&Network>, leases: &[Lease], agent: &[AgentAddress]) -> Vec<NicAddress> {
+    let fixed = network.into_iter().flat_map(|network| &network.subnets).flat_map(|subnet| {
+        let ours = subnet.hosts.iter().filter(move |host| host.mac == Some(mac)).filter_map(|host| host.ip);
+        ours.map(|ip| NicAddress { ip, prefix: Some(subnet.prefix), origin: AddressOrigin::StaticHost })
+    });
     let leased = leases.iter().filter(|lease| lease.mac == mac);
-    let leased = leased.map(|lease| NicAddress {
-        ip: lease.ip,
-        prefix: lease.prefix,
-        origin: AddressOrigin::Lease,
-    });
-    let told = agent
-        .iter()
-        .filter(|address| address.mac == mac && !address.ip.is_loopback());
-    let told = told.map(|told| NicAddress {
-        ip: told.ip,
-        prefix: told.prefix,
-        origin: AddressOrigin::Agent,
-    });
+    let leased = leased.map(|lease| NicAddress { ip: lease.ip, prefix: lease.prefix, origin: AddressOrigin::Lease });
+    let told = agent.iter().filter(|address| address.mac == mac && !address.ip.is_loopback());
+    let told = told.map(|told| NicAddress { ip: told.ip, prefix: told.prefix, origin: AddressOrigin::Agent });
     let mut addresses: Vec<NicAddress> = fixed.chain(leased).chain(told).collect();
     addresses.sort();
     addresses.dedup();

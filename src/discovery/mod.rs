@@ -30,19 +30,14 @@ mod tests;
 pub use address::DeviceAddress;
 pub use disk::{Disk, DiskBus, DiskDevice, DiskSize, DiskSource, Writes};
 pub use domain::{
-    AgentState, BootClass, BootDevice, BootOrder, Console, ConsoleRole, Cpu, CpuMode, Domain,
-    DomainType, Firmware, FirmwareKind, Graphics, GraphicsPort, GraphicsType, GuestAgent, Identity,
-    Memory, Platform, SecureBoot, Topology,
+    AgentState, BootClass, BootDevice, BootOrder, Console, ConsoleRole, Cpu, CpuMode, Domain, DomainType, Firmware,
+    FirmwareKind, Graphics, GraphicsPort, GraphicsType, GuestAgent, Identity, Memory, Platform, SecureBoot, Topology,
 };
 pub use error::{ParseDomainError, ParseNetworkError, Place, XmlRefusal};
 pub use generation::Generation;
 pub(crate) use generation::hex;
-pub use inventory::{
-    AgentAddress, Definition, Discovered, INVENTORY_FORMAT, Inactive, Inventory, Lease,
-};
-pub use network::{
-    DhcpHost, DnsService, ForwardMode, Network, Portgroup, PortgroupDefault, Subnet, parse_network,
-};
+pub use inventory::{AgentAddress, Definition, Discovered, INVENTORY_FORMAT, Inactive, Inventory, Lease};
+pub use network::{DhcpHost, DnsService, ForwardMode, Network, Portgroup, PortgroupDefault, Subnet, parse_network};
 pub use nic::{AddressOrigin, LinkState, Nic, NicAddress, NicSource, Trunk, VirtualPort, Vlan};
 pub use parse::parse_domain;
 pub use survey::Limits;

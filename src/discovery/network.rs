@@ -134,26 +134,16 @@ pub fn parse_network(xml: impl AsRef<[u8]>, limits: Limits) -> Result<Network, P
     let raw: raw::Network = raw::read(survey.text)?;
     read_network(raw).map_err(|fault| {
         let (place, field, reason) = fault.placed(survey.text);
-        ParseNetworkError::Field {
-            place,
-            field,
-            reason,
-        }
+        ParseNetworkError::Field { place, field, reason }
     })
 }
 
 fn read_network(raw: raw::Network) -> Result<Network, FieldFault> {
     let name = raw.name.filter(|name| !name.is_empty());
-    let name =
-        name.ok_or_else(|| FieldFault::new(&["network", "name"], "every network has a name"))?;
+    let name = name.ok_or_else(|| FieldFault::new(&["network", "name"], "every network has a name"))?;
     let uuid = match raw.uuid {
         Some(text) => {
-            let fault = |_| {
-                FieldFault::new(
-                    &["network", "uuid"],
-                    format!("{:?} is not a UUID", shorten(&text)),
-                )
-            };
+            let fault = |_| FieldFault::new(&["network", "uuid"], format!("{:?} is not a UUID", shorten(&text)));
             Some(text.parse().map_err(fault)?)
         }
         None => None,
@@ -167,9 +157,7 @@ fn read_network(raw: raw::Network) -> Result<Network, FieldFault> {
     };
     let mut subnets = Vec::with_capacity(raw.ips.len());
     for (nth, ip) in raw.ips.into_iter().enumerate() {
-        subnets.push(
-            read_subnet(ip).map_err(|reason| FieldFault::nth(&["network", "ip"], nth, reason))?,
-        );
+        subnets.push(read_subnet(ip).map_err(|reason| FieldFault::nth(&["network", "ip"], nth, reason))?);
     }
     let mut portgroups = Vec::with_capacity(raw.portgroups.len());
     for (nth, group) in raw.portgroups.into_iter().enumerate() {
@@ -182,17 +170,11 @@ fn read_network(raw: raw::Network) -> Result<Network, FieldFault> {
         name,
         uuid,
         // A bare `<forward/>` means NAT.
-        forward: raw
-            .forward
-            .map(|forward| ForwardMode::from(forward.mode.unwrap_or_else(|| "nat".to_owned()))),
+        forward: raw.forward.map(|forward| ForwardMode::from(forward.mode.unwrap_or_else(|| "nat".to_owned()))),
         bridge: raw.bridge.and_then(|bridge| bridge.name),
         mtu,
         domain: raw.domain.and_then(|domain| domain.name),
-        dns: if dns.enable.as_deref() == Some("no") {
-            DnsService::Off
-        } else {
-            DnsService::On
-        },
+        dns: if dns.enable.as_deref() == Some("no") { DnsService::Off } else { DnsService::On },
         // A forwarder for one domain only is no server to ask everything.
         forwarders: dns
             .forwarders
@@ -201,9 +183,7 @@ fn read_network(raw: raw::Network) -> Result<Network, FieldFault> {
             .filter_map(|forwarder| forwarder.address?.parse().ok())
             .collect(),
         subnets,
-        vlan: vlan
-            .map_err(|reason| FieldFault::new(&["network", "vlan"], reason))?
-            .unwrap_or_default(),
+        vlan: vlan.map_err(|reason| FieldFault::new(&["network", "vlan"], reason))?.unwrap_or_default(),
         virtualport: raw.virtualport.map(VirtualPort::from_raw),
         portgroups,
     })
@@ -212,23 +192,14 @@ fn read_network(raw: raw::Network) -> Result<Network, FieldFault> {
 fn read_portgroup(raw: raw::Portgroup) -> Result<Portgroup, String> {
     Ok(Portgroup {
         name: raw.name.ok_or("the portgroup has no name")?,
-        default: if raw.default.as_deref() == Some("yes") {
-            PortgroupDefault::Yes
-        } else {
-            PortgroupDefault::No
-        },
-        vlan: raw
-            .vlan
-            .map(Vlan::from_raw)
-            .transpose()?
-            .unwrap_or_default(),
+        default: if raw.default.as_deref() == Some("yes") { PortgroupDefault::Yes } else { PortgroupDefault::No },
+        vlan: raw.vlan.map(Vlan::from_raw).transpose()?.unwrap_or_default(),
         virtualport: raw.virtualport.map(VirtualPort::from_raw),
     })
 }
 
 fn read_ip(text: &str) -> Result<IpAddr, String> {
-    text.parse()
-        .map_err(|_| format!("{:?} is not an IP address", shorten(text)))
+    text.parse().map_err(|_| format!("{:?} is not an IP address", shorten(text)))
 }
 
 fn read_subnet(raw: raw::Ip) -> Result<Subnet, String> {
@@ -238,38 +209,20 @@ fn read_subnet(raw: raw::Ip) -> Result<Subnet, String> {
         (None, Some(mask)) => prefix_of_netmask(&mask),
         (None, None) => Some(classful_prefix(host)),
     };
-    let raw::Dhcp {
-        ranges: raw_ranges,
-        hosts: raw_hosts,
-    } = raw.dhcp.unwrap_or_default();
+    let raw::Dhcp { ranges: raw_ranges, hosts: raw_hosts } = raw.dhcp.unwrap_or_default();
     let mut ranges = Vec::with_capacity(raw_ranges.len());
     for range in raw_ranges {
-        let (start, end) = range
-            .start
-            .zip(range.end)
-            .ok_or("a DHCP range needs a start and an end")?;
+        let (start, end) = range.start.zip(range.end).ok_or("a DHCP range needs a start and an end")?;
         ranges.push((read_ip(&start)?, read_ip(&end)?));
     }
     let mut hosts = Vec::with_capacity(raw_hosts.len());
     for host in raw_hosts {
         // IPv6 hosts are known by a DUID (`id`), which says nothing about an interface.
-        let mac = host
-            .mac
-            .map(|mac| mac.parse::<Mac>().map_err(|fault| fault.to_string()))
-            .transpose()?;
-        hosts.push(DhcpHost {
-            mac,
-            name: host.name,
-            ip: host.ip.as_deref().map(read_ip).transpose()?,
-        });
+        let mac = host.mac.map(|mac| mac.parse::<Mac>().map_err(|fault| fault.to_string())).transpose()?;
+        hosts.push(DhcpHost { mac, name: host.name, ip: host.ip.as_deref().map(read_ip).transpose()? });
     }
     let prefix = prefix.ok_or("the prefix or netmask is not one")?;
-    Ok(Subnet {
-        host,
-        prefix,
-        ranges,
-        hosts,
-    })
+    Ok(Subnet { host, prefix, ranges, hosts })
 }
 
 fn widest(ip: IpAddr) -> u8 {
@@ -280,9 +233,7 @@ fn widest(ip: IpAddr) -> u8 {
 fn prefix_of_netmask(mask: &str) -> Option<u8> {
     let bits = u32::from(mask.parse::<core::net::Ipv4Addr>().ok()?);
     let ones = bits.leading_ones();
-    (bits.count_ones() == ones)
-        .then(|| u8::try_from(ones).ok())
-        .flatten()
+    (bits.count_ones() == ones).then(|| u8::try_from(ones).ok()).flatten()
 }
 
 /// The prefix libvirt falls back to: the address class for IPv4, 64 for IPv6.

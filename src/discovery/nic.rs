@@ -44,18 +44,11 @@ pub struct Nic {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum NicSource {
     /// A libvirt network; a running domain also says which bridge that is now.
-    Network {
-        network: String,
-        portgroup: Option<String>,
-        bridge: Option<String>,
-    },
+    Network { network: String, portgroup: Option<String>, bridge: Option<String> },
     /// A bridge of the host.
     Bridge { bridge: Option<String> },
     /// A device of the host (macvtap).
-    Direct {
-        device: Option<String>,
-        mode: Option<String>,
-    },
+    Direct { device: Option<String>, mode: Option<String> },
     /// The hypervisor's own user-mode network.
     User,
     /// A tap device that somebody else connects.
@@ -63,20 +56,13 @@ pub enum NicSource {
     /// A device of the host, given to the guest.
     Hostdev { address: Option<DeviceAddress> },
     /// A vhost-user switch behind a socket.
-    VhostUser {
-        path: Option<String>,
-        mode: Option<String>,
-    },
+    VhostUser { path: Option<String>, mode: Option<String> },
     /// A vDPA device of the host.
     Vdpa { device: Option<String> },
     /// An internal network of the hypervisor.
     Internal { name: Option<String> },
     /// Frames over a socket: `client`, `server`, `mcast` or `udp`.
-    Socket {
-        transport: String,
-        address: Option<String>,
-        port: Option<String>,
-    },
+    Socket { transport: String, address: Option<String>, port: Option<String> },
     /// A kind this version does not know.
     Unknown { raw: String },
 }
@@ -148,28 +134,18 @@ impl Nic {
             None => None,
         };
         let mtu = match raw.mtu.and_then(|mtu| mtu.size) {
-            Some(text) => Some(
-                text.parse()
-                    .map_err(|_| "the mtu size is not a number".to_owned())?,
-            ),
+            Some(text) => Some(text.parse().map_err(|_| "the mtu size is not a number".to_owned())?),
             None => None,
         };
         Ok(Self {
             mac,
             source: NicSource::from_raw(raw.kind.as_deref(), raw.source.unwrap_or_default()),
-            vlan: raw
-                .vlan
-                .map(Vlan::from_raw)
-                .transpose()?
-                .unwrap_or_default(),
+            vlan: raw.vlan.map(Vlan::from_raw).transpose()?.unwrap_or_default(),
             virtualport: raw.virtualport.map(VirtualPort::from_raw),
             model: raw.model.and_then(|model| model.kind),
             mtu,
             target: raw.target.and_then(|target| target.dev),
-            link: raw
-                .link
-                .and_then(|link| link.state)
-                .map_or(LinkState::Up, LinkState::from),
+            link: raw.link.and_then(|link| link.state).map_or(LinkState::Up, LinkState::from),
             boot_order,
             address: raw.address.as_ref().and_then(DeviceAddress::from_raw),
             addresses: Vec::new(),
@@ -198,41 +174,21 @@ impl NicSource {
     fn from_raw(kind: Option<&str>, source: raw::Source) -> Self {
         match kind.unwrap_or_default() {
             "network" => match source.network {
-                Some(network) => Self::Network {
-                    network,
-                    portgroup: source.portgroup,
-                    bridge: source.bridge,
-                },
-                None => Self::Unknown {
-                    raw: "network".to_owned(),
-                },
+                Some(network) => Self::Network { network, portgroup: source.portgroup, bridge: source.bridge },
+                None => Self::Unknown { raw: "network".to_owned() },
             },
-            "bridge" => Self::Bridge {
-                bridge: source.bridge,
-            },
-            "direct" => Self::Direct {
-                device: source.dev,
-                mode: source.mode,
-            },
+            "bridge" => Self::Bridge { bridge: source.bridge },
+            "direct" => Self::Direct { device: source.dev, mode: source.mode },
             "user" => Self::User,
             "ethernet" => Self::Ethernet,
-            "hostdev" => Self::Hostdev {
-                address: source.address.as_ref().and_then(DeviceAddress::from_raw),
-            },
-            "vhostuser" => Self::VhostUser {
-                path: source.path,
-                mode: source.mode,
-            },
+            "hostdev" => Self::Hostdev { address: source.address.as_ref().and_then(DeviceAddress::from_raw) },
+            "vhostuser" => Self::VhostUser { path: source.path, mode: source.mode },
             "vdpa" => Self::Vdpa { device: source.dev },
             "internal" => Self::Internal { name: source.name },
-            transport @ ("client" | "server" | "mcast" | "udp") => Self::Socket {
-                transport: transport.to_owned(),
-                address: source.address_text,
-                port: source.port,
-            },
-            other => Self::Unknown {
-                raw: other.to_owned(),
-            },
+            transport @ ("client" | "server" | "mcast" | "udp") => {
+                Self::Socket { transport: transport.to_owned(), address: source.address_text, port: source.port }
+            }
+            other => Self::Unknown { raw: other.to_owned() },
         }
     }
 }
@@ -241,33 +197,18 @@ impl Vlan {
     pub(super) fn from_raw(raw: raw::Vlan) -> Result<Self, String> {
         let mut tags = Vec::with_capacity(raw.tags.len());
         for tag in &raw.tags {
-            let id = tag
-                .id
-                .as_deref()
-                .and_then(|id| id.parse().ok())
-                .filter(|id| *id < 4096_u16);
+            let id = tag.id.as_deref().and_then(|id| id.parse().ok()).filter(|id| *id < 4096_u16);
             tags.push(id.ok_or("a vlan tag is not a number below 4096")?);
         }
         let several = raw.trunk.as_deref() == Some("yes") || tags.len() > 1;
         let native = raw.tags.iter().any(|tag| tag.native_mode.is_some());
-        Ok(Self {
-            tags,
-            trunk: if several || native {
-                Trunk::Yes
-            } else {
-                Trunk::No
-            },
-        })
+        Ok(Self { tags, trunk: if several || native { Trunk::Yes } else { Trunk::No } })
     }
 }
 
 impl VirtualPort {
     pub(super) fn from_raw(raw: raw::VirtualPort) -> Self {
         let parameters = raw.parameters.unwrap_or_default();
-        Self {
-            kind: raw.kind,
-            interface_id: parameters.interface_id,
-            profile_id: parameters.profile_id,
-        }
+        Self { kind: raw.kind, interface_id: parameters.interface_id, profile_id: parameters.profile_id }
     }
 }

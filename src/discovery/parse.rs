@@ -6,9 +6,8 @@
 use super::boot::Orders;
 use super::disk::Disk;
 use super::domain::{
-    AgentState, Console, ConsoleRole, Cpu, CpuMode, Domain, DomainType, Firmware, FirmwareKind,
-    Graphics, GraphicsPort, GraphicsType, GuestAgent, Identity, Memory, Platform, SecureBoot,
-    Topology,
+    AgentState, Console, ConsoleRole, Cpu, CpuMode, Domain, DomainType, Firmware, FirmwareKind, Graphics, GraphicsPort,
+    GraphicsType, GuestAgent, Identity, Memory, Platform, SecureBoot, Topology,
 };
 use super::error::{FieldFault, ParseDomainError};
 use super::nic::Nic;
@@ -35,68 +34,33 @@ pub fn parse_domain(xml: impl AsRef<[u8]>, limits: Limits) -> Result<Domain, Par
     let text = survey.text;
     read_domain(raw, survey).map_err(|fault| {
         let (place, field, reason) = fault.placed(text);
-        ParseDomainError::Field {
-            place,
-            field,
-            reason,
-        }
+        ParseDomainError::Field { place, field, reason }
     })
 }
 
 fn read_domain(raw: raw::Domain, survey: Survey<'_>) -> Result<Domain, FieldFault> {
-    let raw::Domain {
-        kind,
-        name,
-        uuid,
-        title,
-        description,
-        memory,
-        current_memory,
-        vcpu,
-        os,
-        cpu,
-        devices,
-    } = raw;
+    let raw::Domain { kind, name, uuid, title, description, memory, current_memory, vcpu, os, cpu, devices } = raw;
     let name = name
         .filter(|name| !name.is_empty())
         .ok_or_else(|| FieldFault::new(&["domain", "name"], "every domain has a name"))?;
     let uuid = match uuid {
-        Some(text) => Some(text.parse().map_err(|_| {
-            FieldFault::new(
-                &["domain", "uuid"],
-                format!("{:?} is not a UUID", shorten(&text)),
-            )
-        })?),
+        Some(text) => Some(
+            text.parse()
+                .map_err(|_| FieldFault::new(&["domain", "uuid"], format!("{:?} is not a UUID", shorten(&text))))?,
+        ),
         None => None,
     };
-    let raw::Devices {
-        disks,
-        interfaces,
-        channels,
-        graphics,
-        serials,
-        consoles,
-        hostdevs,
-        redirdevs,
-    } = devices;
+    let raw::Devices { disks, interfaces, channels, graphics, serials, consoles, hostdevs, redirdevs } = devices;
     let mut orders = Orders::default();
     let disks = read_disks(disks, &mut orders)?;
     let nics = read_nics(interfaces, &mut orders)?;
-    for (path, label, devices) in [
-        (HOSTDEV, "hostdev", hostdevs),
-        (REDIRDEV, "redirdev", redirdevs),
-    ] {
+    for (path, label, devices) in [(HOSTDEV, "hostdev", hostdevs), (REDIRDEV, "redirdev", redirdevs)] {
         for (nth, device) in devices.iter().enumerate() {
             orders.read(device.boot.as_ref(), path, nth, || format!("{label}:{nth}"))?;
         }
     }
     Ok(Domain {
-        identity: Identity {
-            uuid,
-            name,
-            title,
-            description,
-        },
+        identity: Identity { uuid, name, title, description },
         guest_os: survey.guest_os,
         memory: read_memory(memory.as_ref(), current_memory.as_ref(), cpu.as_ref())?,
         cpu: read_cpu(vcpu, cpu)?,
@@ -125,15 +89,9 @@ fn read_platform(kind: Option<String>, os_type: Option<raw::OsType>) -> Platform
 }
 
 /// A whole number in an attribute or element, or `default` where it is missing.
-fn read_number(
-    text: Option<&str>,
-    path: &'static [&'static str],
-    default: u32,
-) -> Result<u32, FieldFault> {
+fn read_number(text: Option<&str>, path: &'static [&'static str], default: u32) -> Result<u32, FieldFault> {
     text.map_or(Ok(default), |text| {
-        text.trim().parse().map_err(|_| {
-            FieldFault::new(path, format!("{:?} is not a whole number", shorten(text)))
-        })
+        text.trim().parse().map_err(|_| FieldFault::new(path, format!("{:?} is not a whole number", shorten(text))))
     })
 }
 
@@ -155,13 +113,7 @@ fn read_cpu(vcpu: Option<raw::Vcpu>, cpu: Option<raw::Cpu>) -> Result<Cpu, Field
         }),
         None => None,
     };
-    Ok(Cpu {
-        vcpus_max,
-        vcpus,
-        mode: cpu.mode.map(CpuMode::from),
-        model: cpu.model,
-        topology,
-    })
+    Ok(Cpu { vcpus_max, vcpus, mode: cpu.mode.map(CpuMode::from), model: cpu.model, topology })
 }
 
 /// Reads memory; a domain may leave `<memory>` out and give it by NUMA cell.
@@ -174,39 +126,26 @@ fn read_memory(
     const CURRENT: &[&str] = &["domain", "currentMemory"];
     const CELL: &[&str] = &["domain", "cpu", "numa", "cell"];
     let read = |quantity: Option<&raw::Quantity>, path| {
-        let Some((number, unit)) =
-            quantity.and_then(|q| q.number.as_deref().map(|number| (number, &q.unit)))
-        else {
+        let Some((number, unit)) = quantity.and_then(|q| q.number.as_deref().map(|number| (number, &q.unit))) else {
             return Ok(None);
         };
-        read_kib(number, unit.as_deref())
-            .map(Some)
-            .map_err(|fault| FieldFault::new(path, fault))
+        read_kib(number, unit.as_deref()).map(Some).map_err(|fault| FieldFault::new(path, fault))
     };
     let max_kib = match read(max, MEMORY)? {
         Some(kib) => kib,
         None => {
-            let cells = cpu
-                .and_then(|cpu| cpu.numa.as_ref())
-                .map(|numa| numa.cells.as_slice())
-                .unwrap_or_default();
+            let cells = cpu.and_then(|cpu| cpu.numa.as_ref()).map(|numa| numa.cells.as_slice()).unwrap_or_default();
             let mut sum = 0_u64;
             for (nth, cell) in cells.iter().enumerate() {
                 let fault = |reason: &dyn std::fmt::Display| FieldFault::nth(CELL, nth, reason);
                 let number = cell.memory.as_deref().unwrap_or("0");
-                let kib =
-                    read_kib(number, cell.unit.as_deref()).map_err(|reason| fault(&reason))?;
-                sum = sum
-                    .checked_add(kib.0)
-                    .ok_or_else(|| fault(&"the cells add up to more than 2^64 KiB"))?;
+                let kib = read_kib(number, cell.unit.as_deref()).map_err(|reason| fault(&reason))?;
+                sum = sum.checked_add(kib.0).ok_or_else(|| fault(&"the cells add up to more than 2^64 KiB"))?;
             }
             Kib(sum)
         }
     };
-    Ok(Memory {
-        max_kib,
-        current_kib: read(current, CURRENT)?.unwrap_or(max_kib),
-    })
+    Ok(Memory { max_kib, current_kib: read(current, CURRENT)?.unwrap_or(max_kib) })
 }
 
 /// Reads firmware from `os/@firmware`, or else from the loader, or else BIOS.
@@ -229,32 +168,19 @@ fn read_firmware(os: &raw::Os) -> Firmware {
         Some(_) => SecureBoot::Off,
         None => SecureBoot::Unsaid,
     };
-    let nvram = os.nvram.as_ref().and_then(|nvram| {
-        nvram
-            .path
-            .clone()
-            .or_else(|| nvram.source.as_ref().and_then(|source| source.file.clone()))
-    });
-    Firmware {
-        kind,
-        secure_boot,
-        loader: loader.and_then(|loader| loader.path.clone()),
-        nvram,
-    }
+    let nvram = os
+        .nvram
+        .as_ref()
+        .and_then(|nvram| nvram.path.clone().or_else(|| nvram.source.as_ref().and_then(|source| source.file.clone())));
+    Firmware { kind, secure_boot, loader: loader.and_then(|loader| loader.path.clone()), nvram }
 }
 
 fn read_disks(raw: Vec<raw::Disk>, orders: &mut Orders) -> Result<Vec<Disk>, FieldFault> {
     let mut disks: Vec<Disk> = Vec::with_capacity(raw.len());
     for (nth, disk) in raw.into_iter().enumerate() {
-        let target = disk
-            .target
-            .as_ref()
-            .and_then(|target| target.dev.clone())
-            .unwrap_or_default();
+        let target = disk.target.as_ref().and_then(|target| target.dev.clone()).unwrap_or_default();
         let order = orders.read(disk.boot.as_ref(), DISK, nth, || format!("disk:{target}"))?;
-        disks.push(
-            Disk::from_raw(disk, order).map_err(|reason| FieldFault::nth(DISK, nth, reason))?,
-        );
+        disks.push(Disk::from_raw(disk, order).map_err(|reason| FieldFault::nth(DISK, nth, reason))?);
     }
     Ok(disks)
 }
@@ -263,8 +189,7 @@ fn read_nics(raw: Vec<raw::Interface>, orders: &mut Orders) -> Result<Vec<Nic>, 
     let mut nics = Vec::with_capacity(raw.len());
     for (nth, mut interface) in raw.into_iter().enumerate() {
         let boot = interface.boot.take();
-        let mut nic = Nic::from_raw(interface, None)
-            .map_err(|reason| FieldFault::nth(INTERFACE, nth, reason))?;
+        let mut nic = Nic::from_raw(interface, None).map_err(|reason| FieldFault::nth(INTERFACE, nth, reason))?;
         nic.boot_order = orders.read(boot.as_ref(), INTERFACE, nth, || match nic.mac {
             Some(mac) => format!("nic:{mac}"),
             None => format!("nic:{nth}"),
@@ -275,37 +200,22 @@ fn read_nics(raw: Vec<raw::Interface>, orders: &mut Orders) -> Result<Vec<Nic>, 
 }
 
 fn read_agent(channels: Vec<raw::Channel>) -> Option<GuestAgent> {
-    let target = channels
-        .into_iter()
-        .filter_map(|channel| channel.target)
-        .find(|t| t.name.as_deref() == Some(AGENT_CHANNEL))?;
-    Some(GuestAgent {
-        state: target.state.map(AgentState::from),
-    })
+    let target =
+        channels.into_iter().filter_map(|channel| channel.target).find(|t| t.name.as_deref() == Some(AGENT_CHANNEL))?;
+    Some(GuestAgent { state: target.state.map(AgentState::from) })
 }
 
 fn read_graphics(raw: raw::Graphics) -> Graphics {
     // libvirt writes -1 for "not chosen yet".
-    let now = raw
-        .port
-        .as_deref()
-        .and_then(|port| port.parse::<u16>().ok());
+    let now = raw.port.as_deref().and_then(|port| port.parse::<u16>().ok());
     let port = match (raw.autoport.as_deref(), raw.port.as_deref(), now) {
         (Some("yes"), _, now) => GraphicsPort::Auto(now),
         (_, Some("-1"), _) => GraphicsPort::Auto(None),
         (_, _, Some(port)) => GraphicsPort::Fixed(port),
         (_, _, None) => GraphicsPort::Unsaid,
     };
-    let listen = raw.listen.or_else(|| {
-        raw.listens
-            .into_iter()
-            .find_map(|listen| listen.address.or(listen.socket))
-    });
-    Graphics {
-        kind: GraphicsType::from(raw.kind.unwrap_or_default()),
-        listen,
-        port,
-    }
+    let listen = raw.listen.or_else(|| raw.listens.into_iter().find_map(|listen| listen.address.or(listen.socket)));
+    Graphics { kind: GraphicsType::from(raw.kind.unwrap_or_default()), listen, port }
 }
 
 fn read_consoles(raw: Vec<raw::Character>, role: ConsoleRole) -> impl Iterator<Item = Console> {

@@ -21,15 +21,10 @@ pub(crate) enum ReadQuantityError {
 
 /// Reads `number` in `unit` as KiB.
 pub(crate) fn read_kib(number: &str, unit: Option<&str>) -> Result<Kib, ReadQuantityError> {
-    let count: u64 = number
-        .trim()
-        .parse()
-        .map_err(|_| ReadQuantityError::Number(shorten(number)))?;
+    let count: u64 = number.trim().parse().map_err(|_| ReadQuantityError::Number(shorten(number)))?;
     let unit = unit.unwrap_or("KiB");
     let scale = bytes_in(unit).ok_or_else(|| ReadQuantityError::Unit(shorten(unit)))?;
-    let bytes = count
-        .checked_mul(scale)
-        .ok_or_else(|| ReadQuantityError::TooBig(count, unit.to_owned()))?;
+    let bytes = count.checked_mul(scale).ok_or_else(|| ReadQuantityError::TooBig(count, unit.to_owned()))?;
     Ok(Kib(bytes.div_ceil(1024)))
 }
 
@@ -94,17 +89,8 @@ mod tests {
 
     #[test]
     fn a_size_that_is_none_is_refused() {
-        assert!(matches!(
-            read_kib("4x", None),
-            Err(ReadQuantityError::Number(_))
-        ));
-        assert!(matches!(
-            read_kib("4", Some("KiBi")),
-            Err(ReadQuantityError::Unit(_))
-        ));
-        assert!(matches!(
-            read_kib("99", Some("EiB")),
-            Err(ReadQuantityError::TooBig(..))
-        ));
+        assert!(matches!(read_kib("4x", None), Err(ReadQuantityError::Number(_))));
+        assert!(matches!(read_kib("4", Some("KiBi")), Err(ReadQuantityError::Unit(_))));
+        assert!(matches!(read_kib("99", Some("EiB")), Err(ReadQuantityError::TooBig(..))));
     }
 }

@@ -12,10 +12,7 @@ use super::error::XmlRefusal;
 /// Reads a surveyed text.
 pub(super) fn read<'de, T: Deserialize<'de>>(text: &str) -> Result<T, XmlRefusal> {
     // libvirt writes devices of one kind among those of others.
-    SerdeXml::new()
-        .overlapping_sequences(true)
-        .from_str(text)
-        .map_err(|fault| XmlRefusal::from_parser(text, &fault))
+    SerdeXml::new().overlapping_sequences(true).from_str(text).map_err(|fault| XmlRefusal::from_parser(text, &fault))
 }
 
 /// Defines raw structs whose every field may be missing.

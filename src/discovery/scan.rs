@@ -15,10 +15,7 @@ pub(crate) fn locate(text: &str, path: &[&str], nth: usize) -> Option<Place> {
             open.pop();
             continue;
         }
-        if path
-            .split_last()
-            .is_some_and(|(last, parents)| *last == tag.name && parents == open.as_slice())
-        {
+        if path.split_last().is_some_and(|(last, parents)| *last == tag.name && parents == open.as_slice()) {
             match left.checked_sub(1) {
                 Some(fewer) => left = fewer,
                 None => return Some(Place::of(text.as_bytes(), tag.offset)),
@@ -92,12 +89,7 @@ fn resolve(value: &str) -> String {
     if !value.contains('&') {
         return value.to_owned();
     }
-    value
-        .replace("&lt;", "<")
-        .replace("&gt;", ">")
-        .replace("&quot;", "\"")
-        .replace("&apos;", "'")
-        .replace("&amp;", "&")
+    value.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&apos;", "'").replace("&amp;", "&")
 }
 
 /// Walks the tags of a text; comments, CDATA and processing instructions are passed over.
@@ -113,18 +105,12 @@ impl<'a> Scanner<'a> {
 
     fn malformed(&mut self, offset: usize, reason: &str) -> XmlRefusal {
         self.at = self.text.len();
-        XmlRefusal::Malformed {
-            place: Some(Place::of(self.text.as_bytes(), offset)),
-            reason: reason.to_owned(),
-        }
+        XmlRefusal::Malformed { place: Some(Place::of(self.text.as_bytes(), offset)), reason: reason.to_owned() }
     }
 
     fn unsupported(&mut self, offset: usize, reason: &str) -> XmlRefusal {
         self.at = self.text.len();
-        XmlRefusal::Unsupported {
-            place: Some(Place::of(self.text.as_bytes(), offset)),
-            reason: reason.to_owned(),
-        }
+        XmlRefusal::Unsupported { place: Some(Place::of(self.text.as_bytes(), offset)), reason: reason.to_owned() }
     }
 
     /// Moves past `end`, counted from `from`; gives what lies between.
@@ -159,29 +145,17 @@ impl<'a> Scanner<'a> {
         };
         self.at = offset + 1 + inside.len() + 1;
         if let Some(name) = inside.strip_prefix('/') {
-            return Ok(Tag {
-                name: name.trim_end(),
-                attributes: "",
-                kind: TagKind::Close,
-                offset,
-            });
+            return Ok(Tag { name: name.trim_end(), attributes: "", kind: TagKind::Close, offset });
         }
         let (inside, kind) = match inside.strip_suffix('/') {
             Some(inside) => (inside, TagKind::Empty),
             None => (inside, TagKind::Open),
         };
-        let (name, attributes) = inside
-            .split_once(|c: char| c.is_ascii_whitespace())
-            .unwrap_or((inside, ""));
+        let (name, attributes) = inside.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((inside, ""));
         if name.is_empty() {
             return Err(self.malformed(offset, "the tag has no name"));
         }
-        Ok(Tag {
-            name,
-            attributes,
-            kind,
-            offset,
-        })
+        Ok(Tag { name, attributes, kind, offset })
     }
 
     fn advance(&mut self) -> Option<Result<Tag<'a>, XmlRefusal>> {
@@ -194,16 +168,12 @@ impl<'a> Scanner<'a> {
                 }
             } else if rest.starts_with("<![CDATA[") {
                 if self.skip_past(offset + 9, "]]>").is_none() {
-                    return Some(Err(
-                        self.malformed(offset, "the CDATA section is not closed")
-                    ));
+                    return Some(Err(self.malformed(offset, "the CDATA section is not closed")));
                 }
             } else if rest.starts_with("<?") {
                 match self.skip_past(offset + 2, "?>") {
                     None => {
-                        return Some(Err(
-                            self.malformed(offset, "the processing instruction is not closed")
-                        ));
+                        return Some(Err(self.malformed(offset, "the processing instruction is not closed")));
                     }
                     Some(inside) if declares_other_encoding(inside) => {
                         return Some(Err(self.unsupported(offset, "only UTF-8 is read")));
@@ -211,9 +181,7 @@ impl<'a> Scanner<'a> {
                     Some(_) => {}
                 }
             } else if rest.starts_with("<!") {
-                return Some(Err(
-                    self.unsupported(offset, "a DOCTYPE is refused: libvirt writes none")
-                ));
+                return Some(Err(self.unsupported(offset, "a DOCTYPE is refused: libvirt writes none")));
             } else {
                 return Some(self.tag(offset));
             }

@@ -26,11 +26,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 4 MiB, 64 levels, 16,384 elements: some thirty times the largest domain seen.
     fn default() -> Self {
-        Self {
-            bytes: 4 << 20,
-            depth: 64,
-            elements: 16_384,
-        }
+        Self { bytes: 4 << 20, depth: 64, elements: 16_384 }
     }
 }
 
@@ -46,28 +42,16 @@ pub(crate) struct Survey<'a> {
 }
 
 /// Looks over `bytes`, whose root must be `root`.
-pub(crate) fn survey<'a>(
-    bytes: &'a [u8],
-    root: &'static str,
-    limits: Limits,
-) -> Result<Survey<'a>, XmlRefusal> {
+pub(crate) fn survey<'a>(bytes: &'a [u8], root: &'static str, limits: Limits) -> Result<Survey<'a>, XmlRefusal> {
     if bytes.len() > limits.bytes {
-        return Err(XmlRefusal::TooLarge {
-            size: bytes.len(),
-            limit: limits.bytes,
-            unit: "bytes",
-        });
+        return Err(XmlRefusal::TooLarge { size: bytes.len(), limit: limits.bytes, unit: "bytes" });
     }
     let text = std::str::from_utf8(bytes).map_err(|fault| XmlRefusal::Malformed {
         place: Some(Place::of(bytes, fault.valid_up_to())),
         reason: "the text is not UTF-8".to_owned(),
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut found = Survey {
-        text,
-        namespaces: BTreeSet::new(),
-        guest_os: None,
-    };
+    let mut found = Survey { text, namespaces: BTreeSet::new(), guest_os: None };
     let mut open: Vec<Tag<'_>> = Vec::new();
     let mut elements = 0_usize;
     for tag in Scanner::new(text) {
@@ -79,25 +63,15 @@ pub(crate) fn survey<'a>(
         if elements == 0 && tag.name != root {
             return Err(XmlRefusal::Unsupported {
                 place: Some(Place::of(text.as_bytes(), tag.offset)),
-                reason: format!(
-                    "the document is a {:?}, not a {root:?}",
-                    super::quantity::shorten(tag.name)
-                ),
+                reason: format!("the document is a {:?}, not a {root:?}", super::quantity::shorten(tag.name)),
             });
         }
         elements += 1;
         if elements > limits.elements {
-            return Err(XmlRefusal::TooLarge {
-                size: elements,
-                limit: limits.elements,
-                unit: "elements",
-            });
+            return Err(XmlRefusal::TooLarge { size: elements, limit: limits.elements, unit: "elements" });
         }
         if open.len() >= limits.depth {
-            return Err(XmlRefusal::TooDeep {
-                place: Place::of(text.as_bytes(), tag.offset),
-                limit: limits.depth,
-            });
+            return Err(XmlRefusal::TooDeep { place: Place::of(text.as_bytes(), tag.offset), limit: limits.depth });
         }
         if open.get(1).is_some_and(|second| second.name == "metadata") {
             note_metadata(&mut found, &open, tag);
@@ -112,14 +86,8 @@ pub(crate) fn survey<'a>(
 /// Records what an element inside `<metadata>` says: whose it is, and libosinfo's answer.
 fn note_metadata(found: &mut Survey<'_>, open: &[Tag<'_>], tag: Tag<'_>) {
     let (prefix, local) = tag.name.split_once(':').unwrap_or(("", tag.name));
-    let declaration = if prefix.is_empty() {
-        "xmlns".to_owned()
-    } else {
-        format!("xmlns:{prefix}")
-    };
-    let Some(namespace) = std::iter::once(&tag)
-        .chain(open.iter().rev())
-        .find_map(|tag| tag.attribute(&declaration))
+    let declaration = if prefix.is_empty() { "xmlns".to_owned() } else { format!("xmlns:{prefix}") };
+    let Some(namespace) = std::iter::once(&tag).chain(open.iter().rev()).find_map(|tag| tag.attribute(&declaration))
     else {
         return;
     };

@@ -56,8 +56,13 @@ impl Lanes {
         policy: Policy,
         history: History,
     ) -> Self {
-        let around =
-            Surroundings { hypervisor, journal, asker, clock: Clock::continuing(history.last), policy: Arc::new(policy) };
+        let around = Surroundings {
+            hypervisor,
+            journal,
+            asker,
+            clock: Clock::continuing(history.last),
+            policy: Arc::new(policy),
+        };
         let lanes = Self(Arc::new(Inner { around, lanes: RwLock::default() }));
         let known: Vec<State> =
             history.states.into_values().filter(|state| state.standing() != Standing::Free).collect();
@@ -238,7 +243,9 @@ impl Lanes {
         };
         let gone = || Refusal::new(Code::Closing, "the agent is shutting down");
         address.mail.send(Mail::Read(Box::new(read))).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| Refusal::new(Code::JournalUnwritable, "the journal failed while this was read; try again"))
+        answer
+            .await
+            .map_err(|_| Refusal::new(Code::JournalUnwritable, "the journal failed while this was read; try again"))
     }
 
     /// A VM's whole history, read with the code that made it: for what a lane has forgotten.
@@ -262,7 +269,9 @@ impl Lanes {
             }
         };
         if tokio::time::timeout(at_most, drained).await.is_err() {
-            tracing::warn!("calls were still running at the hypervisor; their outcome will be observed at the next start");
+            tracing::warn!(
+                "calls were still running at the hypervisor; their outcome will be observed at the next start"
+            );
         }
     }
 }

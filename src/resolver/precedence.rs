@@ -12,7 +12,7 @@ use crate::model::{Command, CommandId};
 
 /// What keeps a queued command from being looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Waits {
+pub(crate) enum Waits {
     /// A live command that goes first.
     For(CommandId),
     /// A command named in `after` that has not come.

@@ -10,7 +10,7 @@ use crate::model::{
 };
 
 /// How many ended commands a lane remembers; older ones are read from the journal.
-pub const RETAINED: usize = 256;
+pub(super) const RETAINED: usize = 256;
 
 /// Whether a VM is co-managed, and if not, why not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
