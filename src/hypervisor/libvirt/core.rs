@@ -8,6 +8,7 @@ use virt::domain::Domain;
 
 use super::failure::{Fault, Reached};
 use super::gate::{Gate, GivenUp, Passage};
+use super::gather::AgentsAsked;
 use super::notices::{Notice, Notices};
 use super::outlet::Outlet;
 use super::pool::Pool;
@@ -33,6 +34,7 @@ pub(super) struct Core {
     pub(super) outlet: Arc<Outlet>,
     pub(super) health: watch::Receiver<Health>,
     pub(super) driver: OnceLock<Driver>,
+    pub(super) agents: Arc<AgentsAsked>,
 }
 
 impl Core {

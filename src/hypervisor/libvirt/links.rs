@@ -139,12 +139,6 @@ impl Links {
         drop::<Vec<Link>>(go);
     }
 
-    /// How many connections are open.
-    #[cfg(test)]
-    pub(super) fn count(&self) -> usize {
-        self.lock().links.len()
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -16,6 +16,7 @@ mod core;
 mod event_loop;
 mod failure;
 mod gate;
+mod gather;
 mod links;
 mod look;
 mod notices;
@@ -27,6 +28,7 @@ mod session;
 mod settle;
 mod snapshot_xml;
 mod stats;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 mod warden;
@@ -107,6 +109,7 @@ impl Libvirt {
             outlet: Arc::default(),
             health: healthy,
             driver: OnceLock::new(),
+            agents: Arc::default(),
         });
         let (signals, inbox) = mpsc::channel();
         Warden::new(&core, health, signals.clone(), inbox)
@@ -165,7 +168,8 @@ impl Hypervisor for Libvirt {
     }
 
     fn inventory(&self, vm: VmId) -> Later<Result<Inventory, AskHypervisorError>> {
-        self.ask(Some(vm), move |_| Err(Fault::Failed(format!("the inventory of {vm} is not read yet"))))
+        let core = Arc::clone(&self.core);
+        Box::pin(async move { core.gather(vm).await.map_err(|fault| fault.into_ask_error(&core.uri, Some(vm))) })
     }
 
     fn execute(&self, call: Call) -> Later<CallResult> {

@@ -211,6 +211,23 @@ async fn a_lost_answer_is_found_out_by_looking() {
 }
 
 #[tokio::test]
+async fn an_inventory_tells_what_waits_for_the_next_start() {
+    use crate::discovery::Definition;
+    let (libvirt, vm) = (libvirt(), Vm::running("inventory"));
+    let inventory = libvirt.inventory(vm.id).await.unwrap();
+    assert_eq!(inventory.domain.identity.name, "inventory");
+    let Definition::Persistent { pending, .. } = inventory.definition else { panic!("{:?}", inventory.definition) };
+    assert_eq!(pending, Vec::<String>::new());
+    vm.domain().set_vcpus_flags(3, virt::sys::VIR_DOMAIN_VCPU_CONFIG).unwrap();
+    let Definition::Persistent { pending, .. } = libvirt.inventory(vm.id).await.unwrap().definition else { panic!() };
+    assert_eq!(pending, ["cpu"]);
+    // The mock's own VM is on its own network and has a disk.
+    let listed = libvirt.list().await.unwrap();
+    let test = listed.iter().find(|listing| listing.name == "test").unwrap();
+    libvirt.inventory(test.vm).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_others_do_is_seen_within_a_second() {
     let (libvirt, vm) = (libvirt(), Vm::running("seen"));
     let mut events = libvirt.events();
