@@ -15,8 +15,9 @@ use virt::sys;
 use super::core::{Core, look_up};
 use super::failure::{Fault, Reached};
 use super::look;
+use crate::hypervisor::evidence::{Seen, seen_in, weigh, when_gone};
 use crate::model::operation::MetadataSetArgs;
-use crate::model::{Operation, PowerState, StartId, VmId, VmState};
+use crate::model::{Operation, StartId, VmId};
 use crate::resolver::Evidence;
 
 /// How long a call may still be running before nothing is concluded.
@@ -46,7 +47,7 @@ impl Core {
         self.ask(Some(vm), move |connect, _| {
             let domain = match look_up(connect, vm) {
                 // A transient VM goes when it is off; of anything else nothing is left to be seen.
-                Err(Fault::NoSuchVm(_)) => return Ok(if_gone(&operation)),
+                Err(Fault::NoSuchVm(_)) => return Ok(when_gone(&operation)),
                 other => other?,
             };
             conclude(&domain, &operation, expected).map_err(|error| Fault::of(connect, &error, Reached::Harmless))
@@ -97,13 +98,6 @@ fn try_barrier(connect: &Connect, vm: VmId) -> Result<Barrier, Fault> {
     }
 }
 
-fn if_gone(operation: &Operation) -> Evidence {
-    match operation {
-        Operation::PowerStop(_) | Operation::PowerShutdown(_) => Evidence::Done,
-        _ => Evidence::None,
-    }
-}
-
 fn conclude(domain: &Domain, operation: &Operation, expected: StartId) -> Result<Evidence, Error> {
     let state = look::state_of(domain)?;
     let seen = match operation {
@@ -111,47 +105,6 @@ fn conclude(domain: &Domain, operation: &Operation, expected: StartId) -> Result
         other => seen_in(&state, other),
     };
     Ok(weigh(seen, operation, state.start, expected))
-}
-
-/// Whether the effect can be seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen {
-    Yes,
-    No,
-    /// It leaves no trace.
-    Never,
-}
-
-fn seen_in(state: &VmState, operation: &Operation) -> Seen {
-    let is = |holds: bool| if holds { Seen::Yes } else { Seen::No };
-    match operation {
-        Operation::PowerStart(_) => is(state.start.0.is_some()),
-        Operation::PowerResume(_) => is(state.power == PowerState::Running),
-        Operation::PowerShutdown(_) | Operation::PowerStop(_) => is(state.power == PowerState::ShutOff),
-        Operation::PowerSuspend(_) => is(state.power == PowerState::Paused),
-        Operation::SnapshotCreate(args) => is(state.snapshots.contains(&args.name)),
-        Operation::SnapshotDelete(args) => is(!state.snapshots.contains(&args.name)),
-        Operation::CpuSet(args) => is(state.vcpus == args.vcpus),
-        Operation::MemorySet(args) => is(state.memory_kib == args.memory_kib),
-        Operation::PowerReboot(_)
-        | Operation::PowerReset(_)
-        | Operation::SnapshotRevert(_)
-        | Operation::MetadataSet(_)
-        | Operation::InspectRead(_) => Seen::Never,
-    }
-}
-
-/// What follows from what is seen, and of which start of the VM.
-fn weigh(seen: Seen, operation: &Operation, now: StartId, expected: StartId) -> Evidence {
-    match seen {
-        Seen::Yes => Evidence::Done,
-        Seen::Never => Evidence::None,
-        // The VM went on to another start: the effect may have been there and be gone.
-        Seen::No if now != expected => Evidence::None,
-        // The guest may have the request and take its time.
-        Seen::No if matches!(operation, Operation::PowerShutdown(_)) => Evidence::None,
-        Seen::No => Evidence::Undone,
-    }
 }
 
 fn metadata_as_asked(domain: &Domain, args: &MetadataSetArgs) -> Result<Seen, Error> {
@@ -184,48 +137,6 @@ fn canonical(xml: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Action;
-    use serde_json::{Value, json};
-
-    fn operation(action: Action, args: Value) -> Operation {
-        Operation::parse(action, args).unwrap()
-    }
-
-    fn conclusion(seen: Seen, action: Action, now: Option<u32>) -> Evidence {
-        weigh(seen, &operation(action, Value::Null), StartId(now), StartId(Some(3)))
-    }
-
-    #[test]
-    fn an_effect_that_is_seen_was_done() {
-        assert_eq!(conclusion(Seen::Yes, Action::PowerStop, None), Evidence::Done);
-        assert_eq!(conclusion(Seen::Yes, Action::PowerSuspend, Some(3)), Evidence::Done);
-    }
-
-    #[test]
-    fn an_effect_that_is_not_seen_on_another_start_tells_nothing() {
-        assert_eq!(conclusion(Seen::No, Action::PowerSuspend, Some(3)), Evidence::Undone);
-        assert_eq!(conclusion(Seen::No, Action::PowerSuspend, Some(4)), Evidence::None);
-        assert_eq!(conclusion(Seen::No, Action::PowerStop, Some(4)), Evidence::None);
-    }
-
-    #[test]
-    fn a_guest_that_still_runs_may_yet_shut_down() {
-        assert_eq!(conclusion(Seen::No, Action::PowerShutdown, Some(3)), Evidence::None);
-    }
-
-    #[test]
-    fn what_leaves_no_trace_stays_unknown() {
-        for action in [Action::PowerReboot, Action::PowerReset] {
-            assert_eq!(conclusion(Seen::Never, action, Some(3)), Evidence::None);
-        }
-        let revert = operation(Action::SnapshotRevert, json!({ "name": "a" }));
-        let state: VmState = serde_json::from_value(json!({
-            "power": "running", "start": 3, "vcpus": 1, "vcpus_max": 1, "memory_kib": 1, "memory_max_kib": 1,
-            "snapshots": ["a"]
-        }))
-        .unwrap();
-        assert_eq!(seen_in(&state, &revert), Seen::Never);
-    }
 
     #[test]
     fn libvirts_formatting_does_not_make_metadata_differ() {
