@@ -25,4 +25,5 @@ pub mod journal;
 pub mod hypervisor;
 pub mod lanes;
 pub mod doors;
+pub mod agent;
 pub mod cli;

@@ -146,10 +146,8 @@ impl Config {
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, ReadConfigError> {
-        let file: File = toml::from_str(text).map_err(|error| ReadConfigError::Malformed {
-            path: path.to_owned(),
-            message: error.to_string(),
-        })?;
+        let file: File = toml::from_str(text)
+            .map_err(|error| ReadConfigError::Malformed { path: path.to_owned(), message: error.to_string() })?;
         file.checked().map_err(|what| ReadConfigError::Senseless { path: path.to_owned(), what })
     }
 }

@@ -77,7 +77,8 @@ fn open_journal(config: &Config) -> Result<(Journal, History), RunAgentError> {
         .create(&config.state_dir)
         .map_err(|source| RunAgentError::StateDir { path: config.state_dir.clone(), source })?;
     let mut history = History::default();
-    let store = SqliteStore::open_replaying(&config.state_dir.join("journal.sqlite"), &mut |_, entry| history.take(&entry))?;
+    let store =
+        SqliteStore::open_replaying(&config.state_dir.join("journal.sqlite"), &mut |_, entry| history.take(&entry))?;
     let journal = Journal::start(Box::new(store)).map_err(RunAgentError::System)?;
     Ok((journal, history))
 }
