@@ -97,6 +97,27 @@ pub struct VmList {
     pub vms: Vec<VmSummary>,
 }
 
+/// `GET /v1/inventory`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InventoryList {
+    /// By id.
+    #[schema(value_type = Vec<Object>)]
+    pub inventories: Vec<crate::discovery::Inventory>,
+    /// The VMs that could not be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<UnreadVm>,
+}
+
+/// A VM without an inventory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UnreadVm {
+    /// libvirt's UUID.
+    #[schema(value_type = String)]
+    pub vm: VmId,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
 /// One co-managed VM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VmDetail {

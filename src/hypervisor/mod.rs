@@ -33,6 +33,9 @@ pub struct Listing {
     pub state: VmState,
 }
 
+/// A VM's inventory, or why there is none.
+pub type ReadInventory = (VmId, Result<Inventory, String>);
+
 /// Why the hypervisor did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AskHypervisorError {
@@ -80,6 +83,10 @@ pub trait Hypervisor: Send + Sync + 'static {
 
     /// One VM's resources and network settings, read anew.
     fn inventory(&self, vm: VmId) -> Later<Result<Inventory, AskHypervisorError>>;
+
+    /// Every VM's inventory, read anew, without what only a guest's agent tells: no guest can hold this up. A VM that
+    /// cannot be read says why; one that goes meanwhile is left out.
+    fn inventories(&self) -> Later<Result<Vec<ReadInventory>, AskHypervisorError>>;
 
     /// Does what a call says, once; the answer comes when it is complete (a shutdown when the VM is off).
     fn execute(&self, call: Call) -> Later<CallResult>;
