@@ -13,7 +13,7 @@ use std::pin::Pin;
 use tokio::sync::mpsc;
 
 use crate::discovery::Inventory;
-use crate::model::{VmId, VmState};
+use crate::model::{PowerState, VmId, VmState};
 use crate::resolver::{Call, CallResult, Evidence};
 
 pub use self::fake::{Fake, Fate, FinishError, How, Mode};
@@ -60,6 +60,8 @@ pub enum AskHypervisorError {
 pub enum Event {
     /// A VM changed in a way that lanes look at: life cycle, balloon, definition, metadata, snapshot.
     Changed(VmId),
+    /// A VM's vCPUs were halted or let go, as a suspend or a resume does it; nothing else is said to have changed.
+    Power(VmId, PowerState),
     /// The guest restarted itself, or was restarted.
     Rebooted(VmId),
     /// The VM was undefined, or a transient one stopped.
