@@ -245,7 +245,7 @@ impl Case<'_> {
         let how = match heard {
             Heard::Said => "answered",
             Heard::Standing => "has no session; its standing answer is",
-            Heard::Silence => "was silent, which means",
+            Heard::Silence => "gave no answer, which means",
         };
         match answer {
             Answer::First(first) => format!("{how}: {} first", self.name(first)),
