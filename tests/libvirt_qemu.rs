@@ -198,3 +198,84 @@ fn a_killed_libvirtd_loses_the_call_and_nothing_is_repeated() {
         done(&libvirt, vm, Action::PowerStop, Value::Null).await;
     });
 }
+
+/// Prints the middle and the slow end of many measurements.
+fn report(what: &str, mut samples: Vec<Duration>) {
+    samples.sort();
+    let at = |part: usize| samples[(samples.len() * part / 100).min(samples.len() - 1)];
+    eprintln!("{what}: p50 {:?}, p99 {:?}, n {}", at(50), at(99), samples.len());
+}
+
+#[test]
+#[ignore = "a measurement, not a check"]
+fn what_the_adapter_adds() {
+    let libvirtd = match PrivateLibvirt::own() {
+        Ok(libvirtd) => libvirtd,
+        Err(Skip(reason)) => return skip("what_the_adapter_adds", &reason),
+    };
+    let guest = Guest::boot(&libvirtd, "measured");
+    let vm = id_of(&libvirtd, &guest);
+    let connect = libvirtd.connect();
+    let domain = guest.domain(&connect);
+    let direct = |what: &str, times: usize, work: &dyn Fn()| {
+        let samples = (0..times).map(|_| {
+            let begun = Instant::now();
+            work();
+            begun.elapsed()
+        });
+        report(what, samples.collect());
+    };
+    direct("direct: lookup, info, vcpus, snapshots", 2000, &|| {
+        let domain = connect.lookup_domain_by_uuid(vm.0).expect("look up");
+        let _ = (domain.info(), domain.vcpus_flags(4), domain.num_snapshots(0));
+    });
+    direct("direct: getState", 2000, &|| drop(domain.state()));
+    direct("direct: suspend and resume", 300, &|| {
+        domain.suspend().expect("suspend");
+        domain.resume().expect("resume");
+    });
+    runtime().block_on(async {
+        let libvirt = adapter(&libvirtd);
+        let mut samples = Vec::new();
+        for _ in 0..2000 {
+            let begun = Instant::now();
+            libvirt.observe(vm).await.expect("observe");
+            samples.push(begun.elapsed());
+        }
+        report("adapter: observe", samples);
+        let state = libvirt.observe(vm).await.expect("observe");
+        let suspend = call(vm, &state, Action::PowerSuspend, Value::Null);
+        let paused = covirt::model::VmState { power: PowerState::Paused, ..state };
+        let resume = call(vm, &paused, Action::PowerResume, Value::Null);
+        let mut samples = Vec::new();
+        for _ in 0..300 {
+            let begun = Instant::now();
+            for call in [&suspend, &resume] {
+                assert!(matches!(libvirt.execute(call.clone()).await, CallResult::Done(_)));
+            }
+            samples.push(begun.elapsed());
+        }
+        report("adapter: suspend and resume", samples);
+        for n in 0..1000 {
+            let xml = format!(
+                "<domain type='qemu'><name>off-{n}</name><memory>65536</memory><vcpu current='1'>2</vcpu>\
+                 <os><type arch='x86_64'>hvm</type></os></domain>"
+            );
+            connect.define_domain_xml(&xml).expect("define");
+        }
+        for _ in 0..3 {
+            let begun = Instant::now();
+            let listed = libvirt.list().await.expect("list");
+            eprintln!("list of {} in {:?}", listed.len(), begun.elapsed());
+        }
+        let ticks = || {
+            let stat = std::fs::read_to_string("/proc/self/stat").expect("stat");
+            let fields: Vec<u64> =
+                stat.rsplit(')').next().unwrap_or("").split(' ').filter_map(|f| f.parse().ok()).collect();
+            fields.get(10..12).map_or(0, |both| both.iter().sum())
+        };
+        let before = ticks();
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        eprintln!("idle for 20 s: {} clock ticks of CPU time", ticks() - before);
+    });
+}
