@@ -98,23 +98,18 @@ fn try_barrier(connect: &Connect, vm: VmId, jobs: Jobs) -> Result<Barrier, Fault
         Err(Fault::NoSuchVm(_)) => return Ok(Barrier::Passed),
         other => other?,
     };
-    let harmless = |error: &Error| Fault::of(connect, error, Reached::Harmless);
     if jobs == Jobs::Reported {
         match domain.job_info() {
             Ok(job) if job.r#type != sys::VIR_DOMAIN_JOB_NONE.cast_signed() => return Ok(Barrier::Busy),
-            Ok(_) => {}
-            Err(error) => match harmless(&error) {
-                unsent @ Fault::Unsent(_) => return Err(unsent),
-                // A VM that is off, or a driver without jobs: there is none.
-                _ => {}
-            },
+            // An error says that it is off, or that the driver has no jobs; an unreachable libvirt is found below.
+            Ok(_) | Err(_) => {}
         }
     }
     // Reading memory statistics takes the job lock, also of a VM that is off (it then fails after having had it).
     match domain.memory_stats(0) {
         Ok(_) => Ok(Barrier::Passed),
         Err(error) if error.code().to_raw() == sys::VIR_ERR_OPERATION_TIMEOUT => Ok(Barrier::Busy),
-        Err(error) => match harmless(&error) {
+        Err(error) => match Fault::of(connect, &error, Reached::Harmless) {
             unsent @ Fault::Unsent(_) => Err(unsent),
             _ => Ok(Barrier::Passed),
         },
