@@ -47,7 +47,10 @@ attempt() {
     return $code
 }
 
-folder=$(mktemp -d "${XDG_RUNTIME_DIR:-/tmp}/covirt-XXXXXX")
+# Short, for the sockets in it.
+base=${TMPDIR:-/tmp}
+[ ${#base} -le 60 ] || base=/tmp
+folder=$(mktemp -d "$base/covirt-XXXXXX")
 chmod 755 "$folder"
 if [ "${COVIRT_HOST_LIBVIRT:-}" = 1 ]; then
     export COVIRT_QEMU_URI=qemu:///system
