@@ -180,7 +180,8 @@ fn a_killed_libvirtd_loses_the_call_and_nothing_is_repeated() {
         // The guest may have let go of its vCPU meanwhile, but the definition was not written: that is not done.
         assert_eq!(timed("probe", libvirt.probe(unplug)).await.expect("probe"), Evidence::Undone);
         let probing = libvirt.probe(shutdown);
-        guest.domain(&libvirtd.connect()).destroy().expect("destroy");
+        // Its firmware kept the button's press for the kernel, which may have obeyed by now; off it is either way.
+        let _ = guest.domain(&libvirtd.connect()).destroy();
         assert_eq!(timed("probe", probing).await.expect("probe"), Evidence::Done);
         assert_eq!(libvirt.observe(vm).await.expect("observe").power, PowerState::ShutOff);
 
