@@ -10,7 +10,7 @@ export CARGO_TARGET_DIR := $(HOME)/.cache/covirt/target
 endif
 endif
 
-# make demo CONNECT=qemu:///system   make sim SEEDS=1000
+# make demo CONNECT=qemu:///system   make sim SEEDS=1000   make test FILTER=snapshot
 export CONNECT VM
 SEEDS ?= 200
 
@@ -33,7 +33,7 @@ check: ## Formatting, lints, documentation, licences, links: all that needs no r
 test: ## Every test tier, QEMU included; what cannot run here is counted as skipped
 	@tools/install-deps.sh build
 	@tools/install-deps.sh --try qemu guest
-	@tools/test.sh
+	@tools/test.sh $(FILTER)
 
 sim: ## The simulation, over SEEDS seeds
 	@tools/install-deps.sh build

@@ -174,6 +174,16 @@ fn a_binding_that_cannot_hold_is_refused_by_code() {
 }
 
 #[test]
+fn a_connection_with_a_password_is_not_named_in_a_manifest() {
+    let inventory = inventory("live-uefi-two-nics");
+    let uri = "qemu+ssh://ops:hunter2@host.example/system".to_owned();
+    let error = Format::NoCloud.render(&inventory, &Source::Libvirt { uri }, Value::Null).unwrap_err();
+    assert_eq!(error.code(), "artifact-secret");
+    let uri = "qemu+tcp://ops@[2001:db8::1]:16509/system".to_owned();
+    assert!(Format::NoCloud.render(&inventory, &Source::Libvirt { uri }, Value::Null).is_ok());
+}
+
+#[test]
 fn cloud_init_reads_identity_keys_and_network_from_the_folder() {
     let Some(folder) = consumers() else { return };
     let work = tempfile::tempdir().unwrap();

@@ -32,7 +32,7 @@ mkdir "$work/debs" "$work/root"
 # A package this system has already is unpacked too: the set must not depend on what happens to be installed.
 # shellcheck disable=SC2086 # the list is words
 (cd "$work/debs" && apt-get -q download $packages >"$work/log" 2>&1) ||
-    give_up "apt-get download failed: $(grep -m1 '^E:' "$work/log" || tail -n1 "$work/log")"
+    give_up "apt-get download failed: $(grep -m1 '^E:' "$work/log" || tail -n1 "$work/log"); are the package lists there (apt-get update)?"
 for deb in "$work"/debs/*.deb; do
     dpkg -x "$deb" "$work/root" || give_up "cannot unpack $deb"
 done

@@ -45,6 +45,7 @@ guest  e2fsprogs                   cmd:mke2fs
 guest  python3                     cmd:python3
 guest  qemu-utils                  cmd:qemu-img
 check  shellcheck                  cmd:shellcheck
+check  python3                     cmd:python3
 TABLE
 }
 

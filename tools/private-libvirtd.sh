@@ -14,8 +14,8 @@
 #
 # It has its own mount, host name, PID and network namespace, and its own /etc, /run, /var/lib, /var/log and
 # /var/cache/libvirt, which are folders of DIR. A network "default" (NAT, DHCP) is up in
-# it. When KVM does not really run here, /dev/kvm is hidden from it. Without DIR a short one is made, under
-# $XDG_RUNTIME_DIR or /tmp. The printed lines are shell assignments: eval "$(tools/private-libvirtd.sh start)".
+# it. When KVM does not really run here, /dev/kvm is hidden from it. Without DIR one is made, under
+# $TMPDIR if that is short enough for the sockets in it, else /tmp. The printed lines are shell assignments: eval "$(tools/private-libvirtd.sh start)".
 #
 # Exit code 77: it cannot run on this machine, and why (no root, a program missing).
 set -euo pipefail
@@ -134,7 +134,9 @@ start() {
         cannot "this machine lets even root make no namespaces (a container?)"
 
     if [ -z "$dir" ]; then
-        dir=$(mktemp -d "${XDG_RUNTIME_DIR:-/tmp}/covirt-XXXXXX")
+        local base=${TMPDIR:-/tmp}
+        [ ${#base} -le 60 ] || base=/tmp
+        dir=$(mktemp -d "$base/covirt-XXXXXX")
         made=$dir
     fi
     mkdir -p "$dir"

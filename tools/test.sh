@@ -37,11 +37,7 @@ tier() {
     local name=$1 code=0 p f g
     shift
     printf '\n== %s\n' "$name"
-    "$@" >"$work/out" 2>&1 &
-    local runner=$!
-    # Shown while it runs; tail ends with the runner.
-    tail --pid="$runner" -n +1 -s 0.2 -f "$work/out"
-    wait "$runner" || code=$?
+    "$@" 2>&1 | tee "$work/out" || code=${PIPESTATUS[0]}
     read -r p f g < <(verdicts "$work/out")
     if [ $code != 0 ] && [ "$f" = 0 ]; then
         echo "tier '$name' ended with code $code and no failed test: counted as one failure"

@@ -16,10 +16,8 @@ if [ "${1:-}" = --need ]; then need=yes; shift; fi
 
 unset COVIRT_QEMU_URI COVIRT_QEMU_DIR COVIRT_GUEST_DIR COVIRT_QEMU_SKIP
 folder=''
-child=''
 finish() {
     trap - EXIT INT TERM HUP
-    [ -z "$child" ] || kill -TERM "$child" 2>/dev/null || true
     if [ -n "$folder" ]; then
         [ -z "${COVIRT_QEMU_DIR:-}" ] || "$HERE/private-libvirtd.sh" stop "$folder" || true
         if [ "${COVIRT_KEEP:-}" = 1 ]; then echo "with-qemu: kept $folder" >&2; else rm -rf "$folder"; fi
@@ -49,7 +47,10 @@ attempt() {
     return $code
 }
 
-folder=$(mktemp -d "${XDG_RUNTIME_DIR:-/tmp}/covirt-XXXXXX")
+# Short, for the sockets in it.
+base=${TMPDIR:-/tmp}
+[ ${#base} -le 60 ] || base=/tmp
+folder=$(mktemp -d "$base/covirt-XXXXXX")
 chmod 755 "$folder"
 if [ "${COVIRT_HOST_LIBVIRT:-}" = 1 ]; then
     export COVIRT_QEMU_URI=qemu:///system
@@ -62,8 +63,8 @@ else
     if attempt "$HERE/private-libvirtd.sh" start "$folder" --until-stdin-closes \
         <"$folder/lifeline" 9>&- >"$folder/started"; then
         export COVIRT_QEMU_DIR=$folder
-        dir='' uri='' kvm=''
-        eval "$(cat "$folder/started")"
+        uri='' kvm=''
+        eval "$(grep -E '^(uri|kvm)=' "$folder/started")"
         export COVIRT_QEMU_URI=$uri COVIRT_KVM=$kvm
     else
         skip
@@ -79,11 +80,4 @@ if [ -n "${COVIRT_QEMU_URI:-}" ]; then
     fi
 fi
 
-# In the background and waited for, so that a signal to us is obeyed at once; standard input stays the caller's.
-exec 8<&0
-"$@" <&8 8<&- 9>&- &
-child=$!
-code=0
-wait "$child" || code=$?
-child=''
-exit $code
+"$@" 9>&-

@@ -68,6 +68,21 @@ pub enum Source {
     File,
 }
 
+impl Source {
+    /// Refuses a connection whose user part holds a password.
+    fn check_no_secret(&self) -> Result<(), RenderError> {
+        let Self::Libvirt { uri } = self else {
+            return Ok(());
+        };
+        let authority = uri.split_once("://").map_or("", |(_, rest)| rest).split('/').next();
+        let user = authority.and_then(|authority| authority.rsplit_once('@')).map(|(user, _)| user);
+        if user.is_some_and(|user| user.contains(':')) {
+            return Err(RenderError::Secret { field: "source.uri".to_owned() });
+        }
+        Ok(())
+    }
+}
+
 /// What the bundle is, of which VM, and which files it has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -108,6 +123,7 @@ impl Bundle {
         mapping: Mapping,
     ) -> Result<Self, RenderError> {
         let identity = &inventory.domain.identity;
+        source.check_no_secret()?;
         files.push(BundleFile::new(MAPPING_FILE, pretty(&mapping)));
         let manifest = Manifest {
             bundle: BUNDLE_FORMAT,

@@ -1,7 +1,7 @@
 //! A read-only disc image with a few files in its root: what a configuration drive is.
 //!
-//! Written here, because the one maintained crate that writes both name extensions brings a clock (chrono), seventy
-//! packages and no way to fix its dates; a root directory with a handful of files needs little of the standard.
+//! Written here, because the crate that was looked at (hadris-iso 2.5) brings some seventy packages into the lock
+//! file, chrono among them, and reads the system's clock; a root with a handful of files needs little of the standard.
 //!
 //! ```text
 //! sector 0-15  zeros            18 terminator        19/20 path tables   21/22 path tables (Joliet)
@@ -15,6 +15,9 @@
 use super::error::RenderError;
 
 const SECTOR: usize = 2048;
+/// The same, as the structures hold it.
+const SECTOR_SIZE: u32 = 2048;
+const SECTOR_SIZE_SHORT: u16 = 2048;
 const PATH_TABLES: u32 = 19;
 const JOLIET_PATH_TABLES: u32 = 21;
 const ROOT: u32 = 23;
@@ -51,7 +54,7 @@ pub(super) fn image(label: &str, files: &[IsoFile<'_>]) -> Result<Vec<u8>, Rende
     for file in files {
         let size = u32::try_from(file.bytes.len()).map_err(|_| too_large(file.name))?;
         extents.push(Extent { sector: next, size });
-        next = next.checked_add(size.div_ceil(SECTOR as u32)).ok_or_else(|| too_large(file.name))?;
+        next = next.checked_add(size.div_ceil(SECTOR_SIZE)).ok_or_else(|| too_large(file.name))?;
     }
     let mut image = vec![0; 16 * SECTOR];
     put_sector(&mut image, &volume_descriptor(Names::RockRidge, label, next))?;
@@ -128,13 +131,13 @@ fn volume_descriptor(names: Names, label: &str, sectors: u32) -> Vec<u8> {
     out.resize(120, 0);
     out.extend(both16(1)); // volumes in the set
     out.extend(both16(1)); // this volume
-    out.extend(both16(SECTOR as u16));
+    out.extend(both16(SECTOR_SIZE_SHORT));
     out.extend(both32(PATH_TABLE_SIZE));
     out.extend(tables.to_le_bytes());
     out.extend(0_u32.to_le_bytes());
     out.extend((tables + 1).to_be_bytes());
     out.extend(0_u32.to_be_bytes());
-    out.extend(record(Extent { sector: root, size: SECTOR as u32 }, Shape::Directory, &[0], &[]));
+    out.extend(record(Extent { sector: root, size: SECTOR_SIZE }, Shape::Directory, &[0], &[]));
     out.extend(padded(names, "", 128)); // volume set
     out.extend(padded(names, "", 128)); // publisher
     out.extend(padded(names, "", 128)); // preparer
@@ -200,7 +203,7 @@ fn length_byte(length: usize) -> u8 {
 
 /// The root directory: itself, its parent (itself again), then the files sorted by their name on the disc.
 fn directory(names: Names, sector: u32, files: &[IsoFile<'_>], extents: &[Extent]) -> Vec<u8> {
-    let own = Extent { sector, size: SECTOR as u32 };
+    let own = Extent { sector, size: SECTOR_SIZE };
     let (first, parent) = match names {
         Names::RockRidge => {
             ([sharing_protocol(), posix(Shape::Directory), extensions()].concat(), posix(Shape::Directory))

@@ -76,7 +76,7 @@ fn map_domain(report: &mut Mapping, domain: &Domain, inventory: &Inventory, bind
         map_disk(report, disk);
     }
     for (nth, nic) in nics.iter().enumerate() {
-        map_nic(report, nth, nic, plan(nic, inventory, binding));
+        map_nic(report, nth, nic, &plan(nic, inventory, binding));
     }
     report.not_carried("guest_agent", RUNTIME);
     report.not_carried("graphics", MACHINE);
@@ -100,7 +100,7 @@ fn map_disk(report: &mut Mapping, disk: &Disk) {
     }
 }
 
-fn map_nic(report: &mut Mapping, nth: usize, nic: &Nic, plan: Plan) {
+fn map_nic(report: &mut Mapping, nth: usize, nic: &Nic, plan: &Plan) {
     let Nic {
         mac,
         source: _,

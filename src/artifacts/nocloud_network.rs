@@ -61,7 +61,9 @@ pub(super) fn network_config(inventory: &Inventory, binding: &NoCloudBinding) ->
         match plan(nic, inventory, binding) {
             Plan::Unmatched => continue,
             Plan::Dhcp => write_dhcp(&mut device, network_of(nic, inventory), &mut routed),
-            Plan::Bound(fixed) | Plan::Reserved(fixed) => write_fixed(&mut device, fixed, &mut routed),
+            Plan::Bound(fixed) | Plan::Reserved(fixed) => {
+                write_fixed(&mut device, fixed, &mut routed);
+            }
         }
         ethernets.insert(name.unwrap_or_else(|| format!("net{nth}")), Value::Object(device));
     }

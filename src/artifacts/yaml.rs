@@ -34,9 +34,9 @@ fn block(text: &mut String, value: &Value, depth: usize) {
                 text.push_str(inner.trim_start_matches(' '));
             }
         }
-        other => {
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
             text.push_str(&indent);
-            text.push_str(&scalar(other));
+            text.push_str(&scalar(value));
             text.push('\n');
         }
     }

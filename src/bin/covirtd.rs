@@ -1,1 +1,51 @@
-fn main() {}
+//! The agent: `covirtd --config FILE`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use covirt::agent::{self, Config};
+
+/// Lets two or more providers co-manage the same running virtual machine.
+#[derive(Debug, Parser)]
+#[command(name = "covirtd", version, about)]
+struct Args {
+    /// The configuration file.
+    #[arg(long, default_value = "/etc/covirt/covirt.toml")]
+    config: PathBuf,
+    /// Only check the configuration.
+    #[arg(long)]
+    check_config: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("COVIRT_LOG").unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    match start(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut chain = error.to_string();
+            let mut cause = error.source();
+            while let Some(next) = cause {
+                chain = format!("{chain}: {next}");
+                cause = next.source();
+            }
+            eprintln!("covirtd: {chain}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
+    let config = Config::read(&args.config)?;
+    if args.check_config {
+        println!("{} is in order", args.config.display());
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(agent::run(config))?;
+    // What is still at libvirt is observed at the next start; nothing here waits for it.
+    runtime.shutdown_background();
+    Ok(())
+}

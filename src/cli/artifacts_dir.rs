@@ -110,7 +110,9 @@ fn make_beside(parent: &Path, name: &std::ffi::OsStr) -> Result<PathBuf, WriteBu
         let path = parent.join(hidden);
         match DirBuilder::new().mode(0o750).create(&path) {
             Ok(()) => return Ok(path),
-            Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists && attempt < 100 => attempt += 1,
+            Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists && attempt < 100 => {
+                attempt += 1;
+            }
             Err(fault) => return Err(doing("make", &path)(fault)),
         }
     }

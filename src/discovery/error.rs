@@ -60,9 +60,10 @@ impl XmlRefusal {
 
     /// Turns the parser's fault into a refusal; the parser gives a place only for what is not well-formed.
     pub(crate) fn from_parser(text: &str, fault: &serde_xml_rs::Error) -> Self {
-        let (place, reason) = match fault {
-            serde_xml_rs::Error::Reader(fault) => place_and_reason(&fault.to_string()),
-            other => repeated_element(text, &other.to_string()),
+        let (place, reason) = if let serde_xml_rs::Error::Reader(fault) = fault {
+            place_and_reason(&fault.to_string())
+        } else {
+            repeated_element(text, &fault.to_string())
         };
         Self::Malformed { place, reason: super::quantity::shorten_to(&reason, 200) }
     }

@@ -153,7 +153,16 @@ fn settled_nic(nic: &Nic) -> Nic {
         nic.clone();
     let source = match source {
         NicSource::Network { network, portgroup, bridge: _ } => NicSource::Network { network, portgroup, bridge: None },
-        decided => decided,
+        decided @ (NicSource::Bridge { .. }
+        | NicSource::Direct { .. }
+        | NicSource::User
+        | NicSource::Ethernet
+        | NicSource::Hostdev { .. }
+        | NicSource::VhostUser { .. }
+        | NicSource::Vdpa { .. }
+        | NicSource::Internal { .. }
+        | NicSource::Socket { .. }
+        | NicSource::Unknown { .. }) => decided,
     };
     let target = target.filter(|name| !is_runtime_name(name));
     Nic { mac, source, vlan, virtualport, model, mtu, target, link, boot_order, address, addresses: Vec::new() }

@@ -164,7 +164,7 @@ fn read_network(raw: raw::Network) -> Result<Network, FieldFault> {
         let fault = |reason| FieldFault::nth(&["network", "portgroup"], nth, reason);
         portgroups.push(read_portgroup(group).map_err(fault)?);
     }
-    let vlan = raw.vlan.map(Vlan::from_raw).transpose();
+    let vlan = raw.vlan.as_ref().map(Vlan::from_raw).transpose();
     let dns = raw.dns.unwrap_or_default();
     Ok(Network {
         name,
@@ -193,7 +193,7 @@ fn read_portgroup(raw: raw::Portgroup) -> Result<Portgroup, String> {
     Ok(Portgroup {
         name: raw.name.ok_or("the portgroup has no name")?,
         default: if raw.default.as_deref() == Some("yes") { PortgroupDefault::Yes } else { PortgroupDefault::No },
-        vlan: raw.vlan.map(Vlan::from_raw).transpose()?.unwrap_or_default(),
+        vlan: raw.vlan.as_ref().map(Vlan::from_raw).transpose()?.unwrap_or_default(),
         virtualport: raw.virtualport.map(VirtualPort::from_raw),
     })
 }

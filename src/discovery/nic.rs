@@ -140,7 +140,7 @@ impl Nic {
         Ok(Self {
             mac,
             source: NicSource::from_raw(raw.kind.as_deref(), raw.source.unwrap_or_default()),
-            vlan: raw.vlan.map(Vlan::from_raw).transpose()?.unwrap_or_default(),
+            vlan: raw.vlan.as_ref().map(Vlan::from_raw).transpose()?.unwrap_or_default(),
             virtualport: raw.virtualport.map(VirtualPort::from_raw),
             model: raw.model.and_then(|model| model.kind),
             mtu,
@@ -194,7 +194,7 @@ impl NicSource {
 }
 
 impl Vlan {
-    pub(super) fn from_raw(raw: raw::Vlan) -> Result<Self, String> {
+    pub(super) fn from_raw(raw: &raw::Vlan) -> Result<Self, String> {
         let mut tags = Vec::with_capacity(raw.tags.len());
         for tag in &raw.tags {
             let id = tag.id.as_deref().and_then(|id| id.parse().ok()).filter(|id| *id < 4096_u16);

@@ -3,9 +3,19 @@
 //! | file | idea |
 //! |---|---|
 //! | `wire` | what travels: one type per message, shared with the command line |
+//! | `view` | from what a lane knows to what travels |
 //! | `identity` | who is at the other end of a socket |
-//! | `api` | HTTP/1.1 and JSON on the Unix socket |
-//! | `session` | a provider's WebSocket: clock samples, asks and answers, events from a cursor |
+//! | `api` | HTTP/1.1 and JSON on the Unix socket; a provider's WebSocket |
+//! | `session` | who is connected, what was asked of whom, whose clock is how far off |
 //! | `callback` | carries a lane's questions to sessions, standing answers and the operator's hook |
 
+pub mod api;
+mod callback;
+pub mod identity;
+mod session;
+mod view;
 pub mod wire;
+
+pub use api::{Api, BindSocketError, Listener, openapi_document, serve};
+pub use callback::{Callbacks, Hook};
+pub use session::Sessions;

@@ -1,7 +1,11 @@
 //! Step 9, outer half: what the agent needs of a hypervisor, as one small trait.
 //!
-//! [`libvirt`](self) is the real one; the stepped fake behind the same trait lets a test decide when and how each
+//! [`Libvirt`] is the real one; the stepped [`Fake`] behind the same trait lets a test decide when and how each
 //! call ends. Every answer is a future that is completed from the adapter's own threads: nothing here blocks a lane.
+
+mod evidence;
+mod fake;
+mod libvirt;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,6 +15,9 @@ use tokio::sync::mpsc;
 use crate::discovery::Inventory;
 use crate::model::{VmId, VmState};
 use crate::resolver::{Call, CallResult, Evidence};
+
+pub use self::fake::{Fake, Fate, FinishError, How, Mode};
+pub use self::libvirt::{ConnectError, Libvirt, Options, StartEventLoopError};
 
 /// An answer that comes later.
 pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;

@@ -6,7 +6,7 @@ use super::Position;
 use super::codec::{DecodeError, EncodeError};
 use crate::model::{Code, VmId};
 
-/// Why an entry was not made durable. Whatever the reason, it is not in the journal.
+/// Why an entry was not made durable. It is not in the journal, except as [`AppendError::Closed`] says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// The disk is full or failed; the whole batch was refused. A later append is a new attempt.
@@ -32,7 +32,8 @@ pub enum AppendError {
     /// The entry itself is at fault.
     #[error("the entry cannot be journalled")]
     Unencodable(#[from] EncodeError),
-    /// The journal was closed.
+    /// The journal was closed, or its thread died of a defect. Only the next start tells whether what the thread had
+    /// in its hands just then was written.
     #[error("the journal is closed")]
     Closed,
 }

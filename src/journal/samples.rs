@@ -78,7 +78,14 @@ fn admission(operation: Operation) -> Fact {
     let digest = command.digest();
     let grant = Grant { mode: Some(Mode::Shared), epoch: 2 };
     let deadline = Some(Mono(77));
-    Fact::Admitted(Box::new(Admission { command, digest, grant, issued, stamp: StampNote::ClampedFuture, deadline }))
+    Fact::Admitted(Box::new(Admission {
+        command,
+        digest,
+        grant,
+        issued: Some(issued),
+        stamp: StampNote::ClampedFuture,
+        deadline,
+    }))
 }
 
 /// At least one of every kind.

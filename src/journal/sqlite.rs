@@ -14,7 +14,7 @@ use rusqlite::{Connection, ErrorCode, Row, ffi, params};
 
 use super::chain::{Chain, Digest};
 use super::codec::{Encoding, Record};
-use super::error::{AppendError, Damage, OpenJournalError, ReplayError};
+use super::error::{AppendError, OpenJournalError, ReplayError};
 use super::store::{Store, Stored, verify_slice};
 use super::{DecodeError, Entry, Position};
 use crate::model::{Mono, Now, VmId, Wall};

@@ -7,6 +7,7 @@
 pub mod action;
 pub mod code;
 pub mod command;
+pub mod footprint;
 pub mod ids;
 pub mod operation;
 pub mod state;
@@ -16,8 +17,9 @@ pub mod units;
 pub use action::Action;
 pub use code::Code;
 pub use command::{Class, Command, Ending, Guard, Order, Outcome, Refusal};
+pub use footprint::{Footprint, Resource};
 pub use ids::{CommandId, ConflictId, ProviderId, VmId};
-pub use operation::{Effect, Footprint, Operation, Resource};
+pub use operation::{Effect, Operation};
 pub use state::{PowerState, StartId, VmState};
 pub use time::{ClockEstimate, Interval, Mono, Now, Wall};
 pub use units::{Bytes, Kib, Mac};

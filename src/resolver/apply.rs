@@ -1,9 +1,9 @@
 //! Applying facts: the only code that changes a lane's state, live and on replay alike (I6).
 
 use super::fact::{Fact, Rule, Verdict};
-use super::state::{Asked, Conflict, Phase, Sequence, Standing, State, Tracked, Written};
+use super::state::{Asked, Conflict, Phase, Standing, State, Tracked, Written};
 use crate::delegation::Authority;
-use crate::model::{CommandId, Effect, Ending, Now, Outcome, StartId, VmState};
+use crate::model::{CommandId, Effect, Ending, Now, Outcome, PowerState, StartId, VmState};
 
 impl State {
     /// The state that a journal's facts add up to.
@@ -21,12 +21,13 @@ impl State {
             Fact::Enrolled { name, primary, state } => {
                 name.clone_into(&mut self.name);
                 self.standing = Standing::Enrolled;
-                self.authority = Some(Authority::of_primary(primary.clone()));
+                let first = self.epochs.saturating_add(1);
+                self.authority = Some(Authority { epoch: first, ..Authority::of_primary(primary.clone()) });
                 self.believed = Some(state.clone());
             }
             Fact::Released { by: _ } => {
                 self.standing = Standing::Free;
-                self.authority = None;
+                self.epochs = self.authority.take().map_or(self.epochs, |authority| authority.epoch);
                 self.believed = None;
                 self.written.clear();
             }
@@ -41,6 +42,7 @@ impl State {
                 sequence.highest = sequence.highest.max(admission.command.order.seq.unwrap_or_default());
                 let tracked = Tracked {
                     admission: (**admission).clone(),
+                    footprint: admission.command.operation.footprint(),
                     received: at,
                     phase: Phase::Queued,
                     deferrals: 0,
@@ -48,6 +50,7 @@ impl State {
                     coalesced_with: None,
                     conflicts: Vec::new(),
                     started: None,
+                    began: false,
                     on_start: StartId::default(),
                     finished: None,
                 };
@@ -100,6 +103,7 @@ impl State {
             Fact::Started { command, start } => self.with(*command, |tracked| {
                 tracked.phase = Phase::Running;
                 tracked.started = Some(at);
+                tracked.began = true;
                 tracked.on_start = *start;
             }),
             Fact::BecameUnknown { command } => self.with(*command, |tracked| tracked.phase = Phase::Unknown),
@@ -142,7 +146,7 @@ impl State {
         let (seq, issued, effect) = (tracked.seq(), tracked.admission.issued, tracked.command().operation.effect());
         self.live.remove(&id);
         self.ended.push_back(id);
-        let sequence = self.sequences.entry(provider.clone()).or_insert_with(Sequence::default);
+        let sequence = self.sequences.entry(provider.clone()).or_default();
         sequence.ended = sequence.ended.max(Some(seq));
         self.verdicts.retain(|(first, second)| *first != id && *second != id);
         for follower in self.live.clone() {
@@ -189,7 +193,12 @@ impl State {
 /// What an effect makes of a state that is known. A revert and a start leave parts open until they are observed.
 fn take_effect(state: &mut VmState, effect: &Effect) {
     match effect {
-        Effect::Power(power) => state.power = *power,
+        Effect::Power(power) => {
+            state.power = *power;
+            if *power == PowerState::ShutOff {
+                state.start = StartId(None);
+            }
+        }
         Effect::SnapshotAdded(name) => {
             state.snapshots.insert(name.clone());
         }

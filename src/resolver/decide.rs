@@ -6,25 +6,37 @@
 use std::collections::BTreeSet;
 
 use super::fact::{Answer, Fact, Heard, Origin, Party};
-use super::feasibility::Imagined;
 use super::policy::{GatherFor, Policy, Said};
 use super::precedence::Waits;
+use super::recheck;
 use super::rules::{self, Progress};
 use super::state::{Asked, Conflict, Standing, State, Tracked};
 use crate::model::action::Undo;
-use crate::model::operation::Register;
 use crate::model::{
-    Class, Code, CommandId, ConflictId, Ending, Interval, Mono, Now, Outcome, ProviderId, Resource, VmState,
+    Class, Code, CommandId, ConflictId, Effect, Ending, Mono, Now, Outcome, PowerState, Resource, VmState,
 };
 
+/// Whether commands may leave for the hypervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Gate {
+    /// They may.
+    #[default]
+    Open,
+    /// The agent is about to stop: what has not begun waits in the journal for its next start.
+    Shut,
+}
+
 /// The next thing to happen on a lane, if anything is due.
-pub(crate) fn next(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
+pub(crate) fn next(state: &State, policy: &Policy, gate: Gate, now: Now) -> Option<Vec<Fact>> {
     overdue(state, policy, now)
         .or_else(|| silence(state, policy, now))
         .or_else(|| resolution(state, policy, now))
         .or_else(|| flag_gap(state, policy, now))
         .or_else(|| detection(state))
-        .or_else(|| release(state, policy, now))
+        .or_else(|| match gate {
+            Gate::Open => release(state, policy, now),
+            Gate::Shut => None,
+        })
 }
 
 /// The earliest moment after `now` at which [`next`] may have something it does not have now.
@@ -33,13 +45,11 @@ pub(crate) fn next_due(state: &State, policy: &Policy, now: Now) -> Option<Mono>
     for tracked in state.queued() {
         due.extend(tracked.admission.deadline);
         due.push(tracked.received.mono.after(policy.gather));
-        if state.missing_before(tracked).is_some() {
-            due.push(tracked.received.mono.after(policy.gap_window));
-        }
         if state.unseen_after(tracked).is_some() {
             due.push(tracked.received.mono.after(policy.after_wait));
         }
     }
+    due.extend(state.gaps().into_iter().map(|(held, _)| held.received.mono.after(policy.gap_window)));
     let open = state.open.iter().filter_map(|id| state.conflicts.get(id));
     due.extend(open.flat_map(|conflict| conflict.pending().map(|(_, asked)| asked.deadline)));
     if let Some(authority) = state.authority.as_ref().filter(|_| !due.is_empty()) {
@@ -79,19 +89,35 @@ pub(crate) fn observation(state: &State, seen: &VmState, looked: bool) -> Option
     Some(Fact::Observed { state: seen.clone(), origin })
 }
 
-/// Whether a running command writes what changed.
+/// Whether a running command can have brought the change about.
 fn explains(running: &Tracked, before: Option<&VmState>, after: &VmState) -> bool {
     let Some(before) = before else { return false };
-    let writes = running.command().operation.footprint().writes;
+    let writes = &running.footprint.writes;
     let changed = [
-        (before.power != after.power || before.start != after.start, Resource::Power),
         (before.vcpus != after.vcpus || before.vcpus_max != after.vcpus_max, Resource::Cpu),
         (before.memory_kib != after.memory_kib || before.memory_max_kib != after.memory_max_kib, Resource::Memory),
         (before.snapshots != after.snapshots, Resource::Snapshots),
     ];
     // A guest's balloon and a start change memory by themselves: power explains all of it.
-    writes.contains(&Resource::Power)
-        || changed.iter().filter(|(differs, _)| *differs).all(|(_, resource)| writes.contains(resource))
+    let rest = writes.contains(&Resource::Power)
+        || changed.iter().filter(|(differs, _)| *differs).all(|(_, resource)| writes.contains(resource));
+    let power = before.power == after.power || passes_through(&running.command().operation.effect(), after.power);
+    rest && power && (before.start == after.start || writes.contains(&Resource::Power))
+}
+
+/// Whether an operation of this effect can be seen to make the power state this, on its way or at its end.
+fn passes_through(effect: &Effect, power: PowerState) -> bool {
+    match effect {
+        Effect::Power(PowerState::ShutOff) => matches!(power, PowerState::ShuttingDown | PowerState::ShutOff),
+        Effect::Power(PowerState::Running) | Effect::Restart | Effect::SnapshotAdded(_) => {
+            matches!(power, PowerState::Paused | PowerState::Running)
+        }
+        Effect::Power(end) => *end == power,
+        Effect::Reverted(_) => true,
+        Effect::Nothing | Effect::SnapshotRemoved(_) | Effect::Vcpus(_) | Effect::Memory(_) | Effect::Metadata(_) => {
+            false
+        }
+    }
 }
 
 fn ended(command: CommandId, ending: Ending, code: Code, reason: impl Into<String>) -> Fact {
@@ -106,7 +132,9 @@ fn overdue(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
         if state.standing == Standing::Vanished {
             return Some(vec![ended(id, Ending::Impossible, Code::VmGone, "the VM does not exist any more")]);
         }
-        if tracked.admission.deadline.is_some_and(|deadline| deadline <= now.mono) {
+        // Whose wish is being executed already has begun in time.
+        let begun = tracked.coalesced_with.and_then(|id| state.commands.get(&id)).is_some_and(Tracked::is_active);
+        if !begun && tracked.admission.deadline.is_some_and(|deadline| deadline <= now.mono) {
             let mut outcome = Outcome::new(Ending::Expired, Code::DeadlinePassed, "not_after passed while it waited");
             outcome.cause = match state.waits(tracked) {
                 Some(Waits::For(other) | Waits::ForUnseen(other)) => Some(other),
@@ -191,8 +219,7 @@ fn resolution(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
 }
 
 fn flag_gap(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
-    state.queued().find_map(|tracked| {
-        let expected = state.missing_before(tracked)?;
+    state.gaps().into_iter().find_map(|(tracked, expected)| {
         let passed = tracked.received.mono.after(policy.gap_window) <= now.mono;
         passed.then(|| vec![Fact::GapFlagged { command: tracked.command().id, expected }])
     })
@@ -217,10 +244,10 @@ fn conflict_between(state: &State, a: &Tracked, b: &Tracked) -> Option<Vec<Fact>
     if known {
         return None;
     }
-    let contested = left.operation.footprint().contested_with(&right.operation.footprint());
-    if contested.is_empty() {
+    if !a.clashes_with(b) {
         return None;
     }
+    let contested = a.footprint.contested_with(&b.footprint);
     let conflict = ConflictId::nth(state.vm, state.conflict_count);
     // The pair's order says nothing about who came first: it is that of the ids.
     let (first, second) = if left.id < right.id { (a, b) } else { (b, a) };
@@ -237,7 +264,7 @@ fn release(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
         if contested.contains(&id) || gathers(state, policy, tracked, now) || overlaps_active(state, tracked) {
             return None;
         }
-        Some(vec![revalidate(state, tracked).map_or_else(
+        Some(vec![recheck::refusal(state, tracked).map_or_else(
             || Fact::Started {
                 command: id,
                 start: state.believed.as_ref().map_or_else(Default::default, |vm| vm.start),
@@ -264,68 +291,7 @@ pub(crate) fn gathers(state: &State, policy: &Policy, tracked: &Tracked, now: No
 
 /// I1: whatever else is decided, nothing starts beside something it clashes with.
 fn overlaps_active(state: &State, tracked: &Tracked) -> bool {
-    let footprint = tracked.command().operation.footprint();
-    state.active().any(|other| !footprint.contested_with(&other.command().operation.footprint()).is_empty())
-}
-
-/// Why a command that could start now must not; none when it may.
-fn revalidate(state: &State, tracked: &Tracked) -> Option<Outcome> {
-    let command = tracked.command();
-    let believed = state.believed.as_ref()?;
-    let register = command.operation.effect().register();
-    if let Some(outcome) = register.as_ref().and_then(|register| overwritten(state, tracked, register)) {
-        return Some(outcome);
-    }
-    let now = Imagined::from(believed);
-    if let Err(reason) = now.meets(&command.guard) {
-        let cause = changed_since(state, tracked, &guarded(tracked));
-        let ending = if cause.is_some() { Ending::Superseded } else { Ending::Impossible };
-        return Some(Outcome::new(ending, Code::GuardFailed, reason).because_of(cause));
-    }
-    let reason = now.allows(&command.operation).err()?;
-    let mut causes: Vec<Register> = vec![Register::Power];
-    causes.extend(register);
-    let cause = changed_since(state, tracked, &causes);
-    Some(Outcome::new(Ending::Impossible, Code::StateForbids, reason).because_of(cause))
-}
-
-/// The Thomas write rule: a write that was issued certainly before one that has been executed is not applied over it.
-fn overwritten(state: &State, tracked: &Tracked, register: &Register) -> Option<Outcome> {
-    let written = state.written.get(register)?;
-    let issued: Interval = tracked.admission.issued?;
-    let later = written.provider != tracked.command().provider && issued.certainly_before(&written.issued?);
-    let same = (state.commands.get(&written.command))
-        .is_some_and(|by| by.command().operation.effect() == tracked.command().operation.effect());
-    if !later || same {
-        return None;
-    }
-    let reason = format!("{} issued a later write of the same, which has been executed", written.provider);
-    Some(Outcome::new(Ending::Superseded, Code::Overwritten, reason).because_of(Some(written.command)))
-}
-
-/// The registers a command's guard speaks of.
-fn guarded(tracked: &Tracked) -> Vec<Register> {
-    let guard = &tracked.command().guard;
-    let mut registers = Vec::new();
-    if guard.state.is_some() || guard.generation.is_some() {
-        registers.push(Register::Power);
-    }
-    if guard.vcpus.is_some() || guard.generation.is_some() {
-        registers.push(Register::Vcpus);
-    }
-    if guard.memory_kib.is_some() || guard.generation.is_some() {
-        registers.push(Register::Memory);
-    }
-    registers
-}
-
-/// The last command of another provider that wrote one of these since `tracked` came.
-fn changed_since(state: &State, tracked: &Tracked, registers: &[Register]) -> Option<CommandId> {
-    let mine: &ProviderId = &tracked.command().provider;
-    (registers.iter().filter_map(|register| state.written.get(register)))
-        .filter(|written| written.provider != *mine && written.at.mono >= tracked.received.mono)
-        .max_by_key(|written| written.at.mono)
-        .map(|written| written.command)
+    state.active().any(|other| tracked.clashes_with(other))
 }
 
 /// Why a queued command does not run yet, for people and programs.

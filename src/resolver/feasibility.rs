@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::model::operation::SnapshotKind;
 use crate::model::{Command, Effect, Guard, Kib, Operation, PowerState, VmState};
 
 /// A state that may be known only in part: what a revert leaves is not known before it is observed.
@@ -13,10 +14,19 @@ pub struct Imagined {
     vcpus: Option<u32>,
     memory_kib: Option<Kib>,
     snapshots: BTreeSet<String>,
+    /// Whether the memory that the guest has now would be lost.
+    memory: Contents,
     /// Set as long as nothing was imagined on top of the observed state.
     observed: Option<VmState>,
     vcpus_max: u32,
     memory_max_kib: Kib,
+}
+
+/// What becomes of the contents of the guest's memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Contents {
+    Kept,
+    Lost,
 }
 
 impl From<&VmState> for Imagined {
@@ -26,6 +36,7 @@ impl From<&VmState> for Imagined {
             vcpus: Some(state.vcpus),
             memory_kib: Some(state.memory_kib),
             snapshots: state.snapshots.clone(),
+            memory: Contents::Kept,
             observed: Some(state.clone()),
             vcpus_max: state.vcpus_max,
             memory_max_kib: state.memory_max_kib,
@@ -67,6 +78,12 @@ impl Imagined {
         if let Some(power) = self.power.filter(|power| !action.spec().states.contains(power)) {
             return Err(format!("{action} is not possible while the VM is {power}"));
         }
+        if let Operation::SnapshotCreate(args) = operation
+            && args.kind == SnapshotKind::Full
+            && self.memory == Contents::Lost
+        {
+            return Err("a full snapshot would not hold the memory that the guest has now".to_owned());
+        }
         match operation.effect() {
             Effect::SnapshotAdded(name) if self.snapshots.contains(&name) => {
                 Err(format!("a snapshot named {name:?} exists already"))
@@ -99,7 +116,12 @@ impl Imagined {
         match operation.effect() {
             Effect::Nothing => after.observed.clone_from(&self.observed),
             Effect::Restart | Effect::Metadata(_) => {}
-            Effect::Power(power) => after.power = Some(power),
+            Effect::Power(power) => {
+                if power == PowerState::ShutOff {
+                    after.memory = Contents::Lost;
+                }
+                after.power = Some(power);
+            }
             Effect::SnapshotAdded(name) => {
                 after.snapshots.insert(name);
             }
@@ -108,6 +130,7 @@ impl Imagined {
             }
             Effect::Reverted(_) => {
                 after.power = None;
+                after.memory = Contents::Lost;
                 after.vcpus = None;
                 after.memory_kib = None;
             }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use super::admission::{self, Taken};
 use super::call::Call;
-use super::decide;
+use super::decide::{self, Gate};
 use super::fact::{Answer, CallResult, Evidence, Fact, Heard, Party};
 use super::message::{Accepted, Ask, Input, Observation, Output, Token};
 use super::policy::Policy;
@@ -37,14 +37,14 @@ pub struct Lane {
     /// What may leave once the step it belongs to is durable.
     held: VecDeque<(u64, Output)>,
     wake: Option<Mono>,
-    closing: bool,
+    gate: Gate,
 }
 
 impl Lane {
     /// A lane with what its journal says.
     #[must_use]
     pub const fn new(state: State, policy: Policy) -> Self {
-        Self { state, policy, appended: 0, persisted: 0, held: VecDeque::new(), wake: None, closing: false }
+        Self { state, policy, appended: 0, persisted: 0, held: VecDeque::new(), wake: None, gate: Gate::Open }
     }
 
     /// What the lane's facts add up to.
@@ -69,7 +69,7 @@ impl Lane {
     pub fn step(&mut self, now: Now, input: Input) -> Vec<Output> {
         let mut turn = Turn::default();
         self.take(now, input, &mut turn);
-        while let Some(facts) = decide::next(&self.state, &self.policy, now) {
+        while let Some(facts) = decide::next(&self.state, &self.policy, self.gate, now) {
             self.record(now, facts, &mut turn);
         }
         self.close(now, turn)
@@ -110,7 +110,7 @@ impl Lane {
             Input::Persisted { step } => self.persisted = self.persisted.max(step.min(self.appended)),
             Input::Recovered => self.recover(now, turn),
             Input::Tick => self.wake = self.wake.filter(|wake| *wake > now.mono),
-            Input::Closing => self.closing = true,
+            Input::Closing => self.gate = Gate::Shut,
         }
     }
 
@@ -145,7 +145,7 @@ impl Lane {
     }
 
     fn submit(&mut self, now: Now, token: Token, command: Command, clock: Option<ClockEstimate>, turn: &mut Turn) {
-        if self.closing && !self.state.commands.contains_key(&command.id) {
+        if self.gate == Gate::Shut && !self.state.commands.contains_key(&command.id) {
             turn.refuse(token, Refusal::new(Code::Closing, "the agent is shutting down; submit again when it is back"));
             return;
         }

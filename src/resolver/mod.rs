@@ -8,6 +8,7 @@
 //! | `admission` | taking a command in |
 //! | `precedence` | which command waits for which: a graph without cycles |
 //! | `decide` | the next thing to happen: deadlines, silence, conflicts, starts |
+//! | `recheck` | the last look before a start |
 //! | `rules`, `feasibility` | which of two goes first, and what each rule found |
 //! | `policy` | what the operator configured |
 //! | `explain` | the story of one command, from the same state |
@@ -27,8 +28,11 @@ mod lane;
 mod message;
 mod policy;
 mod precedence;
+mod recheck;
 mod rules;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use call::Call;
 pub use explain::{AskRecord, ConflictRecord, Moment, Waiting, deciding_rule, story, waiting};

@@ -1,14 +1,14 @@
 //! Which command must wait for which: the lane as a graph that never has a cycle.
 //!
 //! Three kinds of edges, all of them "ends before the other begins": `after`, a provider's own sequence where its
-//! commands clash, and verdicts. A new `after` that would close a cycle is refused; a conflict is only settled
-//! against a path by taking the path's own direction. So the graph stays free of cycles, however many providers
-//! and conflicts there are.
+//! commands clash, and verdicts. A new command whose edges would close a cycle is refused; a conflict is only settled
+//! against a path by taking the path's own direction; and a command that once began keeps its place before its
+//! provider's others. So the graph stays free of cycles, however many providers and conflicts there are.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::state::{State, Tracked};
-use crate::model::{Command, CommandId};
+use crate::model::{Command, CommandId, Footprint, ProviderId, Resource};
 
 /// What keeps a queued command from being looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,75 +21,52 @@ pub(crate) enum Waits {
     ForSequence(u64),
 }
 
+/// A command's place in its provider's own order: what once began comes first.
+fn place(tracked: &Tracked) -> (bool, u64, CommandId) {
+    (!tracked.began, tracked.seq(), tracked.command().id)
+}
+
 impl State {
     /// The live commands that must end before `tracked` begins.
     pub(crate) fn predecessors(&self, tracked: &Tracked) -> BTreeSet<CommandId> {
         let command = tracked.command();
-        let mut before: BTreeSet<CommandId> =
-            command.order.after.iter().copied().filter(|id| self.live.contains(id)).collect();
-        before.extend(self.verdicts.iter().filter(|(_, second)| *second == command.id).map(|(first, _)| *first));
-        let footprint = command.operation.footprint();
-        let earlier = self.live().filter(|other| {
-            other.command().provider == command.provider
-                && other.command().id != command.id
-                && (other.seq() < tracked.seq() || other.is_active())
-        });
-        before.extend(
-            earlier
-                .filter(|other| !footprint.contested_with(&other.command().operation.footprint()).is_empty())
-                .map(|other| other.command().id),
-        );
-        before
+        let declared = command.order.after.iter().copied().filter(|id| self.live.contains(id));
+        let decided = self.verdicts.iter().filter(|(_, second)| *second == command.id).map(|(first, _)| *first);
+        let earlier = (self.live())
+            .filter(|other| other.command().provider == command.provider && place(other) < place(tracked))
+            .filter(|other| tracked.clashes_with(other))
+            .map(|other| other.command().id);
+        declared.chain(decided).chain(earlier).collect()
     }
 
     /// Whether `from` must end before `to` begins, directly or through others.
     pub(crate) fn leads_to(&self, from: CommandId, to: CommandId) -> bool {
-        let mut seen = BTreeSet::new();
-        let mut next = vec![to];
-        while let Some(id) = next.pop() {
-            if id == from {
-                return true;
-            }
-            if seen.insert(id) {
-                next.extend(self.commands.get(&id).map(|tracked| self.predecessors(tracked)).unwrap_or_default());
-            }
-        }
-        false
+        self.path(from, to).is_some()
     }
 
     /// The cycle that taking `command` in would close, as the commands along it; none when it closes none.
     pub(crate) fn cycle_closed_by(&self, command: &Command) -> Option<Vec<CommandId>> {
-        // Live commands that wait for this one, though it had not come yet.
-        let waiting: Vec<CommandId> = (self.live())
-            .filter(|other| other.command().order.after.contains(&command.id))
-            .map(|other| other.command().id)
-            .collect();
         if command.order.after.contains(&command.id) {
             return Some(vec![command.id, command.id]);
         }
-        if waiting.is_empty() {
-            return None;
-        }
-        let before = self.would_precede(command);
-        waiting.into_iter().find_map(|successor| {
-            before.iter().find_map(|start| {
-                let mut path = self.path(successor, *start)?;
-                path.insert(0, command.id);
-                path.push(command.id);
-                Some(path)
-            })
-        })
-    }
-
-    fn would_precede(&self, command: &Command) -> BTreeSet<CommandId> {
         let footprint = command.operation.footprint();
-        let by_sequence = self.live().filter(|other| {
-            other.command().provider == command.provider
-                && command.order.seq.is_none_or(|seq| other.seq() < seq)
-                && !footprint.contested_with(&other.command().operation.footprint()).is_empty()
-        });
+        let own =
+            |other: &&Tracked| other.command().provider == command.provider && other.footprint.clashes_with(&footprint);
+        let new = (true, command.order.seq.unwrap_or(u64::MAX), command.id);
+        // Who would wait for it, and for whom it would wait: the cycle closes where the second leads to the first.
+        let waiting = (self.live())
+            .filter(|other| other.command().order.after.contains(&command.id) || (own(other) && place(other) > new));
         let declared = command.order.after.iter().copied().filter(|id| self.live.contains(id));
-        by_sequence.map(|other| other.command().id).chain(declared).collect()
+        let earlier = self.live().filter(own).filter(|other| place(other) < new).map(|other| other.command().id);
+        let before: BTreeSet<CommandId> = declared.chain(earlier).collect();
+        waiting.map(|successor| successor.command().id).find_map(|successor| {
+            let mut path = before.iter().find_map(|start| self.path(successor, *start))?;
+            // From the last to begin to the first: each word "after" in the refusal is then true.
+            path.reverse();
+            path.insert(0, command.id);
+            path.push(command.id);
+            Some(path)
+        })
     }
 
     /// The commands from `from` to `to` along "ends before", both included.
@@ -122,7 +99,8 @@ impl State {
         if let Some(id) = self.predecessors(tracked).into_iter().next() {
             return Some(Waits::For(id));
         }
-        if let Some(missing) = self.missing_before(tracked) {
+        let id = tracked.command().id;
+        if let Some((_, missing)) = self.gaps().into_iter().find(|(held, _)| held.command().id == id) {
             return Some(Waits::ForSequence(missing));
         }
         self.unseen_after(tracked).map(Waits::ForUnseen)
@@ -133,20 +111,78 @@ impl State {
         tracked.command().order.after.iter().copied().find(|id| !self.commands.contains_key(id))
     }
 
-    /// The lowest sequence number of the same provider that should have come before `tracked` and has not.
-    pub(crate) fn missing_before(&self, tracked: &Tracked) -> Option<u64> {
-        if tracked.gap.is_some() {
-            return None;
+    /// Queued commands that wait for a lower sequence number of their provider, with the lowest that is missing.
+    ///
+    /// What comes behind a gap is held with it: were it to end first, the late command would look like a replay.
+    pub(crate) fn gaps(&self) -> Vec<(&Tracked, u64)> {
+        let mut gaps = Vec::new();
+        for (provider, mut line) in self.lines() {
+            line.sort_by_key(|tracked| tracked.seq());
+            let ended = self.sequences.get(provider).and_then(|sequence| sequence.ended);
+            let (mut previous, mut missing) = (None, None);
+            for tracked in line {
+                let seq = tracked.seq();
+                let below = previous.max(ended.filter(|ended| *ended < seq));
+                let own = below.map(|below: u64| below.saturating_add(1)).filter(|expected| *expected < seq);
+                let goes_on = tracked.gap.is_some() || !tracked.is_queued();
+                missing = if goes_on { None } else { missing.or(own) };
+                gaps.extend(missing.map(|expected| (tracked, expected)));
+                previous = Some(seq);
+            }
         }
-        let (provider, seq) = (&tracked.command().provider, tracked.seq());
-        let ended = self.sequences.get(provider).and_then(|sequence| sequence.ended).filter(|ended| *ended < seq);
-        let live = self.live().filter(|other| other.command().provider == *provider && other.seq() < seq);
-        let previous = live.map(Tracked::seq).max().max(ended)?;
-        Some(previous.saturating_add(1)).filter(|expected| *expected < seq)
+        gaps
     }
 
     /// Queued commands that nothing declared or decided holds back.
+    ///
+    /// The same as asking [`State::waits`] of each, in one pass over every provider's line.
     pub(crate) fn heads(&self) -> Vec<&Tracked> {
-        self.queued().filter(|tracked| self.waits(tracked).is_none()).collect()
+        let held: BTreeSet<CommandId> = self.gaps().into_iter().map(|(tracked, _)| tracked.command().id).collect();
+        let second: BTreeSet<CommandId> = self.verdicts.iter().map(|(_, second)| *second).collect();
+        let mut heads = Vec::new();
+        for (_, mut line) in self.lines() {
+            line.sort_by_key(|tracked| place(tracked));
+            let mut touched = Touched::default();
+            for tracked in line {
+                let id = tracked.command().id;
+                let declared = (tracked.command().order.after.iter())
+                    .any(|before| self.live.contains(before) || !self.commands.contains_key(before));
+                let free = !(declared || held.contains(&id) || second.contains(&id));
+                if tracked.is_queued() && free && !touched.clashes_with(&tracked.footprint) {
+                    heads.push(tracked);
+                }
+                touched.add(&tracked.footprint);
+            }
+        }
+        heads.sort_by_key(|tracked| tracked.command().id);
+        heads
+    }
+
+    /// The live commands of each provider.
+    fn lines(&self) -> BTreeMap<&ProviderId, Vec<&Tracked>> {
+        let mut lines: BTreeMap<&ProviderId, Vec<&Tracked>> = BTreeMap::new();
+        for tracked in self.live() {
+            lines.entry(&tracked.command().provider).or_default().push(tracked);
+        }
+        lines
+    }
+}
+
+/// What the commands of a line touch together.
+#[derive(Default)]
+struct Touched<'a> {
+    reads: BTreeSet<&'a Resource>,
+    writes: BTreeSet<&'a Resource>,
+}
+
+impl<'a> Touched<'a> {
+    fn add(&mut self, footprint: &'a Footprint) {
+        self.reads.extend(&footprint.reads);
+        self.writes.extend(&footprint.writes);
+    }
+
+    fn clashes_with(&self, footprint: &Footprint) -> bool {
+        footprint.writes.iter().any(|resource| self.writes.contains(resource) || self.reads.contains(resource))
+            || footprint.reads.iter().any(|resource| self.writes.contains(resource))
     }
 }

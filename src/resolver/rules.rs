@@ -287,7 +287,7 @@ impl Case<'_> {
 
     fn owns(&self, tracked: &Tracked, now: Now) -> bool {
         let command = tracked.command();
-        let writes = command.operation.footprint().writes;
+        let writes = &tracked.footprint.writes;
         let contested: Vec<&Resource> = self.conflict.contested.iter().filter(|r| writes.contains(*r)).collect();
         let exclusive = (self.state.authority.as_ref())
             .and_then(|authority| authority.hold_of(&command.provider, command.operation.action(), now.mono))

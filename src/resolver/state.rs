@@ -6,7 +6,8 @@ use super::fact::{Admission, Answer, Feasible, Heard, Party, Verdict};
 use crate::delegation::Authority;
 use crate::model::operation::Register;
 use crate::model::{
-    Command, CommandId, ConflictId, Interval, Mono, Now, Outcome, ProviderId, Resource, StartId, VmId, VmState,
+    Command, CommandId, ConflictId, Footprint, Interval, Mono, Now, Outcome, ProviderId, Resource, StartId, VmId,
+    VmState,
 };
 
 /// How many ended commands a lane remembers; older ones are read from the journal.
@@ -43,6 +44,8 @@ pub struct State {
     pub(crate) open: BTreeSet<ConflictId>,
     /// First goes before second, by verdict; both live.
     pub(crate) verdicts: BTreeSet<(CommandId, CommandId)>,
+    /// The last delegation epoch of earlier enrollments; epochs never come again.
+    pub(crate) epochs: u64,
     pub(crate) conflict_count: u64,
     pub(crate) ask_epoch: u64,
     /// Who last wrote each register, for late commands.
@@ -76,6 +79,8 @@ pub enum Phase {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tracked {
     pub(crate) admission: Admission,
+    /// What it touches; follows from the admission, kept because it is asked for so often.
+    pub(crate) footprint: Footprint,
     pub(crate) received: Now,
     pub(crate) phase: Phase,
     /// How often a verdict put another command before it.
@@ -86,6 +91,8 @@ pub struct Tracked {
     pub(crate) coalesced_with: Option<CommandId>,
     pub(crate) conflicts: Vec<ConflictId>,
     pub(crate) started: Option<Now>,
+    /// Whether it was ever started: then its place before its provider's other commands is fixed.
+    pub(crate) began: bool,
     /// The start of the VM on which it was started.
     pub(crate) on_start: StartId,
     pub(crate) finished: Option<Now>,
@@ -132,6 +139,11 @@ impl Tracked {
     #[must_use]
     pub fn seq(&self) -> u64 {
         self.admission.command.order.seq.unwrap_or_default()
+    }
+
+    /// Whether the two touch the same thing, one of them writing.
+    pub(crate) fn clashes_with(&self, other: &Self) -> bool {
+        self.footprint.clashes_with(&other.footprint)
     }
 
     /// Whether it is at the hypervisor, or may be.
@@ -211,6 +223,7 @@ impl State {
             conflicts: BTreeMap::new(),
             open: BTreeSet::new(),
             verdicts: BTreeSet::new(),
+            epochs: 0,
             conflict_count: 0,
             ask_epoch: 0,
             written: BTreeMap::new(),

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use super::super::samples::entry;
-use super::super::{Verified, What};
+use super::super::{Damage, Verified, What};
 use super::*;
 
 struct Place {
@@ -13,7 +13,8 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
+        // In memory where there is such a place: what these tests show does not depend on the disk.
+        Self { directory: tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap() }
     }
 
     fn path(&self) -> PathBuf {
@@ -73,7 +74,7 @@ fn another_program_is_kept_out_while_the_journal_is_open() {
     store.append(&[entry(1, 1)]).unwrap();
     let other = Connection::open(place.path()).unwrap();
     other.busy_timeout(std::time::Duration::ZERO).unwrap();
-    assert!(other.query_row("SELECT count(*) FROM records", [], |row| row.get::<_, i64>(0)).is_err());
+    other.query_row("SELECT count(*) FROM records", [], |row| row.get::<_, i64>(0)).unwrap_err();
 }
 
 #[test]
@@ -201,7 +202,7 @@ fn a_full_disk_refuses_whole_batches_until_there_is_room() {
     assert!(matches!(refused, AppendError::Unwritable { .. }), "{refused:?}");
     assert_eq!(store.last(), written);
     assert_eq!(store.verify().unwrap().records, written);
-    assert!(store.append(&batch).is_err());
+    store.append(&batch).unwrap_err();
     pages(&store, 1_000_000);
     assert_eq!(store.append(&batch), Ok(written + 50));
     drop(store);
@@ -238,4 +239,34 @@ fn entries_larger_than_a_slice_are_read_one_at_a_time() {
     store.append(&[large.clone(), large.clone(), large.clone()]).unwrap();
     assert_eq!(store.slice(0, 10, None).unwrap().len(), 1);
     assert_eq!(store.verify().unwrap().records, 3);
+}
+
+/// Prints what `fixtures/journal/v<FORMAT>-basic.sql` is made from, when the format has risen. Older ones stay.
+#[test]
+#[ignore = "writes a fixture; run by hand after raising FORMAT"]
+fn print_a_fixture_of_this_format() {
+    let place = Place::new();
+    let mut store = place.open().unwrap();
+    let facts = super::super::samples::every_fact();
+    let entries: Vec<_> = (1_u64..).zip(&facts).map(|(step, fact)| (step, vec![fact.clone()])).collect();
+    let mut entries: Vec<_> = (entries.into_iter())
+        .map(|(step, facts)| crate::journal::Entry { facts, ..entry(1 + step % 2, step) })
+        .collect();
+    entries.push(crate::journal::Entry { facts, ..entry(3, 99) });
+    store.append(&entries).unwrap();
+    println!("-- Format {FORMAT}: one record of each kind of fact, then one with all. Never edited.");
+    let each = |sql: &str| {
+        let mut select = store.db.prepare(sql).unwrap();
+        let lines = select.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        lines.for_each(|line| println!("{};", line.unwrap()));
+    };
+    each("SELECT 'PRAGMA application_id = ' || application_id FROM pragma_application_id");
+    each("SELECT 'PRAGMA user_version = ' || user_version FROM pragma_user_version");
+    each("SELECT sql FROM sqlite_schema ORDER BY rowid");
+    each("SELECT 'INSERT INTO format VALUES (' || version || ', ' || quote(facts) || ')' FROM format");
+    each(
+        "SELECT 'INSERT INTO records VALUES (' || position || ', ' || quote(vm) || ', ' || mono || ', ' || wall \
+         || ', ' || encoding || ', ' || quote(facts) || ', ' || quote(digest) || ')' FROM records ORDER BY position",
+    );
+    println!("-- {:?}", store.verify().unwrap());
 }

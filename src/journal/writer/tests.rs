@@ -113,7 +113,7 @@ fn beyond_the_bound_entries_are_refused_and_their_lane_is_fenced() {
     let (journal, answered, answers) = start(&disk);
     let stopper = Stopper::stop(&journal);
     for step in 1..=QUEUE_MAX_ENTRIES as u64 {
-        journal.append(&entry(1, step), |result| assert!(result.is_ok()));
+        journal.append(&entry(1, step), move |result| assert_eq!(result, Ok(step)));
     }
     append(&journal, &answered, 2, 1);
     stopper.go();

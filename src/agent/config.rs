@@ -1,0 +1,270 @@
+//! The configuration file. Its shape ([`File`]) and what is made of it ([`Config`]) are two types: what the agent
+//! works with has been checked as a whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::doors::Hook;
+use crate::doors::identity::{Directory, Enrolling, Peers};
+use crate::model::ProviderId;
+use crate::resolver::{Consent, GatherFor, HookUse, Policy, Said};
+
+/// Why a configuration is not usable.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadConfigError {
+    /// The file cannot be read.
+    #[error("{path} cannot be read")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not TOML, or has keys or values that do not belong there.
+    #[error("{path}: {message}")]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// What, with line and column.
+        message: String,
+    },
+    /// It makes no sense as a whole.
+    #[error("{path}: {what}")]
+    Senseless {
+        /// Which.
+        path: PathBuf,
+        /// What does not fit, and what would.
+        what: String,
+    },
+}
+
+/// What the agent works with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The API's socket.
+    pub socket: PathBuf,
+    /// The socket's mode.
+    pub socket_mode: u32,
+    /// Where the journal is.
+    pub state_dir: PathBuf,
+    /// libvirt's URI.
+    pub connect: String,
+    /// How lanes behave.
+    pub policy: Policy,
+    /// Who may call.
+    pub directory: Directory,
+    /// Answers of providers without a session.
+    pub standing: BTreeMap<ProviderId, Said>,
+    /// The operator's executable.
+    pub hook: Option<Hook>,
+}
+
+/// The file as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    agent: AgentTable,
+    lane: LaneTable,
+    operator: PeersTable,
+    provider: Vec<ProviderTable>,
+    hook: Option<HookTable>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AgentTable {
+    socket: PathBuf,
+    socket_mode: String,
+    state_dir: PathBuf,
+    connect: String,
+}
+
+impl Default for AgentTable {
+    fn default() -> Self {
+        Self {
+            socket: "/run/covirt/covirt.sock".into(),
+            socket_mode: "0660".to_owned(),
+            state_dir: "/var/lib/covirt".into(),
+            connect: "qemu:///system".to_owned(),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LaneTable {
+    gather_ms: Option<u64>,
+    gather_for: Option<GatherFor>,
+    gap_window_ms: Option<u64>,
+    after_wait_ms: Option<u64>,
+    ask_timeout_ms: Option<u64>,
+    hook_timeout_ms: Option<u64>,
+    callback_budget_ms: Option<u64>,
+    clock_limit_ms: Option<u64>,
+    queue_limit: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PeersTable {
+    uids: Option<BTreeSet<u32>>,
+    gids: BTreeSet<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProviderTable {
+    id: ProviderId,
+    #[serde(default)]
+    uids: BTreeSet<u32>,
+    #[serde(default)]
+    gids: BTreeSet<u32>,
+    #[serde(default)]
+    may_enroll: bool,
+    standing: Option<Said>,
+    #[serde(default)]
+    on_silence: Said,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HookTable {
+    command: Vec<String>,
+}
+
+impl Config {
+    /// Reads a configuration file.
+    ///
+    /// *Errors*: [`ReadConfigError`], with the file and, for malformed text, the line.
+    pub fn read(path: &Path) -> Result<Self, ReadConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ReadConfigError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse(path, &text)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, ReadConfigError> {
+        let file: File = toml::from_str(text)
+            .map_err(|error| ReadConfigError::Malformed { path: path.to_owned(), message: error.to_string() })?;
+        file.checked().map_err(|what| ReadConfigError::Senseless { path: path.to_owned(), what })
+    }
+}
+
+impl File {
+    fn checked(self) -> Result<Config, String> {
+        let socket_mode = u32::from_str_radix(&self.agent.socket_mode, 8)
+            .ok()
+            .filter(|mode| *mode <= 0o777)
+            .ok_or("agent.socket_mode is an octal mode such as \"0660\"")?;
+        let hook = self.hook.map(hook_of).transpose()?;
+        let mut policy = self.lane.policy();
+        policy.hook = if hook.is_some() { HookUse::Ask } else { HookUse::None };
+        if policy.queue_limit == 0 {
+            return Err("lane.queue_limit is at least 1".to_owned());
+        }
+        // The host's root is its owner unless the file says otherwise.
+        let uids = self.operator.uids.unwrap_or_else(|| BTreeSet::from([0]));
+        let operator = Peers { uids, gids: self.operator.gids };
+        let mut directory = Directory { providers: BTreeMap::new(), operator };
+        let mut standing = BTreeMap::new();
+        for provider in self.provider {
+            if provider.id.is_operator() {
+                return Err("a provider cannot be called operator: that is the host's owner".to_owned());
+            }
+            let enrolling = if provider.may_enroll { Enrolling::Yes } else { Enrolling::No };
+            let peers = Peers { uids: provider.uids, gids: provider.gids };
+            if directory.providers.insert(provider.id.clone(), (peers, enrolling)).is_some() {
+                return Err(format!("there are two providers called {}", provider.id));
+            }
+            standing.extend(provider.standing.map(|said| (provider.id.clone(), said)));
+            let consent = Consent { standing: provider.standing, on_silence: provider.on_silence };
+            policy.consent.insert(provider.id, consent);
+        }
+        Ok(Config {
+            socket: absolute("agent.socket", self.agent.socket)?,
+            socket_mode,
+            state_dir: absolute("agent.state_dir", self.agent.state_dir)?,
+            connect: self.agent.connect,
+            policy,
+            directory,
+            standing,
+            hook,
+        })
+    }
+}
+
+impl LaneTable {
+    fn policy(&self) -> Policy {
+        let default = Policy::default();
+        let span = |millis: Option<u64>, default: Duration| millis.map_or(default, Duration::from_millis);
+        Policy {
+            gather: span(self.gather_ms, default.gather),
+            gather_for: self.gather_for.unwrap_or(default.gather_for),
+            gap_window: span(self.gap_window_ms, default.gap_window),
+            after_wait: span(self.after_wait_ms, default.after_wait),
+            hook: default.hook,
+            hook_timeout: span(self.hook_timeout_ms, default.hook_timeout),
+            ask_timeout: span(self.ask_timeout_ms, default.ask_timeout),
+            callback_budget: span(self.callback_budget_ms, default.callback_budget),
+            clock_limit: span(self.clock_limit_ms, default.clock_limit),
+            queue_limit: self.queue_limit.unwrap_or(default.queue_limit),
+            consent: BTreeMap::new(),
+        }
+    }
+}
+
+fn hook_of(table: HookTable) -> Result<Hook, String> {
+    let mut command = table.command.into_iter();
+    let program = command.next().map(PathBuf::from).ok_or("hook.command names an executable")?;
+    Ok(Hook { program: absolute("hook.command", program)?, args: command.collect() })
+}
+
+fn absolute(key: &str, path: PathBuf) -> Result<PathBuf, String> {
+    if path.is_absolute() { Ok(path) } else { Err(format!("{key} is an absolute path, not {}", path.display())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(Path::new("covirt.toml"), text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_empty_file_is_a_whole_configuration() {
+        let config = parse("").unwrap();
+        assert_eq!(config.connect, "qemu:///system");
+        assert_eq!(config.directory.operator.uids, BTreeSet::from([0]));
+        assert_eq!(config.socket_mode, 0o660);
+    }
+
+    #[test]
+    fn a_provider_is_known_with_its_consent() {
+        let text = "[[provider]]\nid = 'south'\nuids = [7]\nstanding = 'theirs-first'\non_silence = 'withdraw-mine'\n";
+        let config = parse(text).unwrap();
+        let south: ProviderId = "south".parse().unwrap();
+        assert_eq!(config.standing.get(&south), Some(&Said::TheirsFirst));
+        assert_eq!(config.policy.consent_of(&south).on_silence, Said::WithdrawMine);
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_place() {
+        for (text, says) in [
+            ("[agent]\nsokcet = '/x'\n", "sokcet"),
+            ("[lane]\ngather_ms = 'soon'\n", "line 2"),
+            ("[[provider]]\nid = 'operator'\n", "operator"),
+            ("[[provider]]\nid = 'a'\n[[provider]]\nid = 'a'\n", "two providers"),
+            ("[[provider]]\nid = 'No Name'\n", "No Name"),
+            ("[agent]\nsocket = 'relative'\n", "absolute"),
+            ("[agent]\nsocket_mode = 'rw'\n", "octal"),
+            ("[hook]\ncommand = []\n", "hook.command"),
+            ("[lane]\nqueue_limit = 0\n", "queue_limit"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(says) && error.contains("covirt.toml"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What a handler gets from a request: who sends it, and its body, read within bounds.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use serde::de::DeserializeOwned;
+
+use super::Api;
+use super::problem::ApiProblem;
+use crate::doors::identity::{Caller, Peer};
+use crate::doors::wire::PROVIDER_HEADER;
+use crate::model::{Code, Refusal};
+
+/// The largest body the agent reads: a metadata element fits with its escapes.
+pub(crate) const BODY_MAX: usize = 1024 * 1024;
+/// How long a body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// The longest a request may wait for a command to end.
+const WAIT_MAX: Duration = Duration::from_secs(600);
+
+impl FromRequestParts<Api> for Caller {
+    type Rejection = ApiProblem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Self::Rejection> {
+        let peer = parts.extensions.get::<Peer>().copied();
+        let unknown = || Refusal::new(Code::Unidentified, "the kernel does not say who is at the other end");
+        let named = match parts.headers.get(PROVIDER_HEADER) {
+            None => None,
+            Some(value) => {
+                Some(value.to_str().map_err(|_| Refusal::new(Code::Malformed, "the provider's name is not text"))?)
+            }
+        };
+        Ok(api.directory.identify(peer.ok_or_else(unknown)?, named)?)
+    }
+}
+
+/// A JSON body.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<Api> for Body<T> {
+    type Rejection = ApiProblem;
+
+    async fn from_request(request: Request, _: &Api) -> Result<Self, Self::Rejection> {
+        let bytes = read(request).await?;
+        let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        let value = serde_json::from_slice(text);
+        Ok(Self(value.map_err(|error| Refusal::new(Code::Malformed, format!("the body does not fit: {error}")))?))
+    }
+}
+
+async fn read(request: Request) -> Result<Bytes, Refusal> {
+    let too_large = || Refusal::new(Code::TooLarge, format!("a body is at most {BODY_MAX} bytes"));
+    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if declared.is_some_and(|length: u64| length > BODY_MAX as u64) {
+        return Err(too_large());
+    }
+    let reading = axum::body::to_bytes(request.into_body(), BODY_MAX);
+    let late = || Refusal::new(Code::TooSlow, format!("the body did not arrive within {BODY_TIME:?}"));
+    let read = tokio::time::timeout(BODY_TIME, reading).await.map_err(|_| late())?;
+    read.map_err(|error| {
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        if cause.contains("length limit") {
+            too_large()
+        } else {
+            Refusal::new(Code::Malformed, "the body did not arrive whole")
+        }
+    })
+}
+
+/// Parts of the path, as one of our own types.
+pub(crate) struct At<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Api> for At<T> {
+    type Rejection = ApiProblem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Self::Rejection> {
+        let Path(at) = Path::<T>::from_request_parts(parts, api)
+            .await
+            .map_err(|error| Refusal::new(Code::Malformed, format!("the path does not fit: {}", error.body_text())))?;
+        Ok(Self(at))
+    }
+}
+
+/// The query, as one of our own types.
+pub(crate) struct Asked<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Api> for Asked<T> {
+    type Rejection = ApiProblem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Self::Rejection> {
+        let axum::extract::Query(asked) = axum::extract::Query::<T>::from_request_parts(parts, api)
+            .await
+            .map_err(|error| Refusal::new(Code::Malformed, format!("the query does not fit: {}", error.body_text())))?;
+        Ok(Self(asked))
+    }
+}
+
+/// How long the caller wishes to wait: `Prefer: wait=N` (RFC 7240), in seconds. Other preferences are ignored.
+pub(crate) fn wait_of(headers: &HeaderMap) -> Duration {
+    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    preferences
+        .flat_map(|value| value.split([',', ';']))
+        .filter_map(|preference| preference.trim().strip_prefix("wait="))
+        .find_map(|seconds| seconds.trim().parse::<u32>().ok())
+        .map_or(Duration::ZERO, |seconds| Duration::from_secs(u64::from(seconds)).min(WAIT_MAX))
+}

@@ -1,0 +1,116 @@
+//! HTTP/1.1 and JSON on the Unix socket.
+//!
+//! Everything from outside is bounded: connections, the time until a request's head is there, the body's size and
+//! time, a provider's queue. Every error is a [`Problem`](super::wire::Problem) with a stable code.
+
+mod commands;
+mod events;
+mod extract;
+mod openapi;
+mod problem;
+mod serve;
+mod socket;
+mod vms;
+
+use std::sync::Arc;
+
+use axum::routing::{delete, get};
+use axum::{Json, Router};
+
+use super::identity::{Caller, Directory, Enrolling};
+use super::session::Sessions;
+use super::wire::{AuditReport, Health, Identity};
+use crate::journal::VerifyError;
+use crate::lanes::Lanes;
+use crate::model::{Code, Refusal};
+use problem::ApiProblem;
+
+pub use openapi::document as openapi_document;
+pub use serve::{BindSocketError, Listener, serve};
+
+/// What every handler works with.
+#[derive(Clone)]
+pub struct Api {
+    pub(crate) lanes: Lanes,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) sessions: Sessions,
+}
+
+impl Api {
+    /// The API over these lanes, for these callers.
+    #[must_use]
+    pub fn new(lanes: Lanes, directory: Directory, sessions: Sessions) -> Self {
+        Self { lanes, directory: Arc::new(directory), sessions }
+    }
+
+    /// Every path.
+    pub(crate) fn router(self) -> Router {
+        Router::new()
+            .route("/healthz", get(health))
+            .route("/openapi.json", get(openapi::serve))
+            .route("/v1/whoami", get(whoami))
+            .route("/v1/vms", get(vms::list))
+            .route("/v1/vms/{vm}", get(vms::show))
+            .route("/v1/vms/{vm}/enrollment", axum::routing::post(vms::enroll).delete(vms::release))
+            .route("/v1/vms/{vm}/inventory", get(vms::inventory))
+            .route("/v1/vms/{vm}/delegations", get(vms::delegations).post(vms::delegate))
+            .route("/v1/vms/{vm}/delegations/{provider}", delete(vms::revoke))
+            .route("/v1/vms/{vm}/commands", get(commands::list).post(commands::submit))
+            .route("/v1/vms/{vm}/commands/{id}", get(commands::show).delete(commands::cancel))
+            .route("/v1/vms/{vm}/conflicts", get(commands::conflicts))
+            .route("/v1/commands/{id}", get(commands::find))
+            .route("/v1/commands/{id}/explain", get(commands::explain))
+            .route("/v1/events", get(events::page))
+            .route("/v1/audit/verify", get(verify))
+            .route("/v1/session", get(socket::open))
+            .fallback(async || ApiProblem(Refusal::new(Code::NotFound, "there is no such path")))
+            .method_not_allowed_fallback(async || {
+                ApiProblem(Refusal::new(Code::MethodNotAllowed, "the path exists, but not with this method"))
+            })
+            .with_state(self)
+    }
+}
+
+/// How the agent is.
+#[utoipa::path(get, path = "/healthz", responses((status = 200, body = Health)))]
+pub(crate) async fn health(axum::extract::State(api): axum::extract::State<Api>) -> Json<Health> {
+    Json(Health {
+        status: "ok".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        hypervisor: api.lanes.hypervisor().uri().to_owned(),
+        journal: api.lanes.journal().last(),
+        lanes: api.lanes.vms().len(),
+    })
+}
+
+/// Who the caller is.
+#[utoipa::path(get, path = "/v1/whoami", responses((status = 200, body = Identity)))]
+pub(crate) async fn whoami(caller: Caller) -> Json<Identity> {
+    Json(Identity { provider: caller.provider, may_enroll: caller.enrolling == Enrolling::Yes })
+}
+
+/// Checks every record of the journal.
+#[utoipa::path(get, path = "/v1/audit/verify", responses((status = 200, body = AuditReport)))]
+pub(crate) async fn verify(
+    axum::extract::State(api): axum::extract::State<Api>,
+    caller: Caller,
+) -> Result<Json<AuditReport>, ApiProblem> {
+    if !caller.provider.is_operator() {
+        return Err(Refusal::new(Code::Forbidden, "only the operator verifies the journal").into());
+    }
+    Ok(Json(match api.lanes.journal().verify().await {
+        Ok(verified) => AuditReport {
+            verdict: "intact".to_owned(),
+            records: verified.records,
+            head: Some(verified.head.to_string()),
+            damage: None,
+        },
+        Err(VerifyError::Damaged(damage)) => AuditReport {
+            verdict: "damaged".to_owned(),
+            records: damage.position,
+            head: None,
+            damage: Some(damage.to_string()),
+        },
+        Err(VerifyError::Closed) => return Err(Refusal::new(Code::Closing, "the agent is shutting down").into()),
+    }))
+}

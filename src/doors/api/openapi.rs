@@ -1,0 +1,45 @@
+//! `/openapi.json`: derived from the handlers' own types.
+
+use axum::Json;
+use utoipa::OpenApi;
+
+use crate::doors::wire;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "covirt", description = "Co-management of running virtual machines by two or more providers."),
+    paths(
+        super::health,
+        super::whoami,
+        super::verify,
+        super::vms::list,
+        super::vms::show,
+        super::vms::enroll,
+        super::vms::release,
+        super::vms::inventory,
+        super::vms::delegations,
+        super::vms::delegate,
+        super::vms::revoke,
+        super::commands::submit,
+        super::commands::list,
+        super::commands::show,
+        super::commands::cancel,
+        super::commands::conflicts,
+        super::commands::find,
+        super::commands::explain,
+        super::events::page,
+        super::socket::open
+    ),
+    components(schemas(wire::Problem))
+)]
+struct Document;
+
+/// The document.
+#[must_use]
+pub fn document() -> utoipa::openapi::OpenApi {
+    Document::openapi()
+}
+
+pub(super) async fn serve() -> Json<utoipa::openapi::OpenApi> {
+    Json(document())
+}

@@ -1,0 +1,85 @@
+//! Refusals on the wire: one table from code to status, without a wildcard, so that a new code needs a decision.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::doors::wire::Problem;
+use crate::model::{Code, Refusal};
+
+/// A refusal on its way out.
+#[derive(Debug)]
+pub struct ApiProblem(pub(crate) Refusal);
+
+impl From<Refusal> for ApiProblem {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal)
+    }
+}
+
+impl IntoResponse for ApiProblem {
+    fn into_response(self) -> Response {
+        let Refusal { code, message, holder, until, command } = self.0;
+        let status = status_of(code);
+        if status.is_server_error() {
+            tracing::warn!(%code, message, "a request failed");
+        }
+        let problem = Problem {
+            kind: format!("urn:covirt:problem:{code}"),
+            status: status.as_u16(),
+            code,
+            detail: message,
+            holder,
+            until,
+            command,
+        };
+        let mut response = (status, Json(problem)).into_response();
+        let json = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        response
+    }
+}
+
+/// The status of a code. A refusal never gets the status of a fault, nor the reverse.
+pub(crate) const fn status_of(code: Code) -> StatusCode {
+    match code {
+        Code::Malformed => StatusCode::BAD_REQUEST,
+        Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::TooSlow => StatusCode::REQUEST_TIMEOUT,
+        Code::NotFound | Code::UnknownVm | Code::UnknownCommand | Code::UnknownProvider | Code::UnknownAsk => {
+            StatusCode::NOT_FOUND
+        }
+        Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Code::Unidentified => StatusCode::UNAUTHORIZED,
+        Code::Forbidden | Code::NotDelegated | Code::DelegationEnded => StatusCode::FORBIDDEN,
+        Code::AlreadyEnrolled
+        | Code::CommandsInFlight
+        | Code::IdReused
+        | Code::SeqReplayed
+        | Code::SeqTaken
+        | Code::AfterCycle
+        | Code::StaleEpoch
+        | Code::ActionInFlight
+        | Code::SetsEqual
+        | Code::HeldByOther
+        | Code::AnswerLate
+        | Code::SessionReplaced
+        | Code::VmGone
+        | Code::StateForbids
+        | Code::GuardFailed
+        | Code::Overwritten
+        | Code::Withdrawn
+        | Code::CancelledByRequest
+        | Code::Released
+        | Code::SameWish
+        | Code::AfterUnknown
+        | Code::Executed
+        | Code::ObservedDone => StatusCode::CONFLICT,
+        Code::DeadlinePassed | Code::BadDelegate => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::QueueFull | Code::SessionMisused | Code::TooManySessions => StatusCode::TOO_MANY_REQUESTS,
+        Code::JournalUnwritable => StatusCode::INSUFFICIENT_STORAGE,
+        Code::HypervisorUnreachable | Code::Closing => StatusCode::SERVICE_UNAVAILABLE,
+        Code::HypervisorFailed | Code::GuestTimeout | Code::OutcomeUnknowable => StatusCode::BAD_GATEWAY,
+        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

@@ -1,0 +1,131 @@
+//! The socket: binding it safely, and serving connections within bounds.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
+
+use super::Api;
+use crate::doors::identity::Peer;
+
+/// How many connections are open at once; more wait to be accepted.
+const CONNECTIONS_MAX: usize = 1024;
+/// How long a request's head may take to arrive, and a connection may be idle.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+/// How large a request's head may be.
+const HEAD_MAX: usize = 32 * 1024;
+
+/// Why the socket could not be bound.
+#[derive(Debug, thiserror::Error)]
+pub enum BindSocketError {
+    /// Another agent serves it.
+    #[error("another agent serves {0} already")]
+    InUse(PathBuf),
+    /// Something that is not a socket is in its place.
+    #[error("{0} exists and is not a socket; it is left alone")]
+    NotASocket(PathBuf),
+    /// The system refused.
+    #[error("the socket {path} cannot be bound")]
+    System {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A bound socket; its file goes when it is dropped.
+#[derive(Debug)]
+pub struct Listener {
+    socket: UnixListener,
+    path: PathBuf,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Listener {
+    /// Binds the socket; one that a dead agent left behind is replaced.
+    ///
+    /// *Errors*: [`BindSocketError`].
+    pub async fn bind(path: &Path, mode: u32) -> Result<Self, BindSocketError> {
+        let system = |source| BindSocketError::System { path: path.to_owned(), source };
+        match std::fs::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(system(error)),
+            Ok(found) => {
+                if !std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()) {
+                    return Err(BindSocketError::NotASocket(path.to_owned()));
+                }
+                if UnixStream::connect(path).await.is_ok() {
+                    return Err(BindSocketError::InUse(path.to_owned()));
+                }
+                std::fs::remove_file(path).map_err(system)?;
+            }
+        }
+        // Bound with no permission for others, then opened: nobody slips in between.
+        let before = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o177));
+        let bound = UnixListener::bind(path);
+        nix::sys::stat::umask(before);
+        let socket = bound.map_err(system)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(system)?;
+        Ok(Self { socket, path: path.to_owned() })
+    }
+}
+
+/// Serves the API until told to stop; requests under way are then finished.
+pub async fn serve(listener: Listener, api: Api, mut stop: watch::Receiver<bool>) {
+    let router = api.router();
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(permit) = room.clone().acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.socket.accept() => accepted,
+            () = stopped(&mut stop) => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (router, stop) = (router.clone(), stop.clone());
+                tokio::spawn(async move {
+                    connection(stream, router, stop).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: UnixStream, router: axum::Router, mut stop: watch::Receiver<bool>) {
+    let peer = stream.peer_cred().map(|cred| Peer { uid: cred.uid(), gid: cred.gid(), pid: cred.pid() });
+    let Ok(peer) = peer else { return };
+    let router = router.layer(axum::Extension(peer));
+    let mut server = hyper::server::conn::http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_MAX);
+    let serving = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).with_upgrades();
+    tokio::pin!(serving);
+    tokio::select! {
+        _ = serving.as_mut() => {}
+        () = stopped(&mut stop) => {
+            serving.as_mut().graceful_shutdown();
+            let _ = serving.await;
+        }
+    }
+}
+
+/// Returns once the agent is to stop, or nobody can say so any more.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}

@@ -1,0 +1,165 @@
+//! A provider's session: one WebSocket for clock samples, asks and answers, and events from a cursor.
+
+use axum::extract::State;
+use axum::extract::ws::{
+    CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection,
+};
+use axum::response::Response;
+use futures_util::{SinkExt, StreamExt};
+
+use super::Api;
+use super::events;
+use super::problem::ApiProblem;
+use crate::doors::identity::Caller;
+use crate::doors::session::PendingAsk;
+use crate::doors::wire::{FromAgent, FromProvider};
+use crate::model::{ClockEstimate, Code, Refusal};
+
+/// The largest message a provider may send.
+const MESSAGE_MAX: usize = 64 * 1024;
+/// How many messages that make no sense end a session.
+const NONSENSE_MAX: u32 = 16;
+/// How many records one batch of events covers.
+const EVENT_BATCH: usize = 64;
+
+/// Opens the caller's session; a newer one takes over from an older one.
+#[utoipa::path(get, path = "/v1/session", responses((status = 101, description = "the WebSocket is open")))]
+pub(crate) async fn open(
+    State(api): State<Api>,
+    caller: Caller,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, ApiProblem> {
+    if caller.provider.is_operator() {
+        let message = "the operator is asked through its hook, not through a session";
+        return Err(Refusal::new(Code::Forbidden, message).into());
+    }
+    let upgrade = upgrade.map_err(|_| Refusal::new(Code::Malformed, "a WebSocket upgrade is expected here"))?;
+    let upgrade = upgrade.max_message_size(MESSAGE_MAX).max_frame_size(MESSAGE_MAX);
+    Ok(upgrade.on_upgrade(move |socket| run(api, caller, socket)))
+}
+
+async fn run(api: Api, caller: Caller, socket: WebSocket) {
+    let provider = caller.provider.clone();
+    let mut opened = api.sessions.open(&provider);
+    lose(&api, &caller, opened.orphaned.split_off(0)).await;
+    tracing::info!(%provider, session = opened.number, "a session opened");
+    let (mut to, mut from) = socket.split();
+    let welcome = FromAgent::Welcome { provider: provider.clone(), cursor: api.lanes.journal().last() };
+    let mut nonsense = 0;
+    let mut cursor: Option<u64> = None;
+    let mut why = "the provider closed it";
+    if to.send(text(&welcome)).await.is_ok() {
+        loop {
+            let replies = tokio::select! {
+                biased;
+                message = from.next() => match message {
+                    Some(Ok(Message::Text(message))) => match serde_json::from_str::<FromProvider>(&message) {
+                        Ok(FromProvider::Subscribe { after }) => {
+                            cursor = Some(after);
+                            Vec::new()
+                        }
+                        Ok(message) => vec![answer(&api, &caller, message).await],
+                        Err(error) => {
+                            nonsense += 1;
+                            vec![error_of(Refusal::new(Code::Malformed, format!("the message does not fit: {error}")), None)]
+                        }
+                    },
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => Vec::new(),
+                    Some(Ok(Message::Binary(_))) => {
+                        nonsense += 1;
+                        vec![error_of(Refusal::new(Code::Malformed, "messages are text"), None)]
+                    }
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => break,
+                },
+                message = opened.inbox.recv() => match message {
+                    Some(message) => vec![message],
+                    None => {
+                        why = "a newer session took over";
+                        let _ = to.send(close(Code::SessionReplaced)).await;
+                        break;
+                    }
+                },
+                page = news(&api, &caller, cursor) => {
+                    cursor = Some(page.0);
+                    page.1
+                }
+            };
+            if nonsense >= NONSENSE_MAX {
+                why = "it sent too much that makes no sense";
+                let _ = to.send(close(Code::SessionMisused)).await;
+                break;
+            }
+            let mut lost = false;
+            for reply in &replies {
+                lost |= to.feed(text(reply)).await.is_err();
+            }
+            if lost || to.flush().await.is_err() {
+                break;
+            }
+        }
+    }
+    let unanswered = api.sessions.close(&provider, opened.number);
+    lose(&api, &caller, unanswered).await;
+    tracing::info!(%provider, session = opened.number, why, "a session ended");
+}
+
+/// What happened after the cursor; never returns while nothing is subscribed to.
+async fn news(api: &Api, caller: &Caller, cursor: Option<u64>) -> (u64, Vec<FromAgent>) {
+    let Some(mut cursor) = cursor else { return std::future::pending().await };
+    loop {
+        let Ok(page) = events::next(api, caller, cursor, EVENT_BATCH, None).await else {
+            return std::future::pending().await; // The journal is closed, and so is the session soon.
+        };
+        if !page.events.is_empty() {
+            return (page.cursor, page.events.into_iter().map(FromAgent::Event).collect());
+        }
+        cursor = page.cursor;
+        events::changed(api, cursor).await;
+    }
+}
+
+async fn answer(api: &Api, caller: &Caller, message: FromProvider) -> FromAgent {
+    match message {
+        FromProvider::Clock { t0 } => {
+            let now = api.lanes.now().wall;
+            FromAgent::Clock { t0, t1: now, t2: now }
+        }
+        FromProvider::ClockSample { t0, t1, t2, t3 } => {
+            let sample = ClockEstimate::from_exchange(t0, t1, t2, t3);
+            let known = api.sessions.note_clock(&caller.provider, sample);
+            FromAgent::ClockEstimate { offset_us: known.offset_us, uncertainty_us: known.uncertainty_us }
+        }
+        FromProvider::Answer { ask, epoch, answer } => {
+            let Some(pending) = api.sessions.asked(&caller.provider, ask) else {
+                let refusal = Refusal::new(Code::UnknownAsk, format!("this session was not asked about {ask}"));
+                return error_of(refusal, Some(ask));
+            };
+            match api.lanes.answer(pending.vm, ask, epoch, caller.provider.clone(), answer).await {
+                Ok(()) => FromAgent::Answered { ask },
+                Err(refusal) => error_of(refusal, Some(ask)),
+            }
+        }
+        FromProvider::Subscribe { .. } => {
+            error_of(Refusal::new(Code::Internal, "subscriptions are taken elsewhere"), None)
+        }
+    }
+}
+
+async fn lose(api: &Api, caller: &Caller, asks: Vec<PendingAsk>) {
+    for ask in asks {
+        api.lanes.answer_lost(ask.vm, ask.conflict, ask.epoch, caller.provider.clone()).await;
+    }
+}
+
+fn error_of(refusal: Refusal, ask: Option<crate::model::ConflictId>) -> FromAgent {
+    FromAgent::Error { code: refusal.code, message: refusal.message, ask }
+}
+
+fn text(message: &FromAgent) -> Message {
+    Message::text(serde_json::to_string(message).unwrap_or_default())
+}
+
+/// 4000 and up are an application's own close codes.
+fn close(code: Code) -> Message {
+    Message::Close(Some(CloseFrame { code: 4000, reason: Utf8Bytes::from(code.as_str()) }))
+}

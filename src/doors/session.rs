@@ -1,0 +1,161 @@
+//! Providers' sessions: who is connected, what was asked of whom, whose clock is how far off.
+//!
+//! One session per provider. A newer one takes over, because after a cut the older is a ghost; what the older was
+//! asked and did not answer counts as lost.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::mpsc;
+
+use super::wire::FromAgent;
+use crate::model::{ClockEstimate, ConflictId, ProviderId, VmId};
+
+/// How many messages wait for a slow provider before its session is ended.
+pub(crate) const OUTBOX: usize = 64;
+/// How many asks a session remembers, so that late answers are refused by name.
+const REMEMBERED_ASKS: usize = 256;
+
+/// Every provider's session. Clones are the same.
+#[derive(Clone, Default)]
+pub struct Sessions(Arc<Mutex<Table>>);
+
+#[derive(Default)]
+struct Table {
+    open: BTreeMap<ProviderId, Session>,
+    clocks: BTreeMap<ProviderId, ClockEstimate>,
+    opened: u64,
+}
+
+struct Session {
+    number: u64,
+    outbox: mpsc::Sender<FromAgent>,
+    asks: VecDeque<PendingAsk>,
+}
+
+/// An ask that was sent over a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PendingAsk {
+    pub(crate) vm: VmId,
+    pub(crate) conflict: ConflictId,
+    pub(crate) epoch: u64,
+}
+
+/// A session that was opened: its number tells it from later ones.
+pub(crate) struct Opened {
+    pub(crate) number: u64,
+    pub(crate) inbox: mpsc::Receiver<FromAgent>,
+    /// What the session that it replaces was asked.
+    pub(crate) orphaned: Vec<PendingAsk>,
+}
+
+impl Sessions {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens a session; an older one of the same provider ends, because its outbox closes.
+    pub(crate) fn open(&self, provider: &ProviderId) -> Opened {
+        let (outbox, inbox) = mpsc::channel(OUTBOX);
+        let mut table = self.table();
+        table.opened += 1;
+        let number = table.opened;
+        let session = Session { number, outbox, asks: VecDeque::new() };
+        let orphaned = table.open.insert(provider.clone(), session).map(|old| Vec::from(old.asks)).unwrap_or_default();
+        Opened { number, inbox, orphaned }
+    }
+
+    /// Ends a session, unless a newer one has taken over; gives what it was asked.
+    pub(crate) fn close(&self, provider: &ProviderId, number: u64) -> Vec<PendingAsk> {
+        let mut table = self.table();
+        if table.open.get(provider).is_none_or(|session| session.number != number) {
+            return Vec::new();
+        }
+        table.clocks.remove(provider);
+        table.open.remove(provider).map(|session| Vec::from(session.asks)).unwrap_or_default()
+    }
+
+    /// Sends an ask, if the provider has a session with room.
+    pub(crate) fn send_ask(&self, provider: &ProviderId, pending: PendingAsk, message: FromAgent) -> Sent {
+        let mut table = self.table();
+        let Some(session) = table.open.get_mut(provider) else { return Sent::NoSession };
+        if session.outbox.try_send(message).is_err() {
+            return Sent::Lost;
+        }
+        session.asks.push_back(pending);
+        if session.asks.len() > REMEMBERED_ASKS {
+            session.asks.pop_front();
+        }
+        Sent::Sent
+    }
+
+    /// The ask of this session about a conflict.
+    pub(crate) fn asked(&self, provider: &ProviderId, conflict: ConflictId) -> Option<PendingAsk> {
+        let table = self.table();
+        table.open.get(provider)?.asks.iter().find(|ask| ask.conflict == conflict).copied()
+    }
+
+    /// What is known of a provider's clock.
+    pub(crate) fn clock_of(&self, provider: &ProviderId) -> Option<ClockEstimate> {
+        self.table().clocks.get(provider).copied()
+    }
+
+    /// Notes a clock sample; of several the most certain stands.
+    pub(crate) fn note_clock(&self, provider: &ProviderId, sample: ClockEstimate) -> ClockEstimate {
+        let mut table = self.table();
+        let known = table.clocks.entry(provider.clone()).or_insert(sample);
+        let moved = known.offset_us.abs_diff(sample.offset_us) > known.uncertainty_us + sample.uncertainty_us;
+        if moved || sample.uncertainty_us <= known.uncertainty_us {
+            *known = sample;
+        }
+        *known
+    }
+}
+
+/// What became of an ask at the hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// It is on its way.
+    Sent,
+    /// The provider has no session.
+    NoSession,
+    /// Its session does not take messages.
+    Lost,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn estimate(offset_us: i64, uncertainty_us: u64) -> ClockEstimate {
+        ClockEstimate { offset_us, uncertainty_us }
+    }
+
+    #[test]
+    fn a_newer_session_takes_over_and_the_older_one_cannot_close_it() {
+        let sessions = Sessions::default();
+        let north: ProviderId = "north".parse().unwrap();
+        let first = sessions.open(&north);
+        let ask =
+            PendingAsk { vm: VmId(uuid::Uuid::from_u128(1)), conflict: ConflictId(uuid::Uuid::from_u128(2)), epoch: 1 };
+        let message = FromAgent::Answered { ask: ask.conflict };
+        assert_eq!(sessions.send_ask(&north, ask, message), Sent::Sent);
+        let second = sessions.open(&north);
+        assert_eq!(second.orphaned, [ask]);
+        assert!(sessions.close(&north, first.number).is_empty());
+        // The newer one is still there to be asked.
+        let message = FromAgent::Answered { ask: ask.conflict };
+        assert_eq!(sessions.send_ask(&north, ask, message), Sent::Sent);
+        assert_eq!(sessions.close(&north, second.number), [ask]);
+    }
+
+    #[test]
+    fn the_most_certain_clock_sample_stands_until_the_clock_moves() {
+        let sessions = Sessions::default();
+        let north: ProviderId = "north".parse().unwrap();
+        sessions.note_clock(&north, estimate(100, 50));
+        assert_eq!(sessions.note_clock(&north, estimate(120, 90)), estimate(100, 50));
+        assert_eq!(sessions.note_clock(&north, estimate(110, 20)), estimate(110, 20));
+        assert_eq!(sessions.note_clock(&north, estimate(9_000, 90)), estimate(9_000, 90));
+    }
+}

@@ -1,0 +1,184 @@
+//! From what a lane knows to what travels.
+
+use super::wire::{CommandState, CommandView, DelegatedAction, Delegations, Event, Explanation, VmDetail};
+use crate::delegation::Authority;
+use crate::journal::{Entry, Position};
+use crate::model::{Mono, Now, ProviderId, Wall};
+use crate::resolver::{
+    ConflictRecord, Fact, Lane, Origin, Party, Phase, State, Tracked, deciding_rule, story, waiting,
+};
+
+/// A command as its lane knows it.
+pub(crate) fn command(lane: &Lane, tracked: &Tracked, now: Now) -> CommandView {
+    command_of(lane.state(), tracked, waiting(lane.state(), lane.policy(), tracked, now).map(|w| (w.reason, w.on)))
+}
+
+/// A command of a state without a lane: history does not wait.
+pub(crate) fn past_command(state: &State, tracked: &Tracked) -> CommandView {
+    command_of(state, tracked, None)
+}
+
+fn command_of(state: &State, tracked: &Tracked, waits: Option<(String, Vec<crate::model::CommandId>)>) -> CommandView {
+    let command = tracked.command();
+    let (received, started, finished) = tracked.times();
+    let (mut code, mut cause, mut result) = (None, None, serde_json::Value::Null);
+    let (mut reason, mut waiting_on) = waits.map_or((None, Vec::new()), |(reason, on)| (Some(reason), on));
+    let stands = match tracked.phase() {
+        Phase::Queued => CommandState::Queued,
+        Phase::Running => CommandState::Running,
+        Phase::Unknown => {
+            reason = Some("its answer was lost; it is being observed".to_owned());
+            CommandState::Unknown
+        }
+        Phase::Ended(outcome) => {
+            code = Some(outcome.code);
+            reason = Some(outcome.reason.clone());
+            cause = outcome.cause;
+            result = outcome.result.clone();
+            waiting_on.clear();
+            CommandState::from(outcome.ending)
+        }
+    };
+    CommandView {
+        id: command.id,
+        vm: command.vm,
+        provider: command.provider.clone(),
+        action: command.operation.action(),
+        args: command.operation.args(),
+        order: command.order.clone(),
+        class: command.class,
+        issued_at: command.issued_at,
+        stamp: tracked.admission().stamp,
+        seq_gap: tracked.gap(),
+        state: stands,
+        code,
+        reason,
+        waiting_on,
+        rule: deciding_rule(state, tracked),
+        conflicts: tracked.conflicts().to_vec(),
+        cause,
+        result,
+        received_at: received.wall,
+        started_at: started.map(|at| at.wall),
+        finished_at: finished.map(|at| at.wall),
+    }
+}
+
+/// A command's story, with the conflicts it had a part in.
+pub(crate) fn explanation(state: &State, tracked: &Tracked, view: CommandView) -> Explanation {
+    let conflicts = tracked.conflicts().iter().filter_map(|id| state.conflict(*id));
+    Explanation {
+        command: view,
+        story: story(state, tracked),
+        conflicts: conflicts.map(ConflictRecord::from).collect(),
+    }
+}
+
+/// Who may do what.
+pub(crate) fn delegations(authority: &Authority, now: Mono) -> Delegations {
+    let delegations = (authority.delegated.iter())
+        .flat_map(|(action, holders)| holders.iter().map(move |(provider, hold)| (action, provider, hold)))
+        .filter(|(_, _, hold)| hold.expires.is_none_or(|end| now < end))
+        .map(|(action, provider, hold)| DelegatedAction {
+            action: *action,
+            provider: provider.clone(),
+            mode: hold.mode,
+            epoch: hold.epoch,
+            expires_at: hold.expires_at,
+        });
+    Delegations { primary: authority.primary.clone(), epoch: authority.epoch, delegations: delegations.collect() }
+}
+
+/// A co-managed VM; none when it is not co-managed.
+pub(crate) fn vm(lane: &Lane, caller: &ProviderId, now: Now) -> Option<VmDetail> {
+    let state = lane.state();
+    let (authority, believed) = (state.authority()?, state.believed()?);
+    Some(VmDetail {
+        vm: state.vm(),
+        name: state.name().to_owned(),
+        state: believed.power,
+        generation: believed.generation(),
+        vcpus: believed.vcpus,
+        memory_kib: believed.memory_kib,
+        snapshots: believed.snapshots.clone(),
+        delegations: delegations(authority, now.mono),
+        next_seq: state.highest_seq(caller).saturating_add(1),
+        live_commands: state.live_count(),
+    })
+}
+
+/// What happened in one step of a lane, as events.
+pub(crate) fn events(position: Position, entry: &Entry) -> Vec<Event> {
+    let told = |fact: &Fact| {
+        let value = serde_json::to_value(fact).unwrap_or_default();
+        let kind = value.get("fact").and_then(|kind| kind.as_str()).unwrap_or_default().to_owned();
+        let at: Wall = entry.at.wall;
+        Event { cursor: position, at, vm: entry.vm, kind, text: sentence(fact), fact: value }
+    };
+    entry.facts.iter().map(told).collect()
+}
+
+/// A fact as one sentence.
+fn sentence(fact: &Fact) -> String {
+    match fact {
+        Fact::Enrolled { name, primary, .. } => format!("{primary} enrolled {name}"),
+        Fact::Released { by } => format!("{by} ended co-management"),
+        Fact::Delegation { change, .. } => change_sentence(change),
+        Fact::Admitted(admission) => {
+            let command = &admission.command;
+            let seq = command.order.seq.unwrap_or_default();
+            format!("{} sent {} as number {seq}: {}", command.provider, command.operation.action(), command.id)
+        }
+        Fact::GapFlagged { command, expected } => format!("{command} goes on without sequence number {expected}"),
+        Fact::ConflictOpened { conflict, between: [a, b], contested, .. } => {
+            let contested: Vec<String> = contested.iter().map(ToString::to_string).collect();
+            format!("{a} and {b} conflict over {}: {conflict}", contested.join(", "))
+        }
+        Fact::Asked { conflict, who, .. } => {
+            format!("{} asked about {conflict}", who.iter().map(party).collect::<Vec<_>>().join(" and "))
+        }
+        Fact::Answered { conflict, by, answer, how, .. } => {
+            format!("{} answered about {conflict}: {answer:?} ({how:?})", party(by))
+        }
+        Fact::Settled { verdict, .. } => {
+            format!("{} goes before {}, by {}", verdict.first, verdict.second, verdict.rule.as_str())
+        }
+        Fact::Started { command, .. } => format!("{command} was given to the hypervisor"),
+        Fact::BecameUnknown { command } => format!("the answer to {command} was lost; it is observed"),
+        Fact::FoundUndone { command } => format!("{command} is seen not to have taken effect; it waits again"),
+        Fact::Ended { command, outcome } => format!("{command} ended {}: {}", outcome.ending, outcome.reason),
+        Fact::Observed { state, origin } => {
+            let by = match origin {
+                Origin::Command { command } => format!("by {command}"),
+                Origin::OutOfBand => "out of band".to_owned(),
+                Origin::Look => "as the agent looked".to_owned(),
+            };
+            format!("the VM is {}, {} vCPUs, {} ({by})", state.power, state.vcpus, state.memory_kib)
+        }
+        Fact::Vanished {} => "the VM does not exist any more".to_owned(),
+    }
+}
+
+fn party(party: &Party) -> String {
+    match party {
+        Party::Hook => "the operator's hook".to_owned(),
+        Party::Provider(provider) => provider.to_string(),
+    }
+}
+
+fn change_sentence(change: &crate::delegation::Change) -> String {
+    use crate::delegation::{Change, Mode};
+    let names = |actions: &std::collections::BTreeSet<crate::model::Action>| {
+        actions.iter().map(|action| action.name()).collect::<Vec<_>>().join(", ")
+    };
+    match change {
+        Change::Delegated { by, to, actions, mode, .. } => {
+            let how = match mode {
+                Mode::Exclusive => "alone",
+                Mode::Shared => "shared",
+            };
+            format!("{by} delegated {} to {to}, {how}", names(actions))
+        }
+        Change::Revoked { by, from, actions, .. } => format!("{by} took {} back from {from}", names(actions)),
+    }
+}

@@ -1,0 +1,119 @@
+//! What an observation says of a call whose answer was lost. The same for every hypervisor.
+
+use crate::model::{Operation, PowerState, StartId, VmState};
+use crate::resolver::Evidence;
+
+/// Whether a call's effect can be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// It is there.
+    Yes,
+    /// It is not.
+    No,
+    /// It leaves no trace.
+    Never,
+}
+
+impl Seen {
+    pub(super) const fn when(holds: bool) -> Self {
+        if holds { Self::Yes } else { Self::No }
+    }
+}
+
+/// Whether the effect can be seen in the VM's state; metadata is no part of that and is looked at elsewhere.
+pub(super) fn seen_in(state: &VmState, operation: &Operation) -> Seen {
+    match operation {
+        Operation::PowerStart(_) => Seen::when(state.start.0.is_some()),
+        Operation::PowerResume(_) => Seen::when(state.power == PowerState::Running),
+        Operation::PowerShutdown(_) | Operation::PowerStop(_) => Seen::when(state.power == PowerState::ShutOff),
+        Operation::PowerSuspend(_) => Seen::when(state.power == PowerState::Paused),
+        Operation::SnapshotCreate(args) => Seen::when(state.snapshots.contains(&args.name)),
+        Operation::SnapshotDelete(args) => Seen::when(!state.snapshots.contains(&args.name)),
+        Operation::CpuSet(args) => Seen::when(state.vcpus == args.vcpus),
+        Operation::MemorySet(args) => Seen::when(state.memory_kib == args.memory_kib),
+        Operation::PowerReboot(_)
+        | Operation::PowerReset(_)
+        | Operation::SnapshotRevert(_)
+        | Operation::MetadataSet(_)
+        | Operation::InspectRead(_) => Seen::Never,
+    }
+}
+
+/// What follows from what is seen, and on which start of the VM.
+pub(super) fn weigh(seen: Seen, operation: &Operation, now: StartId, expected: StartId) -> Evidence {
+    match seen {
+        Seen::Yes => Evidence::Done,
+        Seen::Never => Evidence::None,
+        // The VM went on to another start: the effect may have been there and be gone.
+        Seen::No if now != expected => Evidence::None,
+        // The guest may have the request and take its time.
+        Seen::No if matches!(operation, Operation::PowerShutdown(_)) => Evidence::None,
+        Seen::No => Evidence::Undone,
+    }
+}
+
+/// What follows when the VM does not exist any more: a transient one goes when it is off.
+pub(super) fn when_gone(operation: &Operation) -> Evidence {
+    match operation {
+        Operation::PowerStop(_) | Operation::PowerShutdown(_) => Evidence::Done,
+        Operation::PowerStart(_)
+        | Operation::PowerReboot(_)
+        | Operation::PowerReset(_)
+        | Operation::PowerSuspend(_)
+        | Operation::PowerResume(_)
+        | Operation::SnapshotCreate(_)
+        | Operation::SnapshotRevert(_)
+        | Operation::SnapshotDelete(_)
+        | Operation::CpuSet(_)
+        | Operation::MemorySet(_)
+        | Operation::MetadataSet(_)
+        | Operation::InspectRead(_) => Evidence::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Action;
+    use serde_json::{Value, json};
+
+    fn operation(action: Action, args: Value) -> Operation {
+        Operation::parse(action, args).unwrap()
+    }
+
+    fn conclusion(seen: Seen, action: Action, now: Option<u32>) -> Evidence {
+        weigh(seen, &operation(action, Value::Null), StartId(now), StartId(Some(3)))
+    }
+
+    #[test]
+    fn an_effect_that_is_seen_was_done() {
+        assert_eq!(conclusion(Seen::Yes, Action::PowerStop, None), Evidence::Done);
+        assert_eq!(conclusion(Seen::Yes, Action::PowerSuspend, Some(3)), Evidence::Done);
+    }
+
+    #[test]
+    fn an_effect_that_is_not_seen_on_another_start_tells_nothing() {
+        assert_eq!(conclusion(Seen::No, Action::PowerSuspend, Some(3)), Evidence::Undone);
+        assert_eq!(conclusion(Seen::No, Action::PowerSuspend, Some(4)), Evidence::None);
+        assert_eq!(conclusion(Seen::No, Action::PowerStop, Some(4)), Evidence::None);
+    }
+
+    #[test]
+    fn a_guest_that_still_runs_may_yet_shut_down() {
+        assert_eq!(conclusion(Seen::No, Action::PowerShutdown, Some(3)), Evidence::None);
+    }
+
+    #[test]
+    fn what_leaves_no_trace_stays_unknown() {
+        for action in [Action::PowerReboot, Action::PowerReset] {
+            assert_eq!(conclusion(Seen::Never, action, Some(3)), Evidence::None);
+        }
+        let revert = operation(Action::SnapshotRevert, json!({ "name": "a" }));
+        let state: VmState = serde_json::from_value(json!({
+            "power": "running", "start": 3, "vcpus": 1, "vcpus_max": 1, "memory_kib": 1, "memory_max_kib": 1,
+            "snapshots": ["a"]
+        }))
+        .unwrap();
+        assert_eq!(seen_in(&state, &revert), Seen::Never);
+    }
+}

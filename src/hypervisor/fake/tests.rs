@@ -1,0 +1,143 @@
+//! The fake behaves as the trait says; its calls come from a real lane, the only thing that makes calls.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::*;
+use crate::model::{Action, Class, Command, Guard, Kib, Mono, Now, Order, PowerState, ProviderId, Wall};
+use crate::resolver::{Input, Lane, Output, Policy, State};
+
+fn vm_id() -> VmId {
+    VmId(Uuid::from_u128(7))
+}
+
+fn running() -> VmState {
+    VmState {
+        power: PowerState::Running,
+        start: StartId(Some(3)),
+        vcpus: 1,
+        vcpus_max: 4,
+        memory_kib: Kib(1024),
+        memory_max_kib: Kib(2048),
+        snapshots: BTreeSet::new(),
+    }
+}
+
+/// The call that a lane makes for this action on a VM in this state.
+fn call(number: u128, state: &VmState, action: Action, args: Value) -> Call {
+    let mut lane = Lane::new(State::new(vm_id()), Policy::default());
+    let now = Now { mono: Mono(1), wall: Wall::from_micros(1_000_000) };
+    let command = Command {
+        id: CommandId(Uuid::from_u128(number)),
+        vm: vm_id(),
+        provider: ProviderId::operator(),
+        operation: Operation::parse(action, args).unwrap(),
+        order: Order::default(),
+        issued_at: None,
+        not_after: None,
+        guard: Guard::default(),
+        class: Class::Emergency,
+        epoch: None,
+    };
+    let primary = "north".parse().unwrap();
+    let enroll = Input::Enroll { token: 1, name: "vm".to_owned(), primary, state: state.clone() };
+    let submit = Input::Submitted { token: 2, command: Box::new(command), clock: None };
+    let mut inputs = std::collections::VecDeque::from([enroll, submit]);
+    let mut now = now;
+    for _ in 0..50 {
+        let input = inputs.pop_front().unwrap_or(Input::Tick);
+        now.mono.0 += 1_000_000;
+        for output in lane.step(now, input) {
+            match output {
+                Output::Append { step, .. } => inputs.push_front(Input::Persisted { step }),
+                Output::Execute(call) => return call,
+                Output::Refused { refusal, .. } => panic!("{refusal}"),
+                _ => {}
+            }
+        }
+    }
+    panic!("no call came");
+}
+
+fn fake(mode: Mode) -> Fake {
+    let fake = Fake::new(mode);
+    fake.define(vm_id(), "vm", running());
+    fake
+}
+
+#[tokio::test]
+async fn a_stepped_call_ends_when_and_as_the_test_says() {
+    let fake = fake(Mode::Stepped);
+    let suspend = call(1, &running(), Action::PowerSuspend, Value::Null);
+    let command = suspend.command();
+    let executed = tokio::spawn(fake.execute(suspend));
+    fake.until_waiting(command).await;
+    assert_eq!(fake.state(vm_id()).unwrap().power, PowerState::Running);
+    fake.finish(command, How::Normally).unwrap();
+    assert_eq!(executed.await.unwrap(), CallResult::Done(Value::Null));
+    assert_eq!(fake.state(vm_id()).unwrap().power, PowerState::Paused);
+    assert_eq!(fake.finish(command, How::Normally), Err(FinishError(command)));
+    assert_eq!(fake.executions(command), 1);
+}
+
+#[tokio::test]
+async fn a_lost_call_is_found_out_by_its_effect() {
+    for (fate, evidence) in [(Fate::TookEffect, Evidence::Done), (Fate::NoEffect, Evidence::Undone)] {
+        let fake = fake(Mode::Stepped);
+        let mut events = fake.events();
+        let suspend = call(1, &running(), Action::PowerSuspend, Value::Null);
+        let executed = tokio::spawn(fake.execute(suspend.clone()));
+        fake.until_waiting(suspend.command()).await;
+        fake.disconnect(fate);
+        assert!(matches!(executed.await.unwrap(), CallResult::Lost(_)));
+        assert!(matches!(fake.observe(vm_id()).await, Err(AskHypervisorError::Unreachable { .. })));
+        assert!(fake.probe(suspend.clone()).await.is_err());
+        fake.reconnect();
+        assert_eq!(fake.probe(suspend).await.unwrap(), evidence);
+        if fate == Fate::TookEffect {
+            assert_eq!(events.recv().await, Some(Event::Changed(vm_id())));
+        }
+        assert_eq!(events.recv().await, Some(Event::Disconnected));
+        assert_eq!(events.recv().await, Some(Event::Reconnected));
+    }
+}
+
+#[tokio::test]
+async fn it_refuses_what_libvirt_would_refuse() {
+    let fake = fake(Mode::Auto);
+    // The lane that asks believes in more vCPUs than there can be.
+    let believed = VmState { vcpus_max: 16, ..running() };
+    let vcpus = call(1, &believed, Action::CpuSet, json!({ "vcpus": 9 }));
+    let CallResult::Failed(outcome) = fake.execute(vcpus).await else { panic!() };
+    assert_eq!(outcome.code, Code::HypervisorFailed);
+
+    let stop = call(2, &running(), Action::PowerStop, Value::Null);
+    assert_eq!(fake.execute(stop.clone()).await, CallResult::Done(Value::Null));
+    // Decided for the start that has just ended.
+    let CallResult::Failed(outcome) = fake.execute(stop).await else { panic!() };
+    assert_eq!((outcome.ending, outcome.code), (Ending::Impossible, Code::StateForbids));
+
+    fake.undefine(vm_id());
+    let read = call(3, &running(), Action::InspectRead, Value::Null);
+    let CallResult::Failed(outcome) = fake.execute(read).await else { panic!() };
+    assert_eq!(outcome.code, Code::VmGone);
+}
+
+#[tokio::test]
+async fn a_revert_brings_back_what_the_snapshot_held() {
+    let fake = fake(Mode::Auto);
+    let name = json!({ "name": "a" });
+    let act = |action, args: Value| fake.act(vm_id(), &Operation::parse(action, args).unwrap());
+    act(Action::SnapshotCreate, name.clone()).unwrap();
+    act(Action::CpuSet, json!({ "vcpus": 2 })).unwrap();
+    act(Action::PowerStop, Value::Null).unwrap();
+    act(Action::SnapshotRevert, name.clone()).unwrap();
+    let state = fake.state(vm_id()).unwrap();
+    assert_eq!((state.power, state.vcpus), (PowerState::Running, 1));
+    assert_ne!(state.start, StartId(Some(3)), "it is a new start");
+    assert_eq!(fake.inventory(vm_id()).await.unwrap().domain.identity.name, "vm");
+    act(Action::SnapshotDelete, name.clone()).unwrap();
+    assert_eq!(act(Action::SnapshotDelete, name).unwrap_err().ending, Ending::Impossible);
+}

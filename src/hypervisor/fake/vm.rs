@@ -1,0 +1,127 @@
+//! A VM that exists only in memory and obeys like libvirt's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::hypervisor::evidence::{Seen, seen_in, weigh};
+use crate::model::{Code, Effect, Ending, Operation, Outcome, PowerState, StartId, VmState};
+use crate::resolver::Evidence;
+
+/// One VM.
+#[derive(Debug, Clone)]
+pub(super) struct Vm {
+    pub(super) name: String,
+    pub(super) state: VmState,
+    metadata: BTreeMap<String, String>,
+    saved: BTreeMap<String, VmState>,
+}
+
+impl Vm {
+    pub(super) fn new(name: &str, state: VmState) -> Self {
+        let saved = state.snapshots.iter().map(|snapshot| (snapshot.clone(), state.clone())).collect();
+        Self { name: name.to_owned(), state, metadata: BTreeMap::new(), saved }
+    }
+
+    /// Refuses what was decided for another start.
+    pub(super) fn check_start(&self, operation: &Operation, expected: StartId) -> Result<(), Outcome> {
+        if operation.action().is_read() || self.state.start == expected {
+            return Ok(());
+        }
+        Err(impossible("the VM was started or stopped meanwhile"))
+    }
+
+    /// Does what an operation declares as its effect, or refuses as libvirt would; `next_start` is used by a start.
+    pub(super) fn perform(&mut self, operation: &Operation, next_start: &mut u32) -> Result<Value, Outcome> {
+        let power = self.state.power;
+        if !operation.action().spec().states.contains(&power) {
+            return Err(impossible(&format!("Requested operation is not valid: domain is {power}")));
+        }
+        match operation.effect() {
+            Effect::Nothing => return Ok(self.described()),
+            Effect::Restart => {}
+            Effect::Power(to) => self.go(to, next_start),
+            Effect::SnapshotAdded(name) => {
+                if !self.state.snapshots.insert(name.clone()) {
+                    return Err(failed(&format!("domain snapshot {name} already exists")));
+                }
+                self.saved.insert(name.clone(), self.state.clone());
+                return Ok(json!({ "name": name }));
+            }
+            Effect::SnapshotRemoved(name) => {
+                if !self.state.snapshots.remove(&name) {
+                    return Err(impossible(&format!("no domain snapshot with matching name '{name}'")));
+                }
+                self.saved.remove(&name);
+            }
+            Effect::Reverted(name) => {
+                let Some(saved) = self.saved.get(&name).cloned() else {
+                    return Err(impossible(&format!("no domain snapshot with matching name '{name}'")));
+                };
+                let snapshots: BTreeSet<String> = std::mem::take(&mut self.state.snapshots);
+                let start = self.state.start;
+                self.state = VmState { snapshots, start, ..saved };
+                let to = self.state.power;
+                self.go(to, next_start);
+            }
+            Effect::Vcpus(vcpus) if vcpus > self.state.vcpus_max => {
+                return Err(failed("requested vcpus is greater than max allowable vcpus"));
+            }
+            Effect::Vcpus(vcpus) => self.state.vcpus = vcpus,
+            Effect::Memory(memory) if memory > self.state.memory_max_kib => {
+                return Err(failed("cannot set memory higher than max memory"));
+            }
+            Effect::Memory(memory) => self.state.memory_kib = memory,
+            Effect::Metadata(uri) => {
+                match asked_metadata(operation) {
+                    Some(xml) => self.metadata.insert(uri, xml.to_owned()),
+                    None => self.metadata.remove(&uri),
+                };
+            }
+        }
+        Ok(Value::Null)
+    }
+
+    /// What can be observed of a call whose answer was lost.
+    pub(super) fn evidence(&self, operation: &Operation, expected: StartId) -> Evidence {
+        let seen = match operation {
+            Operation::InspectRead(_) => return Evidence::Undone,
+            Operation::MetadataSet(args) => Seen::when(self.metadata.get(&args.uri) == args.xml.as_ref()),
+            other => seen_in(&self.state, other),
+        };
+        weigh(seen, operation, self.state.start, expected)
+    }
+
+    fn go(&mut self, to: PowerState, next_start: &mut u32) {
+        self.state.power = to;
+        if matches!(to, PowerState::ShutOff | PowerState::Crashed) {
+            self.state.start = StartId(None);
+        } else if self.state.start.0.is_none() {
+            self.state.start = StartId(Some(*next_start));
+            *next_start += 1;
+        }
+    }
+
+    fn described(&self) -> Value {
+        let mut value = serde_json::to_value(&self.state).unwrap_or(Value::Null);
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("generation".to_owned(), Value::String(self.state.generation()));
+        }
+        value
+    }
+}
+
+fn asked_metadata(operation: &Operation) -> Option<&str> {
+    match operation {
+        Operation::MetadataSet(args) => args.xml.as_deref(),
+        _ => None,
+    }
+}
+
+fn impossible(reason: &str) -> Outcome {
+    Outcome::new(Ending::Impossible, Code::StateForbids, reason)
+}
+
+fn failed(reason: &str) -> Outcome {
+    Outcome::new(Ending::Failed, Code::HypervisorFailed, reason)
+}

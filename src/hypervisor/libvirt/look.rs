@@ -1,0 +1,131 @@
+//! Reading a VM's state: one VM in four questions, all VMs in few.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::MaybeUninit;
+
+use virt::connect::Connect;
+use virt::domain::Domain;
+use virt::error::Error;
+use virt::sys;
+
+use super::core::look_up;
+use super::failure::{Fault, Reached};
+use super::stats::{self, Figures};
+use crate::hypervisor::Listing;
+use crate::model::{Kib, PowerState, StartId, VmId, VmState};
+
+/// One VM's state.
+pub(super) fn observe(connect: &Connect, vm: VmId) -> Result<VmState, Fault> {
+    let domain = look_up(connect, vm)?;
+    state_of(&domain).map_err(|error| Fault::of(connect, &error, Reached::Harmless))
+}
+
+/// Every VM's state.
+///
+/// VMs that are off are read in bulk, which needs no answer from any QEMU; those that run one by one, because the
+/// bulk question would wait for each QEMU in turn.
+pub(super) fn list(connect: &Connect) -> Result<Vec<Listing>, Fault> {
+    let fault = |error: Error| Fault::of(connect, &error, Reached::Harmless);
+    let domains = connect.list_all_domains(0).map_err(fault)?;
+    let with_snapshots = ids_with_snapshots(connect);
+    let mut resting = stats::resting(connect);
+    let mut listings = Vec::with_capacity(domains.len());
+    for domain in domains {
+        let vm = VmId(domain.uuid().map_err(fault)?);
+        let name = domain.name().map_err(fault)?;
+        let snapshots = match &with_snapshots {
+            Some(ids) if !ids.contains(&vm) => Ok(BTreeSet::new()),
+            Some(_) | None => snapshot_names(&domain),
+        };
+        let figures = match resting.remove(&vm).filter(|_| domain.id().is_none()) {
+            Some(figures) => Ok(figures),
+            None => figures_of(&domain),
+        };
+        match figures.and_then(|figures| Ok(figures.into_state(start_of(&domain), snapshots?))) {
+            Ok(state) => listings.push(Listing { vm, name, state }),
+            Err(error) => match Fault::of(connect, &error, Reached::Harmless) {
+                // It went between the two questions.
+                Fault::NoSuchVm(_) => {}
+                other => return Err(other),
+            },
+        }
+    }
+    Ok(listings)
+}
+
+/// Which start of the domain this is.
+pub(super) fn start_of(domain: &Domain) -> StartId {
+    StartId(domain.id())
+}
+
+/// The domain's state, with its id as it was when the domain was looked up.
+pub(super) fn state_of(domain: &Domain) -> Result<VmState, Error> {
+    Ok(figures_of(domain)?.into_state(start_of(domain), snapshot_names(domain)?))
+}
+
+/// The power state alone.
+pub(super) fn power_of(domain: &Domain) -> Result<PowerState, Error> {
+    Ok(power_state(u32::from(info(domain)?.state)))
+}
+
+/// The guest's memory now, or at the next start.
+pub(super) fn memory_of(domain: &Domain) -> Result<Kib, Error> {
+    Ok(Kib(info(domain)?.memory))
+}
+
+/// libvirt's word for a power state. *Source*: libvirt, `virDomainState`.
+pub(super) const fn power_state(raw: sys::virDomainState) -> PowerState {
+    match raw {
+        sys::VIR_DOMAIN_RUNNING | sys::VIR_DOMAIN_BLOCKED => PowerState::Running,
+        sys::VIR_DOMAIN_PAUSED => PowerState::Paused,
+        sys::VIR_DOMAIN_SHUTDOWN => PowerState::ShuttingDown,
+        sys::VIR_DOMAIN_SHUTOFF => PowerState::ShutOff,
+        sys::VIR_DOMAIN_CRASHED => PowerState::Crashed,
+        sys::VIR_DOMAIN_PMSUSPENDED => PowerState::PmSuspended,
+        _ => PowerState::Unknown,
+    }
+}
+
+fn figures_of(domain: &Domain) -> Result<Figures, Error> {
+    let info = info(domain)?;
+    // "Current" means live for one that runs and the definition for one that does not.
+    let vcpus_max = domain.vcpus_flags(sys::VIR_DOMAIN_VCPU_MAXIMUM)?;
+    Ok(Figures {
+        power: power_state(u32::from(info.state)),
+        vcpus: u32::from(info.nrVirtCpu),
+        vcpus_max,
+        memory_kib: Kib(info.memory),
+        memory_max_kib: Kib(info.maxMem),
+    })
+}
+
+fn info(domain: &Domain) -> Result<sys::virDomainInfo, Error> {
+    let mut info = MaybeUninit::<sys::virDomainInfo>::uninit();
+    // SAFETY: the domain is open and libvirt fills the struct when it returns zero. Needed because the safe binding
+    // passes the state through an enum of its own.
+    if unsafe { sys::virDomainGetInfo(domain.as_ptr(), info.as_mut_ptr()) } == 0 {
+        // SAFETY: filled, see above.
+        Ok(unsafe { info.assume_init() })
+    } else {
+        Err(Error::last_error())
+    }
+}
+
+fn snapshot_names(domain: &Domain) -> Result<BTreeSet<String>, Error> {
+    match domain.num_snapshots(0) {
+        Ok(0) => Ok(BTreeSet::new()),
+        Ok(_) => domain.list_all_snapshots(0)?.iter().map(|snapshot| snapshot.name()).collect(),
+        // A driver without snapshots has none.
+        Err(error) if error.code().to_raw() == sys::VIR_ERR_NO_SUPPORT => Ok(BTreeSet::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The VMs that have snapshots; none when the driver cannot tell.
+fn ids_with_snapshots(connect: &Connect) -> Option<BTreeSet<VmId>> {
+    let domains = connect.list_all_domains(sys::VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT).ok()?;
+    domains.iter().map(|domain| domain.uuid().ok().map(VmId)).collect()
+}
+
+/// The VMs' figures by id.
+pub(super) type ByVm = BTreeMap<VmId, Figures>;

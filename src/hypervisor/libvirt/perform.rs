@@ -1,0 +1,161 @@
+//! Making a call: the check that the VM is still the one that was decided about, then the one request.
+//!
+//! Runs on a pool thread. What the guest must complete is not waited for here, so that a shutdown of two minutes
+//! holds no thread: the answer then says what to wait for.
+
+use serde_json::{Value, json};
+use virt::connect::Connect;
+use virt::domain::Domain;
+use virt::error::Error;
+use virt::sys;
+
+use super::core::{Driver, look_up, pass};
+use super::failure::{Fault, Reached};
+use super::gate::Gate;
+use super::look;
+use super::snapshot_xml::snapshot_xml;
+use crate::model::operation::{MetadataSetArgs, NoArgs, SnapshotKind};
+use crate::model::{Kib, Operation, StartId, VmId};
+
+/// How far a call got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// It is complete; what libvirt gave back.
+    Complete(Value),
+    /// The guest was asked to shut down. *Units*: seconds it is given.
+    UntilOff(u32),
+    /// The guest was asked to restart. *Units*: seconds it is given.
+    UntilRestarted(u32),
+    /// QEMU was told to restart the guest and will say when it did.
+    UntilReset,
+    /// The balloon was told its size.
+    UntilBalloon(Kib),
+}
+
+/// Makes the call, once.
+pub(super) fn perform(
+    connect: &Connect,
+    vm: VmId,
+    operation: &Operation,
+    expected: StartId,
+    driver: Driver,
+    gate: &Gate,
+) -> Result<Begun, Fault> {
+    let domain = look_up(connect, vm)?;
+    if let Operation::InspectRead(NoArgs {}) = operation {
+        // It acts on nothing, so that any start will do.
+        return read(&domain).map_err(|error| Fault::of(connect, &error, Reached::Harmless));
+    }
+    check_start(&domain, expected)?;
+    let impact = Impact::of(&domain).map_err(|error| Fault::of(connect, &error, Reached::Harmless))?;
+    let snapshot = match operation {
+        Operation::SnapshotRevert(args) | Operation::SnapshotDelete(args) => Some(
+            Domain::lookup_snapshot_by_name(&domain, &args.name, 0)
+                .map_err(|error| Fault::of(connect, &error, Reached::Harmless))?,
+        ),
+        _ => None,
+    };
+    pass(gate)?;
+    let done = |()| Begun::Complete(Value::Null);
+    let sent = match operation {
+        Operation::PowerStart(NoArgs {}) => domain.create().map(done),
+        Operation::PowerShutdown(args) => domain.shutdown().map(|()| Begun::UntilOff(args.timeout_s)),
+        Operation::PowerReboot(args) => domain.reboot(0).map(|()| match driver {
+            Driver::Real => Begun::UntilRestarted(args.timeout_s),
+            Driver::Mock => Begun::Complete(Value::Null),
+        }),
+        Operation::PowerReset(NoArgs {}) => domain.reset().map(|()| match driver {
+            Driver::Real => Begun::UntilReset,
+            Driver::Mock => Begun::Complete(Value::Null),
+        }),
+        Operation::PowerStop(NoArgs {}) => domain.destroy().map(done),
+        Operation::PowerSuspend(NoArgs {}) => domain.suspend().map(done),
+        Operation::PowerResume(NoArgs {}) => domain.resume().map(done),
+        Operation::SnapshotCreate(args) => {
+            let flags = match args.kind {
+                SnapshotKind::Full => 0,
+                SnapshotKind::DiskOnly => sys::VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY,
+            };
+            domain
+                .create_snapshot_xml(&snapshot_xml(&args.name, args.description.as_deref()), flags)
+                .and_then(|snapshot| snapshot.name())
+                .map(|name| Begun::Complete(json!({ "name": name })))
+        }
+        Operation::SnapshotRevert(_) => snapshot.map_or(Ok(()), |snapshot| snapshot.revert(0)).map(done),
+        Operation::SnapshotDelete(_) => snapshot.map_or(Ok(()), |snapshot| snapshot.delete(0)).map(done),
+        Operation::CpuSet(args) => domain.set_vcpus_flags(args.vcpus, impact.flags()).map(done),
+        Operation::MemorySet(args) => set_memory(&domain, args.memory_kib, impact, driver).map(|()| match impact {
+            Impact::Live | Impact::Both => Begun::UntilBalloon(args.memory_kib),
+            Impact::Definition => Begun::Complete(Value::Null),
+        }),
+        Operation::MetadataSet(args) => set_metadata(&domain, args, impact).map(done),
+        Operation::InspectRead(NoArgs {}) => read(&domain),
+    };
+    sent.map_err(|error| Fault::of(connect, &error, Reached::Perhaps))
+}
+
+/// Refuses to act on another start than the one that was decided about.
+fn check_start(domain: &Domain, expected: StartId) -> Result<(), Fault> {
+    let now = look::start_of(domain);
+    if now == expected {
+        return Ok(());
+    }
+    Err(Fault::Forbidden(match (expected.0, now.0) {
+        (Some(_), None) => "the VM has stopped meanwhile".to_owned(),
+        (None, _) => "the VM was started meanwhile".to_owned(),
+        (Some(then), Some(now)) => format!("the VM was started again meanwhile (start {now}, expected {then})"),
+    }))
+}
+
+/// Which of the two descriptions of a VM a change is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Impact {
+    /// It is off.
+    Definition,
+    /// It runs and has no definition.
+    Live,
+    /// It runs; the change is for now and for every later start.
+    Both,
+}
+
+impl Impact {
+    fn of(domain: &Domain) -> Result<Self, Error> {
+        if domain.id().is_none() {
+            return Ok(Self::Definition);
+        }
+        Ok(if domain.is_persistent()? { Self::Both } else { Self::Live })
+    }
+
+    const fn flags(self) -> sys::virDomainModificationImpact {
+        match self {
+            Self::Definition => sys::VIR_DOMAIN_AFFECT_CONFIG,
+            Self::Live => sys::VIR_DOMAIN_AFFECT_LIVE,
+            Self::Both => sys::VIR_DOMAIN_AFFECT_LIVE | sys::VIR_DOMAIN_AFFECT_CONFIG,
+        }
+    }
+}
+
+fn set_memory(domain: &Domain, memory: Kib, impact: Impact, driver: Driver) -> Result<(), Error> {
+    match (driver, impact) {
+        (Driver::Mock, Impact::Both) => domain
+            .set_memory_flags(memory.0, Impact::Live.flags())
+            .and_then(|()| domain.set_memory_flags(memory.0, Impact::Definition.flags())),
+        (Driver::Mock | Driver::Real, _) => domain.set_memory_flags(memory.0, impact.flags()),
+    }
+}
+
+fn set_metadata(domain: &Domain, args: &MetadataSetArgs, impact: Impact) -> Result<(), Error> {
+    let kind = sys::VIR_DOMAIN_METADATA_ELEMENT.cast_signed();
+    let key = args.xml.as_ref().map(|_| args.key.as_str());
+    domain.set_metadata(kind, args.xml.as_deref(), key, Some(&args.uri), impact.flags())
+}
+
+fn read(domain: &Domain) -> Result<Begun, Error> {
+    let state = look::state_of(domain)?;
+    let generation = state.generation();
+    let mut value = serde_json::to_value(&state).unwrap_or(Value::Null);
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("generation".to_owned(), Value::String(generation));
+    }
+    Ok(Begun::Complete(value))
+}

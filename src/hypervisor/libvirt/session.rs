@@ -1,0 +1,275 @@
+//! The connection on which events arrive, and libvirt's callbacks.
+//!
+//! A callback runs on the event loop's thread, which serves every connection of the process: it only passes on what
+//! it was told, and never calls libvirt in a way that would wait for an answer.
+
+use std::os::raw::{c_char, c_int, c_ulonglong, c_void};
+use std::sync::Arc;
+
+use uuid::Uuid;
+use virt::connect::Connect;
+use virt::sys;
+
+use super::links;
+use super::notices::Notice;
+use crate::model::VmId;
+
+/// Whoever is told.
+pub(super) trait Listener: Send + Sync + 'static {
+    /// Something happened to a VM.
+    fn notice(&self, vm: VmId, notice: Notice);
+    /// The connection was closed, and why.
+    fn closed(&self, reason: String);
+}
+
+type Shared = Arc<dyn Listener>;
+
+/// A connection with its callbacks; they end with it.
+pub(super) struct Session {
+    connect: Connect,
+    callbacks: Vec<c_int>,
+}
+
+impl Session {
+    /// Opens the connection and asks for the events that lanes look at.
+    ///
+    /// *Errors*: what libvirt said, when there is no connection or it gives no life-cycle events.
+    pub(super) fn open(uri: &str, listener: &Shared) -> Result<Self, String> {
+        let connect = links::open(uri)?;
+        let mut session = Self { connect, callbacks: Vec::new() };
+        session.watch_closing(listener);
+        for (id, callback) in wanted_events() {
+            match session.register(id, callback, listener) {
+                Ok(()) => {}
+                Err(reason) if id == sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE => return Err(reason),
+                Err(reason) => tracing::debug!(event = id, reason, "libvirt does not report this kind of event"),
+            }
+        }
+        Ok(session)
+    }
+
+    /// The name of the driver behind the connection.
+    pub(super) fn driver(&self) -> Result<String, String> {
+        self.connect.driver_type().map_err(|error| error.message().to_owned())
+    }
+
+    fn register(
+        &mut self,
+        id: sys::virDomainEventID,
+        callback: sys::virConnectDomainEventGenericCallback,
+        listener: &Shared,
+    ) -> Result<(), String> {
+        let opaque = into_opaque(listener);
+        let id = c_int::try_from(id).map_err(|error| error.to_string())?;
+        // SAFETY: the connection is open; `callback` has the signature that libvirt documents for `id`; `opaque` is
+        // a box that stays alive until libvirt calls `release` on it. Needed because the safe binding has no events.
+        let number = unsafe {
+            sys::virConnectDomainEventRegisterAny(
+                self.connect.as_ptr(),
+                std::ptr::null_mut(),
+                id,
+                callback,
+                opaque,
+                Some(release),
+            )
+        };
+        if number < 0 {
+            // SAFETY: libvirt did not take the box, so it is still ours, and this is its only use from here on.
+            unsafe { release(opaque) };
+            return Err(virt::error::Error::last_error().message().to_owned());
+        }
+        self.callbacks.push(number);
+        Ok(())
+    }
+
+    fn watch_closing(&self, listener: &Shared) {
+        let opaque = into_opaque(listener);
+        // SAFETY: as in `register`; the callback has the one signature there is.
+        let taken = unsafe {
+            sys::virConnectRegisterCloseCallback(self.connect.as_ptr(), Some(on_close), opaque, Some(release))
+        };
+        if taken < 0 {
+            // A driver inside this process cannot be lost and knows no such callback.
+            // SAFETY: libvirt did not take the box.
+            unsafe { release(opaque) };
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        for number in &self.callbacks {
+            // Callbacks hold the connection open. On a dead connection this fails after it did its part locally.
+            // SAFETY: the connection is open on our side and the number came from it.
+            unsafe { sys::virConnectDomainEventDeregisterAny(self.connect.as_ptr(), *number) };
+        }
+        // SAFETY: as above; where none was registered, libvirt only says so.
+        unsafe { sys::virConnectUnregisterCloseCallback(self.connect.as_ptr(), Some(on_close)) };
+    }
+}
+
+/// The events that lanes look at, each with a callback of its signature.
+///
+/// *Source*: libvirt, `virDomainEventID`.
+fn wanted_events() -> [(sys::virDomainEventID, sys::virConnectDomainEventGenericCallback); 9] {
+    [
+        (sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE, of_lifecycle(on_lifecycle)),
+        (sys::VIR_DOMAIN_EVENT_ID_REBOOT, Some(on_reboot)),
+        (sys::VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE, of_balloon(on_balloon)),
+        (sys::VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, of_metadata(on_metadata)),
+        (sys::VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, of_device(on_device)),
+        (sys::VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, of_device(on_device)),
+        (sys::VIR_DOMAIN_EVENT_ID_TUNABLE, of_tunable(on_tunable)),
+        (sys::VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, of_lifecycle_pair(on_agent)),
+        (sys::VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, of_tunable(on_tunable)),
+    ]
+}
+
+type Generic = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *mut c_void);
+type Lifecycle = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, c_int, c_int, *mut c_void) -> c_int;
+type Pair = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, c_int, c_int, *mut c_void);
+type Balloon = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, c_ulonglong, *mut c_void);
+type Metadata = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, c_int, *const c_char, *mut c_void);
+type Device = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *const c_char, *mut c_void);
+type Tunable =
+    unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, sys::virTypedParameterPtr, c_int, *mut c_void);
+
+macro_rules! as_generic {
+    ($($name:ident($kind:ty),)*) => {
+        $(fn $name(callback: $kind) -> sys::virConnectDomainEventGenericCallback {
+            // SAFETY: both are plain function pointers. libvirt takes every callback as the generic type and calls
+            // it with the signature of its event, which is the one it is registered under above.
+            Some(unsafe { std::mem::transmute::<$kind, Generic>(callback) })
+        })*
+    };
+}
+
+as_generic! {
+    of_lifecycle(Lifecycle),
+    of_lifecycle_pair(Pair),
+    of_balloon(Balloon),
+    of_metadata(Metadata),
+    of_device(Device),
+    of_tunable(Tunable),
+}
+
+fn into_opaque(listener: &Shared) -> *mut c_void {
+    Box::into_raw(Box::new(Arc::clone(listener))).cast()
+}
+
+unsafe extern "C" fn release(opaque: *mut c_void) {
+    // SAFETY: the pointer came from `into_opaque`, and libvirt calls this once, after the last callback.
+    drop(unsafe { Box::from_raw(opaque.cast::<Shared>()) });
+}
+
+/// Passes a notice on; nothing may unwind into libvirt.
+///
+/// # Safety
+/// `opaque` is from `into_opaque` and not yet released; `domain` is valid for the length of the call.
+unsafe fn pass_on(domain: sys::virDomainPtr, notice: Notice, opaque: *mut c_void) {
+    let mut bytes = [0_u8; 16];
+    // SAFETY: the domain is valid during the callback, and libvirt writes 16 bytes; it asks nobody for them.
+    if unsafe { sys::virDomainGetUUID(domain, bytes.as_mut_ptr()) } < 0 {
+        return;
+    }
+    // SAFETY: see above; the box is only read.
+    let listener = unsafe { &*opaque.cast::<Shared>() };
+    let told = || listener.notice(VmId(Uuid::from_bytes(bytes)), notice);
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(told)).is_err() {
+        tracing::error!("an event could not be passed on");
+    }
+}
+
+// SAFETY of every callback below: libvirt calls it with the arguments of the event it is registered under, with a
+// domain that lives as long as the call and with the box that was registered.
+
+unsafe extern "C" fn on_lifecycle(
+    _: sys::virConnectPtr,
+    domain: sys::virDomainPtr,
+    event: c_int,
+    _detail: c_int,
+    opaque: *mut c_void,
+) -> c_int {
+    let notice = match sys::virDomainEventType::try_from(event) {
+        Ok(sys::VIR_DOMAIN_EVENT_STOPPED | sys::VIR_DOMAIN_EVENT_UNDEFINED | sys::VIR_DOMAIN_EVENT_CRASHED) => {
+            Notice::Ended
+        }
+        // Also what a newer libvirt may add: the lane looks and sees.
+        _ => Notice::Moved,
+    };
+    // SAFETY: see the comment on the callbacks.
+    unsafe { pass_on(domain, notice, opaque) };
+    0
+}
+
+unsafe extern "C" fn on_reboot(_: sys::virConnectPtr, domain: sys::virDomainPtr, opaque: *mut c_void) {
+    // SAFETY: see the comment on the callbacks.
+    unsafe { pass_on(domain, Notice::Rebooted, opaque) };
+}
+
+unsafe extern "C" fn on_balloon(
+    _: sys::virConnectPtr,
+    domain: sys::virDomainPtr,
+    _kib: c_ulonglong,
+    opaque: *mut c_void,
+) {
+    // SAFETY: see the comment on the callbacks.
+    unsafe { pass_on(domain, Notice::Altered, opaque) };
+}
+
+unsafe extern "C" fn on_metadata(
+    _: sys::virConnectPtr,
+    domain: sys::virDomainPtr,
+    _kind: c_int,
+    _uri: *const c_char,
+    opaque: *mut c_void,
+) {
+    // SAFETY: see the comment on the callbacks.
+    unsafe { pass_on(domain, Notice::Altered, opaque) };
+}
+
+unsafe extern "C" fn on_device(
+    _: sys::virConnectPtr,
+    domain: sys::virDomainPtr,
+    _alias: *const c_char,
+    opaque: *mut c_void,
+) {
+    // SAFETY: see the comment on the callbacks.
+    unsafe { pass_on(domain, Notice::Altered, opaque) };
+}
+
+unsafe extern "C" fn on_tunable(
+    _: sys::virConnectPtr,
+    domain: sys::virDomainPtr,
+    _params: sys::virTypedParameterPtr,
+    _count: c_int,
+    opaque: *mut c_void,
+) {
+    // SAFETY: see the comment on the callbacks.
+    unsafe { pass_on(domain, Notice::Altered, opaque) };
+}
+
+unsafe extern "C" fn on_agent(
+    _: sys::virConnectPtr,
+    domain: sys::virDomainPtr,
+    _state: c_int,
+    _reason: c_int,
+    opaque: *mut c_void,
+) {
+    // SAFETY: see the comment on the callbacks.
+    unsafe { pass_on(domain, Notice::Altered, opaque) };
+}
+
+unsafe extern "C" fn on_close(_: sys::virConnectPtr, reason: c_int, opaque: *mut c_void) {
+    let said = match sys::virConnectCloseReason::try_from(reason) {
+        Ok(sys::VIR_CONNECT_CLOSE_REASON_ERROR) => "the connection failed".to_owned(),
+        Ok(sys::VIR_CONNECT_CLOSE_REASON_EOF) => "libvirtd closed the connection".to_owned(),
+        Ok(sys::VIR_CONNECT_CLOSE_REASON_KEEPALIVE) => "libvirtd did not answer keepalive questions".to_owned(),
+        Ok(sys::VIR_CONNECT_CLOSE_REASON_CLIENT) => "the connection was closed on this side".to_owned(),
+        _ => format!("the connection was closed (reason {reason})"),
+    };
+    // SAFETY: the box was registered with this callback and is not yet released.
+    let listener = unsafe { &*opaque.cast::<Shared>() };
+    let told = || listener.closed(said);
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(told));
+}

@@ -1,0 +1,274 @@
+//! The adapter against libvirt's mock driver, which is in every libvirt.
+//!
+//! All connections to `test:///default` in a process share its state, so each test defines a VM of its own.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use uuid::Uuid;
+use virt::connect::Connect;
+use virt::domain::Domain;
+
+use super::*;
+use crate::model::{Action, Code, Ending, Kib, PowerState};
+
+const URI: &str = "test:///default";
+
+/// A VM that a test owns; it is gone when the test ends.
+struct Vm {
+    id: VmId,
+    connect: Connect,
+}
+
+impl Vm {
+    fn defined(name: &str) -> Self {
+        event_loop::ensure_running().unwrap();
+        let connect = Connect::open(Some(URI)).unwrap();
+        let id = VmId(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()));
+        let xml = format!(
+            "<domain type='test'><name>{name}</name><uuid>{id}</uuid><memory>65536</memory>\
+             <currentMemory>65536</currentMemory><vcpu current='1'>4</vcpu><os><type>hvm</type></os></domain>"
+        );
+        connect.define_domain_xml(&xml).unwrap();
+        Self { id, connect }
+    }
+
+    fn running(name: &str) -> Self {
+        let vm = Self::defined(name);
+        vm.domain().create().unwrap();
+        vm
+    }
+
+    fn domain(&self) -> Domain {
+        self.connect.lookup_domain_by_uuid(self.id.0).unwrap()
+    }
+
+    fn start(&self) -> StartId {
+        look::start_of(&self.domain())
+    }
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        let Ok(domain) = self.connect.lookup_domain_by_uuid(self.id.0) else { return };
+        let _ = domain.destroy();
+        let _ = domain.undefine_flags(virt::sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA);
+    }
+}
+
+fn libvirt() -> Libvirt {
+    Libvirt::connect(URI, Options::default()).unwrap()
+}
+
+fn operation(action: Action, args: Value) -> Operation {
+    Operation::parse(action, args).unwrap()
+}
+
+#[track_caller]
+fn done(result: CallResult) -> Value {
+    match result {
+        CallResult::Done(value) => value,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn failed(result: CallResult) -> (Ending, Code, String) {
+    match result {
+        CallResult::Failed(outcome) => (outcome.ending, outcome.code, outcome.reason),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Performs an action on the VM as it is now.
+async fn act(libvirt: &Libvirt, vm: &Vm, action: Action, args: Value) -> CallResult {
+    libvirt.perform(vm.id, operation(action, args), vm.start()).await
+}
+
+async fn power(libvirt: &Libvirt, vm: &Vm) -> PowerState {
+    libvirt.observe(vm.id).await.unwrap().power
+}
+
+#[tokio::test]
+async fn a_vm_goes_through_its_life() {
+    let (libvirt, vm) = (libvirt(), Vm::defined("life"));
+    let off = libvirt.observe(vm.id).await.unwrap();
+    assert_eq!((off.power, off.start), (PowerState::ShutOff, StartId(None)));
+    for (action, after) in [
+        (Action::PowerStart, PowerState::Running),
+        (Action::PowerSuspend, PowerState::Paused),
+        (Action::PowerResume, PowerState::Running),
+        (Action::PowerReboot, PowerState::Running),
+        (Action::PowerShutdown, PowerState::ShutOff),
+        (Action::PowerStart, PowerState::Running),
+        (Action::PowerStop, PowerState::ShutOff),
+    ] {
+        assert_eq!(done(act(&libvirt, &vm, action, Value::Null).await), Value::Null, "{action}");
+        assert_eq!(power(&libvirt, &vm).await, after, "{action}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_state_forbids_is_refused_in_libvirts_words() {
+    let (libvirt, vm) = (libvirt(), Vm::defined("forbidden"));
+    let (ending, code, reason) = failed(act(&libvirt, &vm, Action::PowerStop, Value::Null).await);
+    assert_eq!((ending, code), (Ending::Impossible, Code::StateForbids));
+    assert!(reason.contains("not running"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_vm_that_does_not_exist_is_gone() {
+    let libvirt = libvirt();
+    let vm = VmId(Uuid::from_u128(0xdead));
+    let result = libvirt.perform(vm, operation(Action::PowerStop, Value::Null), StartId(Some(1))).await;
+    assert_eq!(failed(result).1, Code::VmGone);
+    assert!(matches!(libvirt.observe(vm).await, Err(AskHypervisorError::NoSuchVm(gone)) if gone == vm));
+}
+
+#[tokio::test]
+async fn another_start_is_not_acted_on() {
+    let (libvirt, vm) = (libvirt(), Vm::running("restarted"));
+    let decided = vm.start();
+    vm.domain().destroy().unwrap();
+    let stop = || operation(Action::PowerStop, Value::Null);
+    let stopped = failed(libvirt.perform(vm.id, stop(), decided).await);
+    assert_eq!(stopped, (Ending::Impossible, Code::StateForbids, "the VM has stopped meanwhile".to_owned()));
+    vm.domain().create().unwrap();
+    assert_ne!(vm.start(), decided);
+    assert_eq!(failed(libvirt.perform(vm.id, stop(), decided).await).1, Code::StateForbids);
+    assert_eq!(power(&libvirt, &vm).await, PowerState::Running);
+    // Reading acts on nothing.
+    let read = done(libvirt.perform(vm.id, operation(Action::InspectRead, Value::Null), decided).await);
+    assert_eq!(read["power"], "running");
+    assert_eq!(read["generation"], libvirt.observe(vm.id).await.unwrap().generation());
+}
+
+#[tokio::test]
+async fn snapshots_come_and_go_by_name() {
+    let (libvirt, vm) = (libvirt(), Vm::running("snapshots"));
+    let name = json!({ "name": "before" });
+    let args = json!({ "name": "before", "description": "<&> \"quoted\"" });
+    assert_eq!(done(act(&libvirt, &vm, Action::SnapshotCreate, args).await), name);
+    let state = libvirt.observe(vm.id).await.unwrap();
+    assert_eq!(state.snapshots, BTreeSet::from(["before".to_owned()]));
+    let listed = libvirt.list().await.unwrap();
+    assert_eq!(listed.iter().find(|listing| listing.vm == vm.id).unwrap().state, state);
+
+    done(act(&libvirt, &vm, Action::PowerSuspend, Value::Null).await);
+    done(act(&libvirt, &vm, Action::SnapshotRevert, name.clone()).await);
+    assert_eq!(power(&libvirt, &vm).await, PowerState::Running);
+    done(act(&libvirt, &vm, Action::SnapshotDelete, name.clone()).await);
+    let (ending, code, _) = failed(act(&libvirt, &vm, Action::SnapshotDelete, name).await);
+    assert_eq!((ending, code), (Ending::Impossible, Code::StateForbids));
+}
+
+#[tokio::test]
+async fn cpus_and_memory_are_set_live_and_for_later() {
+    let (libvirt, vm) = (libvirt(), Vm::running("sized"));
+    done(act(&libvirt, &vm, Action::CpuSet, json!({ "vcpus": 3 })).await);
+    done(act(&libvirt, &vm, Action::MemorySet, json!({ "memory_kib": 32768 })).await);
+    let live = libvirt.observe(vm.id).await.unwrap();
+    assert_eq!((live.vcpus, live.vcpus_max, live.memory_kib), (3, 4, Kib(32768)));
+    let too_many = failed(act(&libvirt, &vm, Action::CpuSet, json!({ "vcpus": 5 })).await);
+    assert_eq!((too_many.0, too_many.1), (Ending::Failed, Code::HypervisorFailed));
+    done(act(&libvirt, &vm, Action::PowerStop, Value::Null).await);
+    assert_eq!(libvirt.observe(vm.id).await.unwrap().vcpus, 3);
+}
+
+#[tokio::test]
+async fn metadata_is_written_read_back_and_removed() {
+    let (libvirt, vm) = (libvirt(), Vm::running("metadata"));
+    let set = |xml: Value| json!({ "uri": "https://north.example/v1", "key": "north", "xml": xml });
+    let written = set(json!("<note color='red'>\n  <text>hello</text>\n</note>"));
+    let removed = set(Value::Null);
+    let evidence =
+        |args: &Value| libvirt.core.evidence(vm.id, operation(Action::MetadataSet, args.clone()), vm.start());
+    assert_eq!(evidence(&written).await, Ok(Evidence::Undone));
+    done(act(&libvirt, &vm, Action::MetadataSet, written.clone()).await);
+    assert!(vm.domain().xml_desc(0).unwrap().contains("north:note"));
+    assert_eq!(evidence(&written).await, Ok(Evidence::Done));
+    assert_eq!(evidence(&removed).await, Ok(Evidence::Undone));
+    done(act(&libvirt, &vm, Action::MetadataSet, removed.clone()).await);
+    assert_eq!(evidence(&removed).await, Ok(Evidence::Done));
+    assert!(!vm.domain().xml_desc(0).unwrap().contains("north:note"));
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_found_out_by_looking() {
+    let (libvirt, vm) = (libvirt(), Vm::running("probed"));
+    let start = vm.start();
+    let look = |action| libvirt.core.evidence(vm.id, operation(action, Value::Null), start);
+    assert_eq!(look(Action::PowerSuspend).await, Ok(Evidence::Undone));
+    vm.domain().suspend().unwrap();
+    assert_eq!(look(Action::PowerSuspend).await, Ok(Evidence::Done));
+    assert_eq!(look(Action::PowerReset).await, Ok(Evidence::None));
+    assert_eq!(look(Action::PowerStop).await, Ok(Evidence::Undone));
+    vm.domain().destroy().unwrap();
+    assert_eq!(look(Action::PowerStop).await, Ok(Evidence::Done));
+    assert_eq!(look(Action::PowerSuspend).await, Ok(Evidence::None));
+}
+
+#[tokio::test]
+async fn an_inventory_tells_what_waits_for_the_next_start() {
+    use crate::discovery::Definition;
+    let (libvirt, vm) = (libvirt(), Vm::running("inventory"));
+    let inventory = libvirt.inventory(vm.id).await.unwrap();
+    assert_eq!(inventory.domain.identity.name, "inventory");
+    let Definition::Persistent { pending, .. } = inventory.definition else { panic!("{:?}", inventory.definition) };
+    assert_eq!(pending, Vec::<String>::new());
+    vm.domain().set_vcpus_flags(3, virt::sys::VIR_DOMAIN_VCPU_CONFIG).unwrap();
+    let Definition::Persistent { pending, .. } = libvirt.inventory(vm.id).await.unwrap().definition else { panic!() };
+    assert_eq!(pending, ["cpu"]);
+    // The mock's own VM is on its own network and has a disk.
+    let listed = libvirt.list().await.unwrap();
+    let test = listed.iter().find(|listing| listing.name == "test").unwrap();
+    libvirt.inventory(test.vm).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_others_do_is_seen_within_a_second() {
+    let (libvirt, vm) = (libvirt(), Vm::running("seen"));
+    let mut events = libvirt.events();
+    let mut until = async |wanted: Event| {
+        let begun = Instant::now();
+        let seen = async {
+            // Other tests' VMs share the driver.
+            while events.recv().await.unwrap() != wanted {}
+        };
+        timeout(Duration::from_secs(1), seen)
+            .await
+            .unwrap_or_else(|_| panic!("{wanted:?} after {:?}", begun.elapsed()));
+    };
+    vm.domain().suspend().unwrap();
+    until(Event::Changed(vm.id)).await;
+    vm.domain().destroy().unwrap();
+    until(Event::Changed(vm.id)).await;
+    vm.domain().undefine().unwrap();
+    until(Event::Gone(vm.id)).await;
+}
+
+#[tokio::test]
+async fn without_libvirtd_everything_ends_at_once() {
+    let uri = "qemu:///system?socket=/nonexistent/libvirt-sock";
+    let libvirt = Libvirt::connect(uri, Options::default()).unwrap();
+    let vm = VmId(Uuid::from_u128(1));
+    assert!(matches!(libvirt.list().await, Err(AskHypervisorError::Unreachable { .. })));
+    assert!(matches!(libvirt.observe(vm).await, Err(AskHypervisorError::Unreachable { .. })));
+    let result = libvirt.perform(vm, operation(Action::PowerStart, Value::Null), StartId(None)).await;
+    assert_eq!(failed(result).1, Code::HypervisorUnreachable);
+}
+
+#[tokio::test]
+async fn many_vms_are_listed_quickly() {
+    let vms: Vec<Vm> = (0..100).map(|n| Vm::defined(&format!("many-{n}"))).collect();
+    let libvirt = libvirt();
+    let begun = Instant::now();
+    let listed = libvirt.list().await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    for vm in &vms {
+        let listing = listed.iter().find(|listing| listing.vm == vm.id).unwrap();
+        assert_eq!(listing.state, libvirt.observe(vm.id).await.unwrap());
+    }
+}

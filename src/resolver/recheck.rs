@@ -1,0 +1,87 @@
+//! The last look before a start: is the command still wanted and possible, and if not, which command is the cause (I11)?
+
+use super::fact::Rule;
+use super::feasibility::Imagined;
+use super::state::{Phase, State, Tracked};
+use crate::model::operation::Register;
+use crate::model::{Code, CommandId, Effect, Ending, Guard, Operation, Outcome, VmState};
+
+/// Why a command that could start now must not; none when it may.
+pub(crate) fn refusal(state: &State, tracked: &Tracked) -> Option<Outcome> {
+    let command = tracked.command();
+    let believed = state.believed.as_ref()?;
+    let register = command.operation.effect().register();
+    if let Some(outcome) = register.as_ref().and_then(|register| overwritten(state, tracked, register)) {
+        return Some(outcome);
+    }
+    let now = Imagined::from(believed);
+    if let Err(reason) = now.meets(&command.guard) {
+        let cause = cause(state, tracked, |effect| bears_on_guard(effect, &command.guard, believed));
+        let foreign = cause.filter(|cause| cause.command().provider != command.provider).is_some();
+        let ending = if foreign { Ending::Superseded } else { Ending::Impossible };
+        return Some(Outcome::new(ending, Code::GuardFailed, reason).because_of(cause.map(|cause| cause.command().id)));
+    }
+    let reason = now.allows(&command.operation).err()?;
+    let cause = cause(state, tracked, |effect| bears_on(effect, &command.operation, believed));
+    let outcome = Outcome::new(Ending::Impossible, Code::StateForbids, reason);
+    Some(outcome.because_of(cause.map(|cause| cause.command().id)))
+}
+
+/// The Thomas write rule: a write that was issued certainly before one that has been executed is not applied over it,
+/// unless it was said that it comes after that one: by its own `after`, or by an answer to a callback.
+fn overwritten(state: &State, tracked: &Tracked, register: &Register) -> Option<Outcome> {
+    let written = state.written.get(register)?;
+    let issued = tracked.admission.issued?;
+    let later = written.provider != tracked.command().provider && issued.certainly_before(&written.issued?);
+    let same = (state.commands.get(&written.command))
+        .is_some_and(|by| by.command().operation.effect() == tracked.command().operation.effect());
+    if !later || same || ordered_behind(state, tracked, written.command) {
+        return None;
+    }
+    let reason = format!("{} issued a later write of the same, which has been executed", written.provider);
+    Some(Outcome::new(Ending::Superseded, Code::Overwritten, reason).because_of(Some(written.command)))
+}
+
+/// Whether somebody said that `tracked` comes after `other`.
+fn ordered_behind(state: &State, tracked: &Tracked, other: CommandId) -> bool {
+    tracked.command().order.after.contains(&other)
+        || (tracked.conflicts.iter().filter_map(|id| state.conflicts.get(id)?.settled.as_ref()))
+            .any(|(_, verdict)| verdict.rule == Rule::Callback && verdict.first == other)
+}
+
+/// The last command that was executed since `tracked` came and whose effect, as it still stands, is `relevant`.
+fn cause<'a>(state: &'a State, tracked: &Tracked, relevant: impl Fn(&Effect) -> bool) -> Option<&'a Tracked> {
+    (state.ended.iter().rev().filter_map(|id| state.commands.get(id)))
+        .take_while(|ended| ended.finished.is_some_and(|at| at.mono >= tracked.received.mono))
+        .filter(|ended| matches!(&ended.phase, Phase::Ended(outcome) if outcome.ending == Ending::Done))
+        .find(|ended| relevant(&ended.command().operation.effect()))
+}
+
+/// Whether an effect that the VM still shows can have made the operation impossible.
+fn bears_on(effect: &Effect, operation: &Operation, vm: &VmState) -> bool {
+    let power_forbids = !operation.action().spec().states.contains(&vm.power);
+    match effect {
+        Effect::Power(power) => power_forbids && *power == vm.power,
+        Effect::SnapshotAdded(name) => !power_forbids && operation.effect() == Effect::SnapshotAdded(name.clone()),
+        Effect::SnapshotRemoved(name) => {
+            let gone = [Effect::SnapshotRemoved(name.clone()), Effect::Reverted(name.clone())];
+            !power_forbids && gone.contains(&operation.effect())
+        }
+        Effect::Reverted(_) => true,
+        Effect::Nothing | Effect::Restart | Effect::Vcpus(_) | Effect::Memory(_) | Effect::Metadata(_) => false,
+    }
+}
+
+/// Whether an effect that the VM still shows can have made a guard false.
+fn bears_on_guard(effect: &Effect, guard: &Guard, vm: &VmState) -> bool {
+    let any = guard.generation.is_some();
+    match effect {
+        Effect::Power(power) => (any || guard.state.is_some()) && *power == vm.power,
+        Effect::Vcpus(vcpus) => (any || guard.vcpus.is_some()) && *vcpus == vm.vcpus,
+        Effect::Memory(memory) => (any || guard.memory_kib.is_some()) && *memory == vm.memory_kib,
+        Effect::SnapshotAdded(name) => any && vm.snapshots.contains(name),
+        Effect::SnapshotRemoved(name) => any && !vm.snapshots.contains(name),
+        Effect::Reverted(_) => true,
+        Effect::Nothing | Effect::Restart | Effect::Metadata(_) => false,
+    }
+}
