@@ -6,6 +6,7 @@ use super::client::Client;
 use super::command::{dash, print_command};
 use super::exit::Exit;
 use super::fault::CarryOutError;
+use super::names::Names;
 use super::output::{Output, Shown};
 use super::provider::word;
 use super::table::Table;
@@ -37,6 +38,7 @@ pub struct ExplainArgs {
 /// *Errors*: those of the call and of writing.
 pub async fn conflicts(client: &Client, args: &ConflictsArgs, output: &mut Output) -> Result<Exit, CarryOutError> {
     let vm = client.find_vm(&args.vm).await?;
+    let names = Names::of(client, vm, output).await;
     output.show(&client.conflicts(vm).await?, |output, list| {
         if list.conflicts.is_empty() {
             return output.line("no conflicts");
@@ -45,7 +47,7 @@ pub async fn conflicts(client: &Client, args: &ConflictsArgs, output: &mut Outpu
             if number > 0 {
                 output.gap()?;
             }
-            print_conflict(output, conflict)?;
+            print_conflict(output, conflict, &names)?;
         }
         Ok(())
     })?;
@@ -68,56 +70,51 @@ fn print_explanation(output: &mut Output, explanation: &Explanation) -> io::Resu
     for moment in &explanation.story {
         story.row([clock(moment.at), moment.what.clone()]);
     }
-    output.table(&story, "nothing yet")?;
-    for conflict in &explanation.conflicts {
-        output.gap()?;
-        output.heading("Conflict")?;
-        print_conflict(output, conflict)?;
-    }
-    Ok(())
+    output.table(&story, "nothing yet")
 }
 
-fn print_conflict(output: &mut Output, conflict: &ConflictRecord) -> io::Result<()> {
+fn print_conflict(output: &mut Output, conflict: &ConflictRecord, names: &Names) -> io::Result<()> {
     let mut table = Table::bare();
     table.pair("conflict", Some(conflict.id.to_string()));
     let [one, other] = conflict.between;
-    table.pair("between", Some(format!("{one} {other}")));
+    table.pair("between", Some(names.long(one)));
+    table.pair("and", Some(names.long(other)));
     table.pair("over", Some(conflict.contested.join(", ")));
     let order = |fails: &Option<String>| fails.clone().unwrap_or_else(|| "possible".to_owned());
     table.pair("in this order", Some(order(&conflict.feasible.first_then_second)));
     table.pair("the other way", Some(order(&conflict.feasible.second_then_first)));
     table.pair("found", Some(conflict.opened_at.to_string()));
     for asked in &conflict.asked {
-        table.pair("asked", Some(ask_sentence(asked)));
+        table.pair("asked", Some(ask_sentence(asked, names)));
     }
     if let Some(verdict) = &conflict.verdict {
-        let at = conflict.settled_at.map(|at| at.to_string()).unwrap_or_else(dash);
+        let at = conflict.settled_at.map_or_else(dash, |at| at.to_string());
         table.pair("settled", Some(format!("{at} by {}", verdict.rule.as_str())));
-        table.pair("first", Some(verdict.first.to_string()));
-        table.pair("then", Some(verdict.second.to_string()));
+        table.pair("first", Some(names.long(verdict.first)));
+        table.pair("then", Some(names.long(verdict.second)));
         for finding in &verdict.trail {
             table.pair("", Some(format!("{}: {}", finding.rule.as_str(), finding.found)));
         }
     }
-    table.pair("moot", conflict.moot.map(|id| format!("command {id} ended before a decision was needed")));
+    table.pair("moot", conflict.moot.map(|id| format!("{} ended before a decision was needed", names.long(id))));
     output.table(&table, "")
 }
 
 /// Who was asked, and what came of it.
-fn ask_sentence(asked: &AskRecord) -> String {
+fn ask_sentence(asked: &AskRecord, names: &Names) -> String {
     let answer = match (&asked.answer, &asked.how) {
-        (Some(answer), Some(how)) => format!("{} ({})", answer_words(answer), word(how)),
-        (Some(answer), None) => answer_words(answer),
+        (Some(answer), Some(how)) => format!("{} ({})", answer_words(answer, names), word(how)),
+        (Some(answer), None) => answer_words(answer, names),
         (None, _) => "no answer yet".to_owned(),
     };
     format!("{} at {} in epoch {}: {answer}", party_name(&asked.who), clock(asked.asked_at), asked.epoch)
 }
 
 /// What was answered, naming the command.
-pub(super) fn answer_words(answer: &Answer) -> String {
+pub(super) fn answer_words(answer: &Answer, names: &Names) -> String {
     match answer {
-        Answer::First(id) => format!("{id} first"),
-        Answer::Withdraw(id) => format!("{id} taken back"),
+        Answer::First(id) => format!("{} first", names.short(*id)),
+        Answer::Withdraw(id) => format!("{} taken back", names.short(*id)),
         Answer::NoOpinion => "either".to_owned(),
     }
 }

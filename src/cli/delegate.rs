@@ -108,7 +108,7 @@ pub(super) fn delegations_table(delegations: &Delegations) -> Table {
             held.provider.to_string(),
             word(&held.mode),
             held.epoch.to_string(),
-            held.expires_at.map_or_else(|| "revoked".to_owned(), |until| until.to_string()),
+            held.expires_at.map_or_else(|| "no end".to_owned(), |until| until.to_string()),
         ]);
     }
     table

@@ -7,7 +7,8 @@
 //! | `output`, `table`, `times` | tables for people, JSON for programs, spans and moments |
 //! | `discover`, `artifacts`, `artifacts_dir` | inventories and bundles; `discover` needs no agent |
 //! | `vm`, `vm_shown`, `delegate` | what there is, and who may do what |
-//! | `run`, `command`, `conflict`, `events`, `timeline` | commands, and what became of them |
+//! | `run`, `command`, `names` | commands: sent, waited for, listed, named |
+//! | `conflict`, `events`, `timeline` | what became of them, and why |
 //! | `provider` | a ready client that answers asks |
 //! | `agent_state` | health, identity, audit |
 //! | `demo` | the main job, played by real processes |
@@ -25,6 +26,7 @@ pub mod discover;
 pub mod events;
 pub mod exit;
 pub mod fault;
+pub mod names;
 pub mod output;
 pub mod provider;
 pub mod run;

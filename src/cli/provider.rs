@@ -86,6 +86,7 @@ pub async fn session(client: &Client, args: &SessionArgs, output: &mut Output) -
     let mut samples_left = FIRST_SAMPLES;
     let mut pending: VecDeque<Pending> = VecDeque::new();
     let mut answered = 0;
+    let mut clock_was = None;
     loop {
         tokio::select! {
             () = stopped(&mut interrupted, &mut terminated) => break,
@@ -118,9 +119,13 @@ pub async fn session(client: &Client, args: &SessionArgs, output: &mut Output) -
                     | FromAgent::Event(_)
                     | FromAgent::Error { .. } => {}
                 }
-                // One exchange of stamps is of no interest; the estimate that follows from it is.
-                if !matches!(message, FromAgent::Clock { .. }) {
+                // One exchange of stamps is of no interest; an estimate that changes is.
+                let estimate = matches!(message, FromAgent::ClockEstimate { .. });
+                if !matches!(message, FromAgent::Clock { .. }) && !(estimate && clock_was.as_ref() == Some(&message)) {
                     output.item(&message, |message| sentence(message, args))?;
+                }
+                if estimate {
+                    clock_was = Some(message);
                 }
                 if args.count.is_some_and(|count| answered >= count) {
                     break;

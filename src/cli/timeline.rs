@@ -3,22 +3,22 @@
 //! Every row is one event of the agent; the columns that an event does not fill come from the command or the conflict
 //! it is about. Nothing is told that the agent did not say.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use super::calls::EventsAsked;
 use super::client::{CallAgentError, Client};
 use super::command::{dash, wish};
-use super::conflict::party_name;
+use super::conflict::{answer_words, party_name};
 use super::exit::Exit;
 use super::fault::CarryOutError;
+use super::names::Names;
 use super::output::{Output, Shown};
+use super::provider::word;
 use super::table::Table;
 use super::times::clock;
-use crate::doors::wire::{CommandView, Event};
-use crate::model::{CommandId, ConflictId, ProviderId, VmId, Wall};
-use crate::resolver::{ConflictRecord, Fact, Rule};
+use crate::doors::wire::Event;
+use crate::model::{CommandId, ProviderId, VmId, Wall};
+use crate::resolver::{Fact, Rule};
 
 /// `timeline`.
 #[derive(Debug, clap::Args)]
@@ -60,7 +60,7 @@ pub struct Row {
 /// *Errors*: those of the calls and of writing.
 pub async fn timeline(client: &Client, args: &TimelineArgs, output: &mut Output) -> Result<Exit, CarryOutError> {
     let vm = client.find_vm(&args.vm).await?;
-    let known = Known::of(client, vm).await?;
+    let known = Known(client.commands(vm).await?.commands.into());
     let events = all_events(client, vm, args.after).await?;
     let rows: Vec<Row> = events.into_iter().map(|event| known.row(event)).collect();
     output.show(&rows, |output, rows| {
@@ -87,7 +87,8 @@ async fn all_events(client: &Client, vm: VmId, mut after: u64) -> Result<Vec<Eve
     loop {
         let asked = EventsAsked { after, vm: Some(vm), wait: std::time::Duration::ZERO };
         let page = client.events(asked).await?;
-        if page.events.is_empty() || page.cursor <= after {
+        // A page may be empty and still move on: past what we may not see.
+        if page.cursor <= after {
             all.extend(page.events);
             return Ok(all);
         }
@@ -97,21 +98,9 @@ async fn all_events(client: &Client, vm: VmId, mut after: u64) -> Result<Vec<Eve
 }
 
 /// What events are about.
-struct Known {
-    commands: BTreeMap<CommandId, CommandView>,
-    conflicts: BTreeMap<ConflictId, ConflictRecord>,
-}
+struct Known(Names);
 
 impl Known {
-    async fn of(client: &Client, vm: VmId) -> Result<Self, CallAgentError> {
-        let commands = client.commands(vm).await?.commands;
-        let conflicts = client.conflicts(vm).await?.conflicts;
-        Ok(Self {
-            commands: commands.into_iter().map(|view| (view.id, view)).collect(),
-            conflicts: conflicts.into_iter().map(|conflict| (conflict.id, conflict)).collect(),
-        })
-    }
-
     fn row(&self, event: Event) -> Row {
         let row =
             Row { cursor: event.cursor, at: Some(event.at), event: event.kind, text: event.text, ..Row::default() };
@@ -124,55 +113,50 @@ impl Known {
 
     fn fill(&self, row: Row, fact: Fact) -> Row {
         let by = |who: &ProviderId| Some(who.to_string());
+        let says = |outcome: String, row: Row| Row { outcome: Some(outcome), ..row };
         match fact {
             Fact::Enrolled { primary, .. } => Row { who: by(&primary), ..row },
             Fact::Released { by: who } | Fact::Delegation { by: who, .. } => Row { who: by(&who), ..row },
             Fact::Admitted(admission) => Row {
                 issued_at: admission.command.issued_at,
-                seq: admission.command.order.seq,
-                ..self.about_command(row, admission.command.id)
+                outcome: Some(format!("{}, {}", admission.command.class, word(&admission.stamp))),
+                ..self.about(row, admission.command.id)
             },
-            Fact::GapFlagged { command, .. }
-            | Fact::Started { command, .. }
-            | Fact::BecameUnknown { command }
-            | Fact::FoundUndone { command } => self.about_command(row, command),
+            Fact::Started { command, .. } => self.about(says("at the hypervisor".to_owned(), row), command),
+            Fact::GapFlagged { command, expected } => {
+                self.about(says(format!("number {expected} never came"), row), command)
+            }
+            Fact::BecameUnknown { command } => self.about(says("its answer was lost".to_owned(), row), command),
+            Fact::FoundUndone { command } => self.about(says("it took no effect".to_owned(), row), command),
             Fact::Ended { command, outcome } => {
+                let rule = self.0.command(command).and_then(|view| view.rule);
                 let told = format!("{}: {}", outcome.ending, outcome.reason);
-                let rule = self.commands.get(&command).and_then(|view| view.rule);
-                Row { outcome: Some(told), rule, ..self.about_command(row, command) }
+                self.about(says(told, Row { rule, ..row }), command)
             }
-            Fact::ConflictOpened { between, .. } => Row { what: Some(self.both(between)), ..row },
-            Fact::Asked { conflict, who, .. } => {
+            Fact::ConflictOpened { between: [one, other], contested, .. } => {
+                let contested: Vec<String> = contested.iter().map(ToString::to_string).collect();
+                let pair = format!("{}, {}", self.0.short(one), self.0.short(other));
+                says(format!("{pair}: over {}", contested.join(", ")), row)
+            }
+            Fact::Asked { epoch, who, .. } => {
                 let who: Vec<String> = who.iter().map(party_name).collect();
-                self.about_conflict(Row { who: Some(who.join(", ")), ..row }, conflict)
+                says(format!("{}, epoch {epoch}", who.join(", ")), row)
             }
-            Fact::Answered { conflict, by, .. } => {
-                self.about_conflict(Row { who: Some(party_name(&by)), ..row }, conflict)
+            Fact::Answered { by, answer, how, .. } => {
+                let told = format!("{} ({})", answer_words(&answer, &self.0), word(&how));
+                says(told, Row { who: Some(party_name(&by)), ..row })
             }
             Fact::Settled { verdict, .. } => {
-                Row { rule: Some(verdict.rule), what: Some(self.both([verdict.first, verdict.second])), ..row }
+                let told = format!("{}, then {}", self.0.short(verdict.first), self.0.short(verdict.second));
+                says(told, Row { rule: Some(verdict.rule), ..row })
             }
             Fact::Observed { .. } | Fact::Vanished {} => row,
         }
     }
 
-    fn about_command(&self, row: Row, id: CommandId) -> Row {
-        let Some(view) = self.commands.get(&id) else { return Row { command: Some(id), ..row } };
-        Row {
-            command: Some(id),
-            who: Some(view.provider.to_string()),
-            what: Some(wish(view)),
-            seq: view.order.seq,
-            ..row
-        }
-    }
-
-    fn about_conflict(&self, row: Row, id: ConflictId) -> Row {
-        Row { what: self.conflicts.get(&id).map(|conflict| self.both(conflict.between)), ..row }
-    }
-
-    /// The two commands, in this order.
-    fn both(&self, ids: [CommandId; 2]) -> String {
-        ids.map(|id| self.commands.get(&id).map_or_else(|| id.to_string(), |view| view.action.to_string())).join(", ")
+    fn about(&self, row: Row, id: CommandId) -> Row {
+        let Some(view) = self.0.command(id) else { return Row { command: Some(id), ..row } };
+        let (who, what) = (Some(view.provider.to_string()), Some(wish(view)));
+        Row { command: Some(id), who, what, seq: view.order.seq, ..row }
     }
 }

@@ -53,8 +53,8 @@ impl<'a> Stage<'a> {
     ///
     /// *Errors*: [`PlayDemoError`].
     pub(super) async fn shown(&mut self, title: &str, actor: &Actor, words: &[&str]) -> Result<(), PlayDemoError> {
-        let printed = self.run(actor, words).await?;
         self.heading(title)?;
+        let printed = self.run(actor, words).await?;
         self.tell(title, actor, words, &printed)
     }
 
@@ -66,9 +66,9 @@ impl<'a> Stage<'a> {
         title: &str,
         [(one, does), (other, did)]: [(&Actor, &[&str]); 2],
     ) -> Result<(), PlayDemoError> {
+        self.heading(title)?;
         let (first, second) = tokio::join!(self.run(one, does), self.run(other, did));
         let (first, second) = (first?, second?);
-        self.heading(title)?;
         self.tell(title, one, does, &first)?;
         if self.output.format() == Format::Table {
             self.output.gap()?;

@@ -153,7 +153,7 @@ async fn play(args: &DemoArgs, folder: &std::path::Path, output: &mut Output) ->
 
     let delete = ["run", vm, "snapshot.delete", "name=demo-1"];
     stage.shown("south removes its snapshot again", &south, &delete).await?;
-    stage.shown("The journal holds", &operator, &["audit", "verify"]).await?;
     stage.shown("north ends the co-management", &north, &["vm", "release", vm]).await?;
+    stage.shown("The journal holds", &operator, &["audit", "verify"]).await?;
     agent.stop().await
 }
