@@ -209,7 +209,7 @@ impl Case<'_> {
                     return Callback::First(first);
                 }
                 Some(Some((_, Heard::Silence))) => {
-                    self.find(Rule::Callback, "the operator's hook did not answer in time")
+                    self.find(Rule::Callback, "the operator's hook gave no answer");
                 }
                 Some(Some(_)) => self.find(Rule::Callback, "the operator's hook has no opinion"),
             }
