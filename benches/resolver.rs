@@ -71,7 +71,7 @@ fn busy(queued: u32) -> Lane {
     step(&mut lane, 30_000, Input::Tick);
     for number in 0..queued {
         for (base, by) in [(1_000, "north"), (2_000, "south")] {
-            let args = json!({"vcpus": 3 + number});
+            let args = json!({"vcpus": base / 1_000 + 2 * number});
             step(&mut lane, 30_000, submit(command(base + number, by, Action::CpuSet, args)));
         }
     }

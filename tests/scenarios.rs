@@ -20,7 +20,7 @@ fn play(text: &str) -> String {
     let mut world: Option<World> = None;
     let mut pending: Vec<String> = Vec::new();
     let mut answering = false;
-    let mut answer = |world: &mut Option<World>, pending: &mut Vec<String>, policy: &covirt::resolver::Policy| {
+    let answer = |world: &mut Option<World>, pending: &mut Vec<String>, policy: &covirt::resolver::Policy| {
         let world = world.get_or_insert_with(|| World::shared(policy.clone()));
         let lines: Vec<String> = pending.drain(..).flat_map(|line| script::run(world, &line)).collect();
         if lines.is_empty() { "         nothing\n".to_owned() } else { lines.join("\n") + "\n" }
