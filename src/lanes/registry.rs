@@ -235,7 +235,7 @@ impl Lanes {
     ) -> Result<T, Refusal> {
         let address = self.address(vm)?;
         let (send, answer) = oneshot::channel();
-        let read = move |lane: &Lane, now: Now| -> Box<dyn FnOnce() + Send> {
+        let read = move |lane: &Lane, now: Now| -> runner::Deferred {
             let seen = look(lane, now);
             Box::new(move || {
                 let _ = send.send(seen);

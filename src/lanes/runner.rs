@@ -35,8 +35,14 @@ pub(super) enum Mail {
     /// Something that is not answered.
     Tell(Input),
     /// A look at the lane; what it gives is sent once everything it saw is durable.
-    Read(Box<dyn FnOnce(&Lane, Now) -> Box<dyn FnOnce() + Send> + Send>),
+    Read(Read),
 }
+
+/// Something that is sent once what it is made from is durable.
+pub(super) type Deferred = Box<dyn FnOnce() + Send>;
+
+/// A look at a lane.
+pub(super) type Read = Box<dyn FnOnce(&Lane, Now) -> Deferred + Send>;
 
 /// Where a request's answer goes.
 pub(super) type Reply = oneshot::Sender<Result<Accepted, Refusal>>;
@@ -73,7 +79,7 @@ pub(super) struct Runner {
     replies: BTreeMap<Token, (Reply, Option<oneshot::Sender<Outcome>>)>,
     waiters: BTreeMap<CommandId, Vec<oneshot::Sender<Outcome>>>,
     /// Answers that leave once this step is durable.
-    held: VecDeque<(u64, Box<dyn FnOnce() + Send>)>,
+    held: VecDeque<(u64, Deferred)>,
     in_flight: BTreeSet<CommandId>,
     /// Rises with every call and its end: a look that spans one is stale.
     activity: u64,
@@ -205,7 +211,7 @@ impl Runner {
         }
     }
 
-    fn read(&mut self, read: Box<dyn FnOnce(&Lane, Now) -> Box<dyn FnOnce() + Send> + Send>) {
+    fn read(&mut self, read: Read) {
         let send = read(&self.lane, self.around.clock.now());
         let (appended, persisted) = self.lane.durability();
         if appended == persisted { send() } else { self.held.push_back((appended, send)) }

@@ -135,6 +135,17 @@ fn the_only_feasible_order_is_taken_without_asking() {
 }
 
 #[test]
+fn nobody_is_asked_for_the_sake_of_a_command_that_is_possible_in_no_order() {
+    let mut world = World::shared(listening());
+    world.submit("north", "a: power.start class=critical");
+    world.submit("south", "b: cpu.set vcpus=4");
+    assert_eq!(verdict(&world), ("b".into(), "a".into(), Rule::Feasibility));
+    assert!(world.asks.is_empty());
+    world.finish("b");
+    assert_eq!(ending(&mut world, "a"), "impossible state-forbids");
+}
+
+#[test]
 fn a_callback_decides_when_one_yields() {
     for (north, south, first) in [
         (Said::MineFirst, Said::NoOpinion, "a"),

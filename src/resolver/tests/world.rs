@@ -35,6 +35,8 @@ pub struct World {
     /// Executions that have not ended, by command.
     pub calls: BTreeMap<CommandId, Call>,
     pub probes: BTreeMap<CommandId, Call>,
+    /// Calls whose answer cannot arrive any more.
+    pub lost: BTreeMap<CommandId, Call>,
     /// Every execution there ever was.
     pub executed: Vec<CommandId>,
     pub asks: Vec<Ask>,
@@ -81,6 +83,7 @@ impl World {
             durable: 0,
             calls: BTreeMap::new(),
             probes: BTreeMap::new(),
+            lost: BTreeMap::new(),
             executed: Vec::new(),
             asks: Vec::new(),
             ended: BTreeMap::new(),
@@ -361,7 +364,8 @@ impl World {
     /// The answer of a call is lost; whether it took effect stays open.
     pub fn lose_call(&mut self, name: &str) {
         let id = self.id(name);
-        self.calls.remove(&id).unwrap_or_else(|| panic!("{name} is not at the hypervisor"));
+        let call = self.calls.remove(&id).unwrap_or_else(|| panic!("{name} is not at the hypervisor"));
+        self.lost.insert(id, call);
         self.feed(Input::Finished { command: id, result: CallResult::Lost("connection reset".to_owned()) });
     }
 
@@ -374,6 +378,12 @@ impl World {
     pub fn probe(&mut self, name: &str, evidence: Evidence) {
         let id = self.id(name);
         self.probes.remove(&id).unwrap_or_else(|| panic!("nobody asked to look after {name}"));
+        let lost = self.lost.remove(&id);
+        if let Some(call) = lost.filter(|_| evidence == Evidence::Done) {
+            self.effect(&call);
+            let state = self.machine.clone();
+            self.feed(Input::Observed { state, why: Observation::Look });
+        }
         self.feed(Input::Probed { command: id, evidence });
     }
 
@@ -385,7 +395,7 @@ impl World {
     }
 
     /// The agent dies: what is not durable is gone, whatever ran at the hypervisor is out of sight. Then it starts.
-    pub fn crash(&mut self) -> BTreeMap<CommandId, Call> {
+    pub fn crash(&mut self) {
         let durable = self.durable;
         self.journal.retain(|(step, _, _)| *step <= durable);
         let state = State::new(vm()).replay(self.journal.iter().map(|(_, at, fact)| (*at, fact)));
@@ -395,9 +405,8 @@ impl World {
         self.journal.iter_mut().for_each(|(step, _, _)| *step = 0);
         (self.durable, self.wake) = (0, None);
         self.probes.clear();
-        let in_flight = std::mem::take(&mut self.calls);
+        self.lost.append(&mut self.calls);
         self.feed(Input::Recovered);
-        in_flight
     }
 
     pub fn outcome(&mut self, name: &str) -> Option<Outcome> {
