@@ -72,7 +72,7 @@ pub async fn commands(client: &Client, args: &CommandsArgs, output: &mut Output)
 /// *Errors*: those of the call and of writing.
 pub async fn command(client: &Client, args: &CommandArgs, output: &mut Output) -> Result<Exit, CarryOutError> {
     let view = client.command(args.id).await?;
-    output.show(&view, |output, view| print_command(output, view))?;
+    output.show(&view, print_command)?;
     Ok(Exit::of(view.state))
 }
 
@@ -82,7 +82,7 @@ pub async fn command(client: &Client, args: &CommandArgs, output: &mut Output) -
 pub async fn cancel(client: &Client, args: &CancelArgs, output: &mut Output) -> Result<Exit, CarryOutError> {
     let vm = client.find_vm(&args.vm).await?;
     let view = client.cancel(vm, args.id).await?;
-    output.show(&view, |output, view| print_command(output, view))?;
+    output.show(&view, print_command)?;
     Ok(Exit::Done)
 }
 

@@ -82,12 +82,12 @@ pub struct Arguments {
     )]
     provider: Option<ProviderId>,
     #[command(subcommand)]
-    command: Command,
+    task: Task,
 }
 
 /// What to do, in the order in which one comes to need it.
 #[derive(Debug, Subcommand)]
-enum Command {
+enum Task {
     /// See it all: two providers, one VM, a conflict and how it is settled
     Demo(DemoArgs),
     /// Read domain XML files into inventories (JSON); needs no agent
@@ -136,7 +136,7 @@ struct DiscoverArgs {
     files: Vec<PathBuf>,
 }
 
-impl Command {
+impl Task {
     const fn format(&self) -> Format {
         match self {
             Self::Demo(args) => args.shown.format,
@@ -166,7 +166,7 @@ impl Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let format = arguments.command.format();
+    let format = arguments.task.format();
     let exit = carry_out(&arguments).unwrap_or_else(|error| {
         if let Some(report) = error.report(format) {
             eprintln!("{report}");
@@ -177,7 +177,7 @@ pub fn main() -> ExitCode {
 }
 
 fn carry_out(arguments: &Arguments) -> Result<Exit, CarryOutError> {
-    if let Command::Discover(args) = &arguments.command {
+    if let Task::Discover(args) = &arguments.task {
         let mut out = io::BufWriter::new(io::stdout().lock());
         let outcome = discover::discover(&args.files, &mut out, &mut io::stderr().lock())?;
         io::Write::flush(&mut out)?;
@@ -192,28 +192,28 @@ fn carry_out(arguments: &Arguments) -> Result<Exit, CarryOutError> {
 
 async fn ask_agent(arguments: &Arguments) -> Result<Exit, CarryOutError> {
     let client = &Client::new(&arguments.socket, arguments.provider.clone());
-    let output = &mut Output::stdout(arguments.command.format());
-    match &arguments.command {
+    let output = &mut Output::stdout(arguments.task.format());
+    match &arguments.task {
         // Carried out before, without an event loop.
-        Command::Discover(_) => Ok(Exit::Done),
-        Command::Demo(args) => demo::demo(args, output).await,
-        Command::Vm(command) => vm::vm(client, command, output).await,
-        Command::Artifacts(ArtifactsCommand::Render(args)) => artifacts::render(client, args, output).await,
-        Command::Delegate(args) => delegate::delegate(client, args, output).await,
-        Command::Revoke(args) => delegate::revoke(client, args, output).await,
-        Command::Delegations(args) => delegate::delegations(client, args, output).await,
-        Command::Run(args) => run::run(client, args, output).await,
-        Command::Commands(args) => command::commands(client, args, output).await,
-        Command::Command(args) => command::command(client, args, output).await,
-        Command::Cancel(args) => command::cancel(client, args, output).await,
-        Command::Conflicts(args) => conflict::conflicts(client, args, output).await,
-        Command::Explain(args) => conflict::explain(client, args, output).await,
-        Command::Timeline(args) => timeline::timeline(client, args, output).await,
-        Command::Events(args) => events::events(client, args, output).await,
-        Command::Provider(ProviderCommand::Session(args)) => provider::session(client, args, output).await,
-        Command::Audit(AuditCommand::Verify(_)) => agent_state::verify(client, output).await,
-        Command::Health(_) => agent_state::health(client, output).await,
-        Command::Whoami(_) => agent_state::whoami(client, output).await,
+        Task::Discover(_) => Ok(Exit::Done),
+        Task::Demo(args) => demo::demo(args, output).await,
+        Task::Vm(command) => vm::vm(client, command, output).await,
+        Task::Artifacts(ArtifactsCommand::Render(args)) => artifacts::render(client, args, output).await,
+        Task::Delegate(args) => delegate::delegate(client, args, output).await,
+        Task::Revoke(args) => delegate::revoke(client, args, output).await,
+        Task::Delegations(args) => delegate::delegations(client, args, output).await,
+        Task::Run(args) => run::run(client, args, output).await,
+        Task::Commands(args) => command::commands(client, args, output).await,
+        Task::Command(args) => command::command(client, args, output).await,
+        Task::Cancel(args) => command::cancel(client, args, output).await,
+        Task::Conflicts(args) => conflict::conflicts(client, args, output).await,
+        Task::Explain(args) => conflict::explain(client, args, output).await,
+        Task::Timeline(args) => timeline::timeline(client, args, output).await,
+        Task::Events(args) => events::events(client, args, output).await,
+        Task::Provider(ProviderCommand::Session(args)) => provider::session(client, args, output).await,
+        Task::Audit(AuditCommand::Verify(_)) => agent_state::verify(client, output).await,
+        Task::Health(_) => agent_state::health(client, output).await,
+        Task::Whoami(_) => agent_state::whoami(client, output).await,
     }
 }
 

@@ -121,7 +121,8 @@ pub async fn session(client: &Client, args: &SessionArgs, output: &mut Output) -
                 }
                 // One exchange of stamps is of no interest; an estimate that changes is.
                 let estimate = matches!(message, FromAgent::ClockEstimate { .. });
-                if !matches!(message, FromAgent::Clock { .. }) && !(estimate && clock_was.as_ref() == Some(&message)) {
+                let known = estimate && clock_was.as_ref() == Some(&message);
+                if !known && !matches!(message, FromAgent::Clock { .. }) {
                     output.item(&message, |message| sentence(message, args))?;
                 }
                 if estimate {

@@ -17,8 +17,8 @@ use super::provider::word;
 use super::table::Table;
 use super::times::clock;
 use crate::doors::wire::Event;
-use crate::model::{CommandId, ProviderId, VmId, Wall};
-use crate::resolver::{Fact, Rule};
+use crate::model::{Class, CommandId, ProviderId, VmId, Wall};
+use crate::resolver::{Fact, Rule, StampNote};
 
 /// `timeline`.
 #[derive(Debug, clap::Args)]
@@ -119,7 +119,7 @@ impl Known {
             Fact::Released { by: who } | Fact::Delegation { by: who, .. } => Row { who: by(&who), ..row },
             Fact::Admitted(admission) => Row {
                 issued_at: admission.command.issued_at,
-                outcome: Some(format!("{}, {}", admission.command.class, word(&admission.stamp))),
+                outcome: Some(admitted(admission.command.class, admission.stamp)),
                 ..self.about(row, admission.command.id)
             },
             Fact::Started { command, .. } => self.about(says("at the hypervisor".to_owned(), row), command),
@@ -158,5 +158,15 @@ impl Known {
         let Some(view) = self.0.command(id) else { return Row { command: Some(id), ..row } };
         let (who, what) = (Some(view.provider.to_string()), Some(wish(view)));
         Row { command: Some(id), who, what, seq: view.order.seq, ..row }
+    }
+}
+
+/// Its class, and what is wrong with its issue time.
+fn admitted(class: Class, stamp: StampNote) -> String {
+    match stamp {
+        StampNote::Good => class.to_string(),
+        StampNote::Missing | StampNote::ClampedFuture | StampNote::ClockBeyondLimit => {
+            format!("{class}, issue time: {}", word(&stamp))
+        }
     }
 }

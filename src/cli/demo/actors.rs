@@ -98,6 +98,17 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// The last words, when all has been shown.
+    ///
+    /// *Errors*: [`PlayDemoError::Print`].
+    pub(super) fn end(&mut self, text: &str) -> Result<(), PlayDemoError> {
+        if self.output.format() == Format::Table {
+            self.output.gap()?;
+            self.output.heading(text)?;
+        }
+        Ok(())
+    }
+
     fn command(&self, actor: &Actor, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command

@@ -58,9 +58,9 @@ fn configuration(folder: &Path, connect: &str) -> String {
          state_dir = {state}\n\
          connect = {connect}\n\
          \n\
-         # Every write waits this long for a rival, so that both commands are heard.\n\
+         # Every write waits this long at most for a rival, so that both commands are heard on a slow machine, too.\n\
          [lane]\n\
-         gather_ms = 400\n\
+         gather_ms = 1500\n\
          gather_for = \"writes\"\n\
          ask_timeout_ms = 2000\n\
          hook_timeout_ms = 2000\n\

@@ -38,7 +38,7 @@ pub(super) async fn check(client: &Client, vm: &str, providers: &[&ProviderId]) 
             let of = |id: CommandId| last.iter().find(|view| view.id == id);
             let finished = of(verdict.first).and_then(|view| view.finished_at);
             let started = of(verdict.second).and_then(|view| view.started_at);
-            if !finished.zip(started).is_some_and(|(finished, started)| finished <= started) {
+            if finished.zip(started).is_none_or(|(finished, started)| finished > started) {
                 missing.push("the second command started after the first had finished".to_owned());
             }
         }

@@ -155,5 +155,7 @@ async fn play(args: &DemoArgs, folder: &std::path::Path, output: &mut Output) ->
     stage.shown("south removes its snapshot again", &south, &delete).await?;
     stage.shown("north ends the co-management", &north, &["vm", "release", vm]).await?;
     stage.shown("The journal holds", &operator, &["audit", "verify"]).await?;
-    agent.stop().await
+    agent.stop().await?;
+    stage
+        .end("Checked: both commands ended done, the callbacks settled their order, one began when the other was over.")
 }
