@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::doors::Hook;
+use crate::doors::{Hook, Limits};
 use crate::doors::identity::{Directory, Enrolling, Peers};
 use crate::model::ProviderId;
 use crate::resolver::{Consent, GatherFor, HookUse, Policy, Said};
@@ -54,6 +54,8 @@ pub struct Config {
     pub connect: String,
     /// How lanes behave.
     pub policy: Policy,
+    /// How long a client is waited for.
+    pub limits: Limits,
     /// Who may call.
     pub directory: Directory,
     /// Answers of providers without a session.
@@ -68,6 +70,7 @@ pub struct Config {
 struct File {
     agent: AgentTable,
     lane: LaneTable,
+    limits: LimitsTable,
     operator: PeersTable,
     provider: Vec<ProviderTable>,
     hook: Option<HookTable>,
@@ -105,6 +108,13 @@ struct LaneTable {
     callback_budget_ms: Option<u64>,
     clock_limit_ms: Option<u64>,
     queue_limit: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LimitsTable {
+    head_timeout_ms: Option<u64>,
+    body_timeout_ms: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -188,6 +198,7 @@ impl File {
             state_dir: absolute("agent.state_dir", self.agent.state_dir)?,
             connect: self.agent.connect,
             policy,
+            limits: self.limits.limits(),
             directory,
             standing,
             hook,
@@ -195,10 +206,20 @@ impl File {
     }
 }
 
+fn span(millis: Option<u64>, default: Duration) -> Duration {
+    millis.map_or(default, Duration::from_millis)
+}
+
+impl LimitsTable {
+    fn limits(&self) -> Limits {
+        let default = Limits::default();
+        Limits { head: span(self.head_timeout_ms, default.head), body: span(self.body_timeout_ms, default.body) }
+    }
+}
+
 impl LaneTable {
     fn policy(&self) -> Policy {
         let default = Policy::default();
-        let span = |millis: Option<u64>, default: Duration| millis.map_or(default, Duration::from_millis);
         Policy {
             gather: span(self.gather_ms, default.gather),
             gather_for: self.gather_for.unwrap_or(default.gather_for),

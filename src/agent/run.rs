@@ -55,7 +55,7 @@ pub async fn run(config: Config) -> Result<(), RunAgentError> {
     let listener = Listener::bind(&config.socket, config.socket_mode).await?;
     tracing::info!(socket = %config.socket.display(), hypervisor = config.connect, lanes = lanes.vms().len(), "covirtd is ready");
     let (stop, stopped) = watch::channel(false);
-    let api = Api::new(lanes.clone(), config.directory, sessions);
+    let api = Api::new(lanes.clone(), config.directory, sessions, config.limits);
     let serving = tokio::spawn(doors::serve(listener, api, stopped));
     tokio::select! {
         _ = terminate.recv() => {}

@@ -62,10 +62,10 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Whether it sees VMs in which it has no part.
+    /// Whether it sees VMs that nobody co-manages yet.
     #[must_use]
-    pub fn sees_all(&self) -> bool {
-        self.provider.is_operator() || self.enrolling == Enrolling::Yes
+    pub fn may_enroll(&self) -> bool {
+        self.enrolling == Enrolling::Yes
     }
 }
 

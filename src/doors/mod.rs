@@ -16,6 +16,6 @@ mod session;
 mod view;
 pub mod wire;
 
-pub use api::{Api, BindSocketError, Listener, openapi_document, serve};
+pub use api::{Api, BindSocketError, Limits, Listener, openapi_document, serve, status_of};
 pub use callback::{Callbacks, Hook};
 pub use session::Sessions;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
 use super::wire::FromAgent;
-use crate::model::{ClockEstimate, ConflictId, ProviderId, VmId};
+use crate::model::{ClockEstimate, Code, ConflictId, ProviderId, VmId};
 
 /// How many messages wait for a slow provider before its session is ended.
 pub(crate) const OUTBOX: usize = 64;
@@ -25,6 +25,8 @@ struct Table {
     open: BTreeMap<ProviderId, Session>,
     clocks: BTreeMap<ProviderId, ClockEstimate>,
     opened: u64,
+    /// The agent stops: sessions end, and no new ones last.
+    ending: bool,
 }
 
 struct Session {
@@ -61,7 +63,9 @@ impl Sessions {
         table.opened += 1;
         let number = table.opened;
         let session = Session { number, outbox, asks: VecDeque::new() };
-        let orphaned = table.open.insert(provider.clone(), session).map(|old| Vec::from(old.asks)).unwrap_or_default();
+        // Without a place in the table its outbox is closed, and it ends at once.
+        let older = if table.ending { None } else { table.open.insert(provider.clone(), session) };
+        let orphaned = older.map(|old| Vec::from(old.asks)).unwrap_or_default();
         Opened { number, inbox, orphaned }
     }
 
@@ -73,6 +77,18 @@ impl Sessions {
         }
         table.clocks.remove(provider);
         table.open.remove(provider).map(|session| Vec::from(session.asks)).unwrap_or_default()
+    }
+
+    /// Ends every session, because the agent stops.
+    pub(crate) fn end(&self) {
+        let mut table = self.table();
+        table.ending = true;
+        table.open.clear();
+    }
+
+    /// Why a session's outbox was closed.
+    pub(crate) fn why_closed(&self) -> Code {
+        if self.table().ending { Code::Closing } else { Code::SessionReplaced }
     }
 
     /// Sends an ask, if the provider has a session with room.
@@ -104,7 +120,7 @@ impl Sessions {
     pub(crate) fn note_clock(&self, provider: &ProviderId, sample: ClockEstimate) -> ClockEstimate {
         let mut table = self.table();
         let known = table.clocks.entry(provider.clone()).or_insert(sample);
-        let moved = known.offset_us.abs_diff(sample.offset_us) > known.uncertainty_us + sample.uncertainty_us;
+        let moved = known.offset_us.abs_diff(sample.offset_us) > known.uncertainty_us.saturating_add(sample.uncertainty_us);
         if moved || sample.uncertainty_us <= known.uncertainty_us {
             *known = sample;
         }

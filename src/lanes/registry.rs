@@ -1,10 +1,11 @@
 //! Which VM has a lane, and how requests and events find it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
 use super::asker::Asker;
 use super::clock::Clock;
@@ -19,6 +20,9 @@ use crate::resolver::{Accepted, Heard, Input, Lane, Party, Policy, Said, Standin
 
 /// How much mail a lane holds before whoever sends more waits.
 const MAILBOX: usize = 256;
+/// How often a look at a lane is tried while the journal fails, and how long is waited between.
+const READ_TRIES: u32 = 20;
+const READ_PAUSE: Duration = Duration::from_millis(50);
 
 /// Every lane of the agent. Clones are the same.
 #[derive(Clone)]
@@ -27,6 +31,9 @@ pub struct Lanes(Arc<Inner>);
 struct Inner {
     around: Surroundings,
     lanes: RwLock<BTreeMap<VmId, Address>>,
+    /// Held while a VM gets or loses its lane, so that none ever has two.
+    coming_and_going: Mutex<()>,
+    connected: AtomicBool,
 }
 
 /// How to reach a lane.
@@ -63,7 +70,14 @@ impl Lanes {
             clock: Clock::continuing(history.last),
             policy: Arc::new(policy),
         };
-        let lanes = Self(Arc::new(Inner { around, lanes: RwLock::default() }));
+        // From here on no event is missed; those about a VM that is looked at below are only looked at again.
+        let events = around.hypervisor.events();
+        let lanes = Self(Arc::new(Inner {
+            around,
+            lanes: RwLock::default(),
+            coming_and_going: Mutex::default(),
+            connected: AtomicBool::new(true),
+        }));
         let known: Vec<State> =
             history.states.into_values().filter(|state| state.standing() != Standing::Free).collect();
         let mut listed: BTreeMap<VmId, VmState> = BTreeMap::new();
@@ -76,7 +90,7 @@ impl Lanes {
             let begin = Begin::Recovered(listed.remove(&state.vm()));
             lanes.spawn(state, begin);
         }
-        tokio::spawn(dispatch(Arc::downgrade(&lanes.0), lanes.0.around.hypervisor.events()));
+        tokio::spawn(dispatch(Arc::downgrade(&lanes.0), events));
         lanes
     }
 
@@ -115,6 +129,12 @@ impl Lanes {
         &self.0.around.hypervisor
     }
 
+    /// Whether the hypervisor is connected, as its events say.
+    #[must_use]
+    pub fn hypervisor_is_connected(&self) -> bool {
+        self.0.connected.load(Ordering::Relaxed)
+    }
+
     /// The journal behind the lanes.
     #[must_use]
     pub fn journal(&self) -> &Journal {
@@ -141,11 +161,12 @@ impl Lanes {
     pub async fn enroll(&self, vm: VmId, primary: ProviderId) -> Result<(), Refusal> {
         let state = self.0.around.hypervisor.observe(vm).await.map_err(|error| refusal_of(&error))?;
         let inventory = self.0.around.hypervisor.inventory(vm).await.map_err(|error| refusal_of(&error))?;
-        let address = match self.address(vm) {
-            Ok(address) => address,
-            Err(_) => {
-                let history = State::new(vm);
-                let past = runner::replay(&self.0.around.journal, history).await.map_err(|error| {
+        let _alone = self.0.coming_and_going.lock().await;
+        let known = self.address(vm).ok();
+        let address = match known.clone() {
+            Some(address) => address,
+            None => {
+                let past = runner::replay(&self.0.around.journal, State::new(vm)).await.map_err(|error| {
                     tracing::error!(%vm, %error, "the VM's history cannot be read");
                     Refusal::new(Code::JournalUnwritable, "the VM's history cannot be read from the journal")
                 })?;
@@ -154,17 +175,26 @@ impl Lanes {
         };
         let name = inventory.domain.identity.name.clone();
         let make = move |token| Input::Enroll { token, name, primary, state };
-        self.request(&address, make, None).await.map(drop)
+        let enrolled = self.request(&address, make, None).await;
+        if enrolled.is_err() && known.is_none() {
+            self.forget(vm);
+        }
+        enrolled.map(drop)
+    }
+
+    fn forget(&self, vm: VmId) {
+        self.0.lanes.write().unwrap_or_else(PoisonError::into_inner).remove(&vm);
     }
 
     /// Ends co-management of a VM; nothing at the VM changes.
     ///
     /// *Errors*: [`Code::CommandsInFlight`], [`Code::Forbidden`], [`Code::UnknownVm`].
     pub async fn release(&self, vm: VmId, by: ProviderId) -> Result<(), Refusal> {
+        let _alone = self.0.coming_and_going.lock().await;
         let address = self.address(vm)?;
         self.request(&address, move |token| Input::Release { token, by }, None).await?;
         // Its history is in the journal; a new enrollment reads it back.
-        self.0.lanes.write().unwrap_or_else(PoisonError::into_inner).remove(&vm);
+        self.forget(vm);
         Ok(())
     }
 
@@ -225,27 +255,33 @@ impl Lanes {
         let _ = address.mail.send(Mail::Tell(lost)).await;
     }
 
-    /// Looks at a lane; the answer comes once all it is made from is durable.
+    /// Looks at a lane; the answer comes once all it is made from is durable. What the journal then refuses was never
+    /// there, and the lane is looked at again.
     ///
-    /// *Errors*: [`Code::UnknownVm`].
+    /// *Errors*: [`Code::UnknownVm`]; [`Code::JournalUnwritable`] when the journal cannot even be read.
     pub async fn read<T: Send + 'static>(
         &self,
         vm: VmId,
-        look: impl FnOnce(&Lane, Now) -> T + Send + 'static,
+        look: impl FnOnce(&Lane, Now) -> T + Clone + Send + 'static,
     ) -> Result<T, Refusal> {
-        let address = self.address(vm)?;
-        let (send, answer) = oneshot::channel();
-        let read = move |lane: &Lane, now: Now| -> runner::Deferred {
-            let seen = look(lane, now);
-            Box::new(move || {
-                let _ = send.send(seen);
-            })
-        };
-        let gone = || Refusal::new(Code::Closing, "the agent is shutting down");
-        address.mail.send(Mail::Read(Box::new(read))).await.map_err(|_| gone())?;
-        answer
-            .await
-            .map_err(|_| Refusal::new(Code::JournalUnwritable, "the journal failed while this was read; try again"))
+        for _ in 0..READ_TRIES {
+            let address = self.address(vm)?;
+            let (send, answer) = oneshot::channel();
+            let look = look.clone();
+            let read = move |lane: &Lane, now: Now| -> runner::Deferred {
+                let seen = look(lane, now);
+                Box::new(move || {
+                    let _ = send.send(seen);
+                })
+            };
+            let gone = || Refusal::new(Code::Closing, "the agent is shutting down");
+            address.mail.send(Mail::Read(Box::new(read))).await.map_err(|_| gone())?;
+            if let Ok(seen) = answer.await {
+                return Ok(seen);
+            }
+            tokio::time::sleep(READ_PAUSE).await;
+        }
+        Err(Refusal::new(Code::JournalUnwritable, "the journal failed while this was read; try again"))
     }
 
     /// A VM's whole history, read with the code that made it: for what a lane has forgotten.
@@ -304,8 +340,12 @@ async fn dispatch(lanes: std::sync::Weak<Inner>, mut events: mpsc::Receiver<Even
                     address.look.notify_one();
                 }
             }
-            Event::Disconnected => tracing::warn!("the connection to libvirt was lost"),
+            Event::Disconnected => {
+                inner.connected.store(false, Ordering::Relaxed);
+                tracing::warn!("the connection to libvirt was lost");
+            }
             Event::Reconnected => {
+                inner.connected.store(true, Ordering::Relaxed);
                 tracing::info!("libvirt is connected; every lane looks again");
                 addresses.values().for_each(|address| address.look.notify_one());
             }

@@ -1,11 +1,13 @@
 //! One lane's task.
 //!
 //! It owns the [`Lane`], reads the clock, and moves messages: requests and timers in, facts to the journal, calls to
-//! the hypervisor, questions to the [`Asker`], answers back to whoever waits. When the journal refuses facts, the
-//! lane is built again from what is durable, so that memory never runs ahead of the disk for longer than one write.
+//! the hypervisor, questions to the [`Asker`], answers back to whoever waits. `looks` sees what happened past the agent;
+//! `outage` gets through a journal that takes no facts.
+
+mod looks;
+mod outage;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,10 +23,9 @@ use crate::resolver::{
     Accepted, Call, CallResult, Evidence, Input, Lane, Observation, Output, Party, Phase, Policy, State, Token,
 };
 
-/// How long after an event the VM is looked at while calls are under way: one look for a burst of events.
-const LOOK_DELAY: Duration = Duration::from_millis(20);
-/// How long new work is refused after the journal failed, before it is tried again.
-const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
+use self::outage::Outage;
+pub(super) use self::outage::replay;
+
 /// How often an unreachable hypervisor is asked again about one VM.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -49,10 +50,11 @@ pub(super) type Reply = oneshot::Sender<Result<Accepted, Refusal>>;
 
 /// What the lane's own errands send back.
 enum Errand {
-    Durable { step: u64, result: Result<u64, AppendError> },
+    /// Of the lane as it was built in this life.
+    Durable { life: u64, step: u64, result: Result<u64, AppendError> },
     Finished { command: CommandId, result: CallResult, seen: Option<VmState> },
     Probed { command: CommandId, evidence: Evidence },
-    Delivered { answer: Option<Input> },
+    Told(Input),
     Looked { seen: Result<VmState, AskHypervisorError>, why: Observation, activity: u64 },
 }
 
@@ -81,12 +83,18 @@ pub(super) struct Runner {
     /// Answers that leave once this step is durable.
     held: VecDeque<(u64, Deferred)>,
     in_flight: BTreeSet<CommandId>,
+    /// Looks into lost calls that wait: the call's own answer may still come.
+    unprobed: BTreeMap<CommandId, Call>,
     /// Rises with every call and its end: a look that spans one is stale.
     activity: u64,
     look_at: Option<Instant>,
     looking: bool,
+    /// Rises when the lane is built anew: what an earlier one appended means nothing to this one.
+    life: u64,
     /// Set while the journal is given time.
-    paused: Option<(Instant, Vec<Errand>)>,
+    outage: Option<Outage>,
+    /// Whether the agent is about to stop; a lane that is built anew must be told again.
+    closing: bool,
 }
 
 /// What a lane begins with.
@@ -121,26 +129,28 @@ impl Runner {
             waiters: BTreeMap::new(),
             held: VecDeque::new(),
             in_flight: BTreeSet::new(),
+            unprobed: BTreeMap::new(),
             activity: 0,
             look_at: None,
             looking: false,
-            paused: None,
+            life: 0,
+            outage: None,
+            closing: false,
         }
     }
 
     /// Runs until nobody can send mail any more.
     pub(super) async fn run(mut self, begin: Begin) {
         if let Begin::Recovered(listed) = begin {
-            match listed {
-                Some(state) => self.recovered(Ok(state)),
-                None => {
-                    let Some(seen) = self.look_before_anything().await else { return };
-                    self.recovered(seen);
-                }
-            }
+            let seen = match listed {
+                Some(state) => Some(Ok(state)),
+                None => self.look_before_anything().await,
+            };
+            let Some(seen) = seen else { return };
+            self.recovered(seen);
         }
         loop {
-            let timer = [self.wake, self.look_at, self.paused.as_ref().map(|(until, _)| *until)];
+            let timer = [self.wake, self.look_at, self.outage.as_ref().map(Outage::until)];
             let timer = timer.into_iter().flatten().min();
             let look = self.look.clone();
             tokio::select! {
@@ -156,31 +166,10 @@ impl Runner {
         }
     }
 
-    /// After a restart nothing is decided before the VM was seen; reads are served meanwhile.
-    async fn look_before_anything(&mut self) -> Option<Result<VmState, AskHypervisorError>> {
-        loop {
-            match self.around.hypervisor.observe(self.vm).await {
-                Err(AskHypervisorError::Unreachable { .. } | AskHypervisorError::Failed(_)) => {}
-                seen => return Some(seen),
-            }
-            let again = tokio::time::Instant::now() + RETRY;
-            loop {
-                tokio::select! {
-                    () = sleep_until(again) => break,
-                    mail = self.mailbox.recv() => match mail? {
-                        Mail::Read(read) => self.read(read),
-                        Mail::Tell(_) => {}
-                        Mail::Request { reply, .. } => {
-                            let message = "libvirt cannot be reached yet after a restart; nothing was accepted";
-                            let _ = reply.send(Err(Refusal::new(Code::HypervisorUnreachable, message)));
-                        }
-                    },
-                }
-            }
-        }
-    }
-
     fn recovered(&mut self, seen: Result<VmState, AskHypervisorError>) {
+        if self.closing {
+            self.step(Input::Closing);
+        }
         self.step(match seen {
             Ok(state) => Input::Observed { state, why: Observation::Look },
             Err(_) => Input::Vanished,
@@ -198,8 +187,11 @@ impl Runner {
     fn mail(&mut self, mail: Mail) {
         match mail {
             Mail::Read(read) => self.read(read),
-            Mail::Tell(input) => self.step(input),
-            Mail::Request { reply, .. } if self.paused.is_some() => {
+            Mail::Tell(input) => {
+                self.closing |= matches!(input, Input::Closing);
+                self.errand(Errand::Told(input));
+            }
+            Mail::Request { reply, .. } if self.outage.is_some() => {
                 let _ = reply.send(Err(unwritable()));
             }
             Mail::Request { make, reply, ended } => {
@@ -212,19 +204,25 @@ impl Runner {
     }
 
     fn read(&mut self, read: Read) {
+        if self.outage.as_ref().is_some_and(Outage::is_ahead) {
+            return; // What the lane knows is not durable: whoever reads asks again.
+        }
         let send = read(&self.lane, self.around.clock.now());
         let (appended, persisted) = self.lane.durability();
         if appended == persisted { send() } else { self.held.push_back((appended, send)) }
     }
 
     fn errand(&mut self, errand: Errand) {
+        if matches!(errand, Errand::Durable { life, .. } if life != self.life) {
+            return;
+        }
         // What would add facts waits while the journal is given time; nothing of it is lost.
-        if let Some((_, kept)) = &mut self.paused {
-            kept.push(errand);
+        if let Some(outage) = &mut self.outage {
+            outage.keep(errand);
             return;
         }
         match errand {
-            Errand::Durable { step, result: Ok(_) } => {
+            Errand::Durable { step, result: Ok(_), .. } => {
                 self.step(Input::Persisted { step });
                 let (_, persisted) = self.lane.durability();
                 while let Some((_, send)) = self.held.pop_front_if(|(step, _)| *step <= persisted) {
@@ -232,33 +230,37 @@ impl Runner {
                 }
             }
             Errand::Durable { result: Err(error), .. } => self.pause(&error),
-            Errand::Finished { command, result, seen } => {
-                self.activity += 1;
-                self.in_flight.remove(&command);
-                if !matches!(result, CallResult::Done(_)) {
-                    self.plan_look();
-                }
-                if let Some(state) = seen {
-                    self.step(Input::Observed { state, why: Observation::Event });
-                }
-                self.step(Input::Finished { command, result });
-            }
+            Errand::Finished { command, result, seen } => self.finished(command, result, seen),
             Errand::Probed { command, evidence } => self.step(Input::Probed { command, evidence }),
-            Errand::Delivered { answer } => {
-                if let Some(input) = answer {
-                    self.step(input);
-                }
-            }
+            Errand::Told(input) => self.step(input),
             Errand::Looked { seen, why, activity } => self.looked(seen, why, activity),
+        }
+    }
+
+    fn finished(&mut self, command: CommandId, result: CallResult, seen: Option<VmState>) {
+        self.activity += 1;
+        self.in_flight.remove(&command);
+        if !matches!(result, CallResult::Done(_)) {
+            self.plan_look();
+        }
+        if let Some(state) = seen {
+            self.step(Input::Observed { state, why: Observation::Event });
+        }
+        self.step(Input::Finished { command, result });
+        // The lane was built anew while the call ran, and now its own answer is lost as well.
+        if let Some(call) = self.unprobed.remove(&command)
+            && self.lane.state().command(command).is_some_and(|tracked| *tracked.phase() == Phase::Unknown)
+        {
+            self.probe(call);
         }
     }
 
     fn perform(&mut self, output: Output) {
         match output {
             Output::Append { step, at, facts } => {
-                let send = self.send.clone();
+                let (send, life) = (self.send.clone(), self.life);
                 self.around.journal.append(&Entry { vm: self.vm, at, facts }, move |result| {
-                    let _ = send.send(Errand::Durable { step, result });
+                    let _ = send.send(Errand::Durable { life, step, result });
                 });
             }
             Output::Execute(call) => self.execute(call),
@@ -267,8 +269,9 @@ impl Runner {
                 let (conflict, epoch, who) = (ask.conflict, ask.epoch, ask.who.clone());
                 let (asking, send) = (self.around.asker.ask(self.vm, *ask), self.send.clone());
                 tokio::spawn(async move {
-                    let answer = answer_of(asking.await, conflict, epoch, who);
-                    let _ = send.send(Errand::Delivered { answer });
+                    if let Some(answer) = answer_of(asking.await, conflict, epoch, who) {
+                        let _ = send.send(Errand::Told(answer));
+                    }
                 });
             }
             Output::Accepted { token, what } => self.accepted(token, what),
@@ -326,10 +329,11 @@ impl Runner {
         });
     }
 
-    fn probe(&self, call: Call) {
+    fn probe(&mut self, call: Call) {
         let command = call.command();
         if self.in_flight.contains(&command) {
-            return; // Its own answer is still to come.
+            self.unprobed.insert(command, call);
+            return;
         }
         let (hypervisor, send) = (self.around.hypervisor.clone(), self.send.clone());
         tokio::spawn(async move {
@@ -346,100 +350,19 @@ impl Runner {
         });
     }
 
-    /// A look at the VM: at once, or shortly after when calls under way explain what happened.
-    fn plan_look(&mut self) {
-        if self.looking || self.look_at.is_some() {
-            self.look_at = self.look_at.or_else(|| Some(Instant::now() + LOOK_DELAY));
-        } else if self.in_flight.is_empty() {
-            self.look_now(Observation::Event);
-        } else {
-            self.look_at = Some(Instant::now() + LOOK_DELAY);
-        }
-    }
-
-    fn look_now(&mut self, why: Observation) {
-        self.looking = true;
-        let (hypervisor, send) = (self.around.hypervisor.clone(), self.send.clone());
-        let (vm, activity) = (self.vm, self.activity);
-        tokio::spawn(async move {
-            let seen = hypervisor.observe(vm).await;
-            let _ = send.send(Errand::Looked { seen, why, activity });
-        });
-    }
-
-    fn looked(&mut self, seen: Result<VmState, AskHypervisorError>, why: Observation, activity: u64) {
-        self.looking = false;
-        match seen {
-            // A call began or ended meanwhile: nobody knows which side of it was seen.
-            _ if activity != self.activity => self.look_at = Some(Instant::now() + LOOK_DELAY),
-            Ok(state) => self.step(Input::Observed { state, why }),
-            Err(AskHypervisorError::NoSuchVm(_)) => self.step(Input::Vanished),
-            Err(AskHypervisorError::Unreachable { .. }) => {} // The connection's return brings a look.
-            Err(AskHypervisorError::Failed(_)) => self.look_at = Some(Instant::now() + RETRY),
-        }
-    }
-
     async fn timer(&mut self) {
         let now = Instant::now();
-        if self.paused.as_ref().is_some_and(|(until, _)| *until <= now) {
-            self.resume().await;
+        if self.outage.as_ref().is_some_and(|outage| outage.until() <= now) {
+            self.mend().await;
         }
         if self.look_at.is_some_and(|at| at <= now) {
-            self.look_at = None;
-            if self.looking {
-                self.look_at = Some(now + LOOK_DELAY);
-            } else {
-                self.look_now(Observation::Event);
-            }
+            self.look_due();
         }
         if self.wake.is_some_and(|at| at <= now) {
             self.wake = None;
-            if self.paused.is_none() {
-                self.step(Input::Tick);
-            }
+            self.step(Input::Tick);
         }
     }
-
-    /// The journal did not take a step's facts: whoever waits for it is told, and the lane is built anew later.
-    fn pause(&mut self, error: &AppendError) {
-        tracing::error!(vm = %self.vm, %error, "the journal refused facts; new work on this VM is refused for now");
-        for (_, (reply, _)) in std::mem::take(&mut self.replies) {
-            let _ = reply.send(Err(unwritable()));
-        }
-        self.waiters.clear();
-        self.held.clear();
-        self.wake = None;
-        self.paused = Some((Instant::now() + JOURNAL_PAUSE, Vec::new()));
-    }
-
-    async fn resume(&mut self) {
-        let Some((_, kept)) = self.paused.take() else { return };
-        let replayed = replay(&self.around.journal, State::new(self.vm)).await;
-        let Ok(state) = replayed else {
-            self.paused = Some((Instant::now() + JOURNAL_PAUSE, kept));
-            return;
-        };
-        self.lane = Lane::new(state, (*self.around.policy).clone());
-        self.around.journal.unfence(self.vm);
-        self.step(Input::Recovered);
-        for errand in kept {
-            // What the abandoned lane had appended means nothing to the new one.
-            if !matches!(errand, Errand::Durable { .. }) {
-                self.errand(errand);
-            }
-        }
-    }
-}
-
-/// A lane's state as its journal tells it.
-pub(super) async fn replay(journal: &Journal, state: State) -> Result<State, crate::journal::ReplayError> {
-    let mut entries = Vec::new();
-    let keep = |_, entry: Entry| {
-        entries.push(entry);
-        ControlFlow::Continue(())
-    };
-    journal.replay_vm(state.vm(), keep).await?;
-    Ok(entries.iter().fold(state, |state, entry| state.replay(entry.facts.iter().map(|fact| (entry.at, fact)))))
 }
 
 fn unwritable() -> Refusal {

@@ -15,7 +15,7 @@ use crate::doors::identity::Caller;
 use crate::doors::view;
 use crate::doors::wire::{CommandList, CommandRequest, CommandView, ConflictList, Explanation};
 use crate::model::{Code, Command, CommandId, Operation, Refusal, VmId};
-use crate::resolver::{ConflictRecord, State as LaneState, Tracked};
+use crate::resolver::{ConflictRecord, Lane, State as LaneState, Tracked};
 
 /// How many commands `after` may name.
 const AFTER_MAX: usize = 64;
@@ -107,6 +107,15 @@ async fn archived(api: &Api, vm: VmId, id: CommandId) -> Result<Option<(LaneStat
     Ok(found.map(|tracked| (state, tracked)))
 }
 
+/// Refuses a caller that has no part in a command's VM, unless the command is its own: whoever lost its part still learns
+/// what became of what it sent.
+async fn require_sight(api: &Api, caller: &Caller, vm: VmId, id: CommandId) -> Result<(), Refusal> {
+    let Err(refusal) = require_part(api, caller, vm).await else { return Ok(()) };
+    let own = caller.provider.clone();
+    let look = move |lane: &Lane, _| lane.state().command(id).is_some_and(|known| known.command().provider == own);
+    if api.lanes.read(vm, look).await? { Ok(()) } else { Err(refusal) }
+}
+
 /// A VM's commands that the lane remembers.
 #[utoipa::path(get, path = "/v1/vms/{vm}/commands", params(("vm" = String, Path)), responses((status = 200, body = CommandList)))]
 pub(crate) async fn list(
@@ -133,7 +142,7 @@ pub(crate) async fn show(
     caller: Caller,
     At((vm, id)): At<(VmId, CommandId)>,
 ) -> Result<Json<CommandView>, ApiProblem> {
-    require_part(&api, &caller, vm).await?;
+    require_sight(&api, &caller, vm, id).await?;
     Ok(Json(live(&api, vm, id).await?))
 }
 
@@ -168,11 +177,11 @@ pub(crate) async fn conflicts(
     Ok(Json(ConflictList { conflicts: read.await? }))
 }
 
-/// The VM that a command is on: one the caller has a part in.
+/// The VM that a command is on, if the caller may see it.
 async fn vm_of(api: &Api, caller: &Caller, id: CommandId) -> Result<VmId, Refusal> {
     for vm in api.lanes.vms() {
         let known = api.lanes.read(vm, move |lane, _| lane.state().command(id).is_some()).await.unwrap_or(false);
-        if known && require_part(api, caller, vm).await.is_ok() {
+        if known && require_sight(api, caller, vm, id).await.is_ok() {
             return Ok(vm);
         }
     }

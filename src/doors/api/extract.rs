@@ -16,8 +16,6 @@ use crate::model::{Code, Refusal};
 
 /// The largest body the agent reads: a metadata element fits with its escapes.
 pub(crate) const BODY_MAX: usize = 1024 * 1024;
-/// How long a body may take to arrive.
-const BODY_TIME: Duration = Duration::from_secs(10);
 /// The longest a request may wait for a command to end.
 const WAIT_MAX: Duration = Duration::from_secs(600);
 
@@ -43,23 +41,23 @@ pub(crate) struct Body<T>(pub(crate) T);
 impl<T: DeserializeOwned> FromRequest<Api> for Body<T> {
     type Rejection = ApiProblem;
 
-    async fn from_request(request: Request, _: &Api) -> Result<Self, Self::Rejection> {
-        let bytes = read(request).await?;
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Self::Rejection> {
+        let bytes = read(request, api.limits.body).await?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         let value = serde_json::from_slice(text);
         Ok(Self(value.map_err(|error| Refusal::new(Code::Malformed, format!("the body does not fit: {error}")))?))
     }
 }
 
-async fn read(request: Request) -> Result<Bytes, Refusal> {
+async fn read(request: Request, within: Duration) -> Result<Bytes, Refusal> {
     let too_large = || Refusal::new(Code::TooLarge, format!("a body is at most {BODY_MAX} bytes"));
     let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if declared.is_some_and(|length: u64| length > BODY_MAX as u64) {
         return Err(too_large());
     }
     let reading = axum::body::to_bytes(request.into_body(), BODY_MAX);
-    let late = || Refusal::new(Code::TooSlow, format!("the body did not arrive within {BODY_TIME:?}"));
-    let read = tokio::time::timeout(BODY_TIME, reading).await.map_err(|_| late())?;
+    let late = || Refusal::new(Code::TooSlow, format!("the body did not arrive within {within:?}"));
+    let read = tokio::time::timeout(within, reading).await.map_err(|_| late())?;
     read.map_err(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         if cause.contains("length limit") {

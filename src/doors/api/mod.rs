@@ -13,11 +13,12 @@ mod socket;
 mod vms;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::routing::{delete, get};
 use axum::{Json, Router};
 
-use super::identity::{Caller, Directory, Enrolling};
+use super::identity::{Caller, Directory};
 use super::session::Sessions;
 use super::wire::{AuditReport, Health, Identity};
 use crate::journal::VerifyError;
@@ -26,7 +27,23 @@ use crate::model::{Code, Refusal};
 use problem::ApiProblem;
 
 pub use openapi::document as openapi_document;
+pub use problem::status_of;
 pub use serve::{BindSocketError, Listener, serve};
+
+/// How long a client is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// For a request's head, and for the next request of an idle connection.
+    pub head: Duration,
+    /// For a request's body.
+    pub body: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { head: Duration::from_secs(30), body: Duration::from_secs(10) }
+    }
+}
 
 /// What every handler works with.
 #[derive(Clone)]
@@ -34,13 +51,14 @@ pub struct Api {
     pub(crate) lanes: Lanes,
     pub(crate) directory: Arc<Directory>,
     pub(crate) sessions: Sessions,
+    pub(crate) limits: Limits,
 }
 
 impl Api {
     /// The API over these lanes, for these callers.
     #[must_use]
-    pub fn new(lanes: Lanes, directory: Directory, sessions: Sessions) -> Self {
-        Self { lanes, directory: Arc::new(directory), sessions }
+    pub fn new(lanes: Lanes, directory: Directory, sessions: Sessions, limits: Limits) -> Self {
+        Self { lanes, directory: Arc::new(directory), sessions, limits }
     }
 
     /// Every path.
@@ -75,7 +93,7 @@ impl Api {
 #[utoipa::path(get, path = "/healthz", responses((status = 200, body = Health)))]
 pub(crate) async fn health(axum::extract::State(api): axum::extract::State<Api>) -> Json<Health> {
     Json(Health {
-        status: "ok".to_owned(),
+        status: if api.lanes.hypervisor_is_connected() { "ok" } else { "degraded" }.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         hypervisor: api.lanes.hypervisor().uri().to_owned(),
         journal: api.lanes.journal().last(),
@@ -86,7 +104,7 @@ pub(crate) async fn health(axum::extract::State(api): axum::extract::State<Api>)
 /// Who the caller is.
 #[utoipa::path(get, path = "/v1/whoami", responses((status = 200, body = Identity)))]
 pub(crate) async fn whoami(caller: Caller) -> Json<Identity> {
-    Json(Identity { provider: caller.provider, may_enroll: caller.enrolling == Enrolling::Yes })
+    Json(Identity { may_enroll: caller.may_enroll(), provider: caller.provider })
 }
 
 /// Checks every record of the journal.

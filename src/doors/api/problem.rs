@@ -41,7 +41,8 @@ impl IntoResponse for ApiProblem {
 }
 
 /// The status of a code. A refusal never gets the status of a fault, nor the reverse.
-pub(crate) const fn status_of(code: Code) -> StatusCode {
+#[must_use]
+pub const fn status_of(code: Code) -> StatusCode {
     match code {
         Code::Malformed => StatusCode::BAD_REQUEST,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::Api;
 use crate::doors::identity::Peer;
 
 /// How many connections are open at once; more wait to be accepted.
-const CONNECTIONS_MAX: usize = 1024;
-/// How long a request's head may take to arrive, and a connection may be idle.
-const HEAD_TIME: Duration = Duration::from_secs(30);
+const CONNECTIONS_MAX: u32 = 1024;
+/// How long requests under way may go on once the agent stops.
+const GRACE: Duration = Duration::from_secs(2);
 /// How large a request's head may be.
 const HEAD_MAX: usize = 32 * 1024;
 
@@ -82,23 +83,23 @@ impl Listener {
     }
 }
 
-/// Serves the API until told to stop; requests under way are then finished.
+/// A place among the connections: a session keeps it when its connection is not HTTP any more.
+#[derive(Clone)]
+pub(crate) struct Seat(#[expect(dead_code, reason = "it is only held")] Arc<OwnedSemaphorePermit>);
+
+/// Serves the API until told to stop; sessions are then closed, and requests under way finished, within bounds.
 pub async fn serve(listener: Listener, api: Api, mut stop: watch::Receiver<bool>) {
+    let (sessions, head) = (api.sessions.clone(), api.limits.head);
     let router = api.router();
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
     loop {
-        let Ok(permit) = room.clone().acquire_owned().await else { return };
         let accepted = tokio::select! {
-            accepted = listener.socket.accept() => accepted,
-            () = stopped(&mut stop) => return,
+            accepted = accept(&listener, &room) => accepted,
+            () = stopped(&mut stop) => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let (router, stop) = (router.clone(), stop.clone());
-                tokio::spawn(async move {
-                    connection(stream, router, stop).await;
-                    drop(permit);
-                });
+            Ok((stream, seat)) => {
+                tokio::spawn(connection(stream, router.clone().layer(Extension(seat)), head, stop.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -106,14 +107,25 @@ pub async fn serve(listener: Listener, api: Api, mut stop: watch::Receiver<bool>
             }
         }
     }
+    drop(listener);
+    sessions.end();
+    if tokio::time::timeout(GRACE, room.acquire_many(CONNECTIONS_MAX)).await.is_err() {
+        tracing::warn!("requests were still under way; they are cut off");
+    }
 }
 
-async fn connection(stream: UnixStream, router: axum::Router, mut stop: watch::Receiver<bool>) {
+async fn accept(listener: &Listener, room: &Arc<Semaphore>) -> io::Result<(UnixStream, Seat)> {
+    let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.socket.accept().await?;
+    Ok((stream, Seat(Arc::new(permit))))
+}
+
+async fn connection(stream: UnixStream, router: axum::Router, head: Duration, mut stop: watch::Receiver<bool>) {
     let peer = stream.peer_cred().map(|cred| Peer { uid: cred.uid(), gid: cred.gid(), pid: cred.pid() });
     let Ok(peer) = peer else { return };
-    let router = router.layer(axum::Extension(peer));
+    let router = router.layer(Extension(peer));
     let mut server = hyper::server::conn::http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_MAX);
+    server.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(HEAD_MAX);
     let serving = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).with_upgrades();
     tokio::pin!(serving);
     tokio::select! {

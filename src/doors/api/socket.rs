@@ -1,15 +1,20 @@
 //! A provider's session: one WebSocket for clock samples, asks and answers, and events from a cursor.
 
+use std::time::Duration;
+
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::{
     CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection,
 };
 use axum::response::Response;
+use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
 
 use super::Api;
 use super::events;
 use super::problem::ApiProblem;
+use super::serve::Seat;
 use crate::doors::identity::Caller;
 use crate::doors::session::PendingAsk;
 use crate::doors::wire::{FromAgent, FromProvider};
@@ -21,12 +26,15 @@ const MESSAGE_MAX: usize = 64 * 1024;
 const NONSENSE_MAX: u32 = 16;
 /// How many records one batch of events covers.
 const EVENT_BATCH: usize = 64;
+/// How long a provider may take to read what it is sent.
+const SEND_TIME: Duration = Duration::from_secs(10);
 
 /// Opens the caller's session; a newer one takes over from an older one.
 #[utoipa::path(get, path = "/v1/session", responses((status = 101, description = "the WebSocket is open")))]
 pub(crate) async fn open(
     State(api): State<Api>,
     caller: Caller,
+    Extension(seat): Extension<Seat>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiProblem> {
     if caller.provider.is_operator() {
@@ -35,7 +43,10 @@ pub(crate) async fn open(
     }
     let upgrade = upgrade.map_err(|_| Refusal::new(Code::Malformed, "a WebSocket upgrade is expected here"))?;
     let upgrade = upgrade.max_message_size(MESSAGE_MAX).max_frame_size(MESSAGE_MAX);
-    Ok(upgrade.on_upgrade(move |socket| run(api, caller, socket)))
+    Ok(upgrade.on_upgrade(async move |socket| {
+        run(api, caller, socket).await;
+        drop(seat);
+    }))
 }
 
 async fn run(api: Api, caller: Caller, socket: WebSocket) {
@@ -48,7 +59,7 @@ async fn run(api: Api, caller: Caller, socket: WebSocket) {
     let mut nonsense = 0;
     let mut cursor: Option<u64> = None;
     let mut why = "the provider closed it";
-    if to.send(text(&welcome)).await.is_ok() {
+    if deliver(&mut to, [text(&welcome)]).await.is_ok() {
         loop {
             let replies = tokio::select! {
                 biased;
@@ -69,13 +80,18 @@ async fn run(api: Api, caller: Caller, socket: WebSocket) {
                         nonsense += 1;
                         vec![error_of(Refusal::new(Code::Malformed, "messages are text"), None)]
                     }
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => break,
+                    Some(Err(_)) => {
+                        why = "it broke off or sent what no session may";
+                        let _ = deliver(&mut to, [close(Code::SessionMisused)]).await;
+                        break;
+                    }
+                    Some(Ok(Message::Close(_))) | None => break,
                 },
                 message = opened.inbox.recv() => match message {
                     Some(message) => vec![message],
                     None => {
-                        why = "a newer session took over";
-                        let _ = to.send(close(Code::SessionReplaced)).await;
+                        why = "a newer session took over, or the agent stops";
+                        let _ = deliver(&mut to, [close(api.sessions.why_closed())]).await;
                         break;
                     }
                 },
@@ -86,14 +102,11 @@ async fn run(api: Api, caller: Caller, socket: WebSocket) {
             };
             if nonsense >= NONSENSE_MAX {
                 why = "it sent too much that makes no sense";
-                let _ = to.send(close(Code::SessionMisused)).await;
+                let _ = deliver(&mut to, [close(Code::SessionMisused)]).await;
                 break;
             }
-            let mut lost = false;
-            for reply in &replies {
-                lost |= to.feed(text(reply)).await.is_err();
-            }
-            if lost || to.flush().await.is_err() {
+            if deliver(&mut to, replies.iter().map(text)).await.is_err() {
+                why = "the provider does not read";
                 break;
             }
         }
@@ -101,6 +114,22 @@ async fn run(api: Api, caller: Caller, socket: WebSocket) {
     let unanswered = api.sessions.close(&provider, opened.number);
     lose(&api, &caller, unanswered).await;
     tracing::info!(%provider, session = opened.number, why, "a session ended");
+    // The other half of closing, if the provider began it.
+    let _ = tokio::time::timeout(SEND_TIME, to.close()).await;
+}
+
+/// Sends messages; a provider that does not read them in time has lost its session.
+async fn deliver(
+    to: &mut SplitSink<WebSocket, Message>,
+    messages: impl IntoIterator<Item = Message>,
+) -> Result<(), axum::Error> {
+    let sending = async {
+        for message in messages {
+            to.feed(message).await?;
+        }
+        to.flush().await
+    };
+    tokio::time::timeout(SEND_TIME, sending).await.map_err(axum::Error::new)?
 }
 
 /// What happened after the cursor; never returns while nothing is subscribed to.

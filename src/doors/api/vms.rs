@@ -13,7 +13,7 @@ use super::extract::{Asked, At, Body};
 use super::problem::ApiProblem;
 use crate::delegation::ChangeRequest;
 use crate::discovery::Inventory;
-use crate::doors::identity::{Caller, Enrolling};
+use crate::doors::identity::Caller;
 use crate::doors::view;
 use crate::doors::wire::{DelegateRequest, Delegations, EnrollRequest, VmDetail, VmList, VmSummary};
 use crate::hypervisor::AskHypervisorError;
@@ -26,7 +26,7 @@ pub(crate) fn unknown_vm() -> Refusal {
 
 /// Refuses a caller that has no part in a VM.
 pub(crate) async fn require_part(api: &Api, caller: &Caller, vm: VmId) -> Result<(), Refusal> {
-    if caller.sees_all() {
+    if caller.provider.is_operator() {
         return api.lanes.read(vm, |_, _| ()).await;
     }
     let provider = caller.provider.clone();
@@ -53,9 +53,15 @@ pub(crate) async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<
             managed.insert(vm, summary);
         }
     }
-    if caller.sees_all() {
+    let lanes: BTreeSet<VmId> = api.lanes.vms().into_iter().collect();
+    if !caller.provider.is_operator() {
+        managed.retain(|_, summary| {
+            summary.primary.as_ref() == Some(&caller.provider) || summary.secondaries.contains(&caller.provider)
+        });
+    }
+    if caller.may_enroll() {
         let listed = api.lanes.hypervisor().list().await.map_err(|error| of_hypervisor(&error))?;
-        for listing in listed {
+        for listing in listed.into_iter().filter(|listing| !lanes.contains(&listing.vm)) {
             managed.entry(listing.vm).or_insert(VmSummary {
                 vm: listing.vm,
                 name: listing.name,
@@ -64,10 +70,6 @@ pub(crate) async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<
                 secondaries: Vec::new(),
             });
         }
-    } else {
-        managed.retain(|_, summary| {
-            summary.primary.as_ref() == Some(&caller.provider) || summary.secondaries.contains(&caller.provider)
-        });
     }
     let mut vms: Vec<VmSummary> = managed.into_values().collect();
     vms.sort_by(|a, b| a.name.cmp(&b.name).then(a.vm.cmp(&b.vm)));
@@ -106,7 +108,8 @@ pub(crate) async fn inventory(
     caller: Caller,
     At(vm): At<VmId>,
 ) -> Result<Json<Inventory>, ApiProblem> {
-    if !caller.sees_all() {
+    // Whoever may enroll a VM may see first what it is, until somebody has enrolled it.
+    if !caller.may_enroll() || api.lanes.vms().contains(&vm) {
         require_part(&api, &caller, vm).await?;
     }
     Ok(Json(api.lanes.hypervisor().inventory(vm).await.map_err(|error| of_hypervisor(&error))?))
@@ -123,7 +126,7 @@ pub(crate) async fn enroll(
     At(vm): At<VmId>,
     Body(request): Body<EnrollRequest>,
 ) -> Result<(StatusCode, Json<VmDetail>), ApiProblem> {
-    if caller.enrolling == Enrolling::No {
+    if !caller.may_enroll() {
         return Err(Refusal::new(Code::Forbidden, format!("{} may not enroll VMs", caller.provider)).into());
     }
     let primary = match request.primary {

@@ -1,0 +1,104 @@
+//! Getting through a journal that takes no facts.
+//!
+//! ```text
+//! append refused ──▶ the lane is ahead of the disk ──rebuilt──▶ reads are served ──time passed──▶ working again
+//!                    whoever waits for it is refused            new work is refused               what was kept is taken
+//! ```
+//!
+//! Memory never runs ahead of the disk for longer than one write: the lane is built again from what is durable. What
+//! arrives meanwhile from the hypervisor is kept, because no call is ever made twice to hear its answer again.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use super::{Errand, Runner, unwritable};
+use crate::journal::{AppendError, Entry, Journal, ReplayError};
+use crate::resolver::{Input, Lane, State};
+
+/// How long new work is refused after the journal failed, before it is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The journal failed and is given time.
+pub(super) struct Outage {
+    stage: Stage,
+    kept: Vec<Errand>,
+}
+
+enum Stage {
+    /// The lane knows what is not durable; it is built anew as soon as the journal can be read, at this moment.
+    Ahead(Instant),
+    /// The lane is what is durable; new work is taken again at this moment.
+    Rebuilt(Instant),
+}
+
+impl Outage {
+    /// When to go on.
+    pub(super) const fn until(&self) -> Instant {
+        match self.stage {
+            Stage::Ahead(until) | Stage::Rebuilt(until) => until,
+        }
+    }
+
+    /// Whether the lane knows what is not durable.
+    pub(super) const fn is_ahead(&self) -> bool {
+        matches!(self.stage, Stage::Ahead(_))
+    }
+
+    /// Keeps what would add facts.
+    pub(super) fn keep(&mut self, errand: Errand) {
+        self.kept.push(errand);
+    }
+}
+
+impl Runner {
+    /// The journal did not take a step's facts: whoever waits for that is told, and the lane is built anew.
+    pub(super) fn pause(&mut self, error: &AppendError) {
+        tracing::error!(vm = %self.vm, %error, "the journal refused facts; new work on this VM is refused for now");
+        for (_, (reply, _)) in std::mem::take(&mut self.replies) {
+            let _ = reply.send(Err(unwritable()));
+        }
+        self.held.clear();
+        self.wake = None;
+        self.life += 1;
+        self.outage = Some(Outage { stage: Stage::Ahead(Instant::now()), kept: Vec::new() });
+    }
+
+    /// Takes the next step out of an outage.
+    pub(super) async fn mend(&mut self) {
+        let Some(Outage { stage, kept }) = self.outage.take() else { return };
+        let later = Instant::now() + PAUSE;
+        if matches!(stage, Stage::Ahead(_)) {
+            let stage = match replay(&self.around.journal, State::new(self.vm)).await {
+                Ok(state) => {
+                    self.lane = Lane::new(state, (*self.around.policy).clone());
+                    Stage::Rebuilt(later)
+                }
+                Err(_) => Stage::Ahead(later),
+            };
+            self.outage = Some(Outage { stage, kept });
+            return;
+        }
+        self.around.journal.unfence(self.vm);
+        for (command, waiters) in std::mem::take(&mut self.waiters) {
+            waiters.into_iter().for_each(|waiter| self.tell_when_ended(command, waiter));
+        }
+        if self.closing {
+            self.step(Input::Closing);
+        }
+        self.step(Input::Recovered);
+        for errand in kept {
+            self.errand(errand);
+        }
+    }
+}
+
+/// A lane's state as its journal tells it.
+pub(in crate::lanes) async fn replay(journal: &Journal, state: State) -> Result<State, ReplayError> {
+    let mut entries = Vec::new();
+    let keep = |_, entry: Entry| {
+        entries.push(entry);
+        ControlFlow::Continue(())
+    };
+    journal.replay_vm(state.vm(), keep).await?;
+    Ok(entries.iter().fold(state, |state, entry| state.replay(entry.facts.iter().map(|fact| (entry.at, fact)))))
+}
