@@ -120,7 +120,8 @@ impl Sessions {
     pub(crate) fn note_clock(&self, provider: &ProviderId, sample: ClockEstimate) -> ClockEstimate {
         let mut table = self.table();
         let known = table.clocks.entry(provider.clone()).or_insert(sample);
-        let moved = known.offset_us.abs_diff(sample.offset_us) > known.uncertainty_us.saturating_add(sample.uncertainty_us);
+        let moved =
+            known.offset_us.abs_diff(sample.offset_us) > known.uncertainty_us.saturating_add(sample.uncertainty_us);
         if moved || sample.uncertainty_us <= known.uncertainty_us {
             *known = sample;
         }

@@ -51,11 +51,26 @@ pub(super) type Reply = oneshot::Sender<Result<Accepted, Refusal>>;
 /// What the lane's own errands send back.
 enum Errand {
     /// Of the lane as it was built in this life.
-    Durable { life: u64, step: u64, result: Result<u64, AppendError> },
-    Finished { command: CommandId, result: CallResult, seen: Option<VmState> },
-    Probed { command: CommandId, evidence: Evidence },
+    Durable {
+        life: u64,
+        step: u64,
+        result: Result<u64, AppendError>,
+    },
+    Finished {
+        command: CommandId,
+        result: CallResult,
+        seen: Option<VmState>,
+    },
+    Probed {
+        command: CommandId,
+        evidence: Evidence,
+    },
     Told(Input),
-    Looked { seen: Result<VmState, AskHypervisorError>, why: Observation, activity: u64 },
+    Looked {
+        seen: Result<VmState, AskHypervisorError>,
+        why: Observation,
+        activity: u64,
+    },
 }
 
 /// What a runner needs of the agent.
