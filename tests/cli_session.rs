@@ -181,6 +181,15 @@ async fn what_is_no_message_ends_the_session_with_a_reason() {
 }
 
 #[tokio::test]
+async fn an_agent_that_hangs_up_ends_the_session() {
+    let (_folder, socket) = serve(|mut socket| async move { welcome(&mut socket).await });
+    let output = finish(&mut covirt(&socket, &[])).await;
+    assert_eq!(output.status.code(), Some(8), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.starts_with("covirt: the agent ended the session") && said.lines().count() == 1, "{said}");
+}
+
+#[tokio::test]
 async fn a_signal_ends_the_session_well() {
     let (told, mut open) = mpsc::unbounded_channel();
     let (_folder, socket) = serve(move |mut socket| {

@@ -94,7 +94,11 @@ impl CarryOutError {
         let mut text = format!("covirt: {self}");
         let mut cause = self.source();
         while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
+            // Some libraries' errors repeat their cause in their own sentence.
+            let sentence = error.to_string();
+            if !text.ends_with(&sentence) {
+                text.push_str(&format!(": {sentence}"));
+            }
             cause = error.source();
         }
         if let Self::Call(error) = self

@@ -10,6 +10,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::net::UnixStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::Message;
 use tokio_tungstenite::tungstenite::{self, handshake};
@@ -97,8 +98,12 @@ impl Session {
     pub async fn next(&mut self) -> Result<FromAgent, HoldSessionError> {
         loop {
             match self.stream.next().await {
-                None => return Err(HoldSessionError::Ended(String::new())),
-                Some(Err(tungstenite::Error::ConnectionClosed)) => return Err(HoldSessionError::Ended(String::new())),
+                None | Some(Err(tungstenite::Error::ConnectionClosed)) => {
+                    return Err(HoldSessionError::Ended(String::new()));
+                }
+                Some(Err(tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => {
+                    return Err(HoldSessionError::Ended("it hung up without a word".to_owned()));
+                }
                 Some(Err(error)) => return Err(error.into()),
                 Some(Ok(Message::Text(text))) => {
                     return serde_json::from_str(&text).map_err(|error| HoldSessionError::Garbled {
