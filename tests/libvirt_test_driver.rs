@@ -92,20 +92,3 @@ async fn a_call_for_an_earlier_start_is_refused_and_its_probe_tells_nothing() {
     assert_eq!(libvirt.probe(suspend).await.expect("probe"), Evidence::None);
     undefine(&connect, vm);
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-#[ignore = "a measurement, not a check"]
-async fn what_the_adapter_adds_to_a_call() {
-    let libvirt = Libvirt::connect(URI, Options::default()).expect("connect");
-    let connect = Connect::open(Some(URI)).expect("connect");
-    let vm = define(&connect, "measured");
-    let mut samples = Vec::new();
-    for _ in 0..5000 {
-        let begun = std::time::Instant::now();
-        libvirt.observe(vm).await.expect("observe");
-        samples.push(begun.elapsed());
-    }
-    samples.sort();
-    eprintln!("observe: p50 {:?}, p99 {:?}", samples[2500], samples[4950]);
-    undefine(&connect, vm);
-}

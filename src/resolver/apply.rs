@@ -42,7 +42,7 @@ impl State {
                 sequence.highest = sequence.highest.max(admission.command.order.seq.unwrap_or_default());
                 let tracked = Tracked {
                     admission: (**admission).clone(),
-                    footprint: admission.command.operation.footprint(),
+                    footprint: admission.command.footprint(),
                     received: at,
                     phase: Phase::Queued,
                     deferrals: 0,

@@ -49,7 +49,7 @@ impl State {
         if command.order.after.contains(&command.id) {
             return Some(vec![command.id, command.id]);
         }
-        let footprint = command.operation.footprint();
+        let footprint = command.footprint();
         let own =
             |other: &&Tracked| other.command().provider == command.provider && other.footprint.clashes_with(&footprint);
         let new = (true, command.order.seq.unwrap_or(u64::MAX), command.id);

@@ -219,12 +219,12 @@ impl Case<'_> {
 
     /// Both providers, asked together, one round.
     fn providers(&mut self) -> Callback {
-        let parties: Vec<Party> = [self.a, self.b]
-            .into_iter()
-            .map(|tracked| tracked.command().provider.clone())
-            .filter(|provider| !provider.is_operator())
-            .map(Party::Provider)
-            .collect();
+        if [self.a, self.b].iter().any(|tracked| tracked.command().provider.is_operator()) {
+            self.find(Rule::Callback, "nobody is asked against the host's owner");
+            return Callback::Undecided;
+        }
+        let parties: Vec<Party> =
+            [self.a, self.b].into_iter().map(|tracked| Party::Provider(tracked.command().provider.clone())).collect();
         let asked: Vec<_> = parties.iter().filter_map(|party| self.conflict.asked.get(party)).collect();
         if asked.is_empty() && !parties.is_empty() {
             return Callback::Ask(parties);
@@ -292,6 +292,11 @@ impl Case<'_> {
     /// Whoever alone holds the action with which it writes what is contested goes before whoever only reads it.
     fn ownership(&mut self, now: Now) -> Option<(Rule, CommandId)> {
         let (a, b) = self.ids();
+        let owner = [self.a, self.b].into_iter().find(|tracked| tracked.command().provider.is_operator());
+        if let Some(owner) = owner.map(|tracked| tracked.command().id) {
+            self.find(Rule::Ownership, format!("{} is the host's owner's", self.name(owner)));
+            return Some((Rule::Ownership, owner));
+        }
         match (self.owns(self.a, now), self.owns(self.b, now)) {
             (true, false) => {
                 self.find(Rule::Ownership, format!("{} alone writes what is contested", self.name(a)));

@@ -8,7 +8,7 @@ use covirt::resolver::{Call, Evidence, Fact, Heard, Imagined, Origin, Output, Pa
 
 /// How often what happened, over all seeds.
 #[derive(Debug, Default, Clone)]
-pub struct Tally {
+pub(crate) struct Tally {
     pub steps: u64,
     pub commands: u64,
     pub crashes: u64,
@@ -21,7 +21,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.steps += other.steps;
         self.commands += other.commands;
         self.crashes += other.crashes;
@@ -38,7 +38,7 @@ impl Tally {
         }
     }
 
-    pub fn assert_reached(&self) {
+    pub(crate) fn assert_reached(&self) {
         for rule in ["already-running", "same-wish", "feasibility", "callback", "class", "issue-time"] {
             assert!(self.rules.contains_key(rule), "no seed reached the rule {rule}");
         }
@@ -50,7 +50,7 @@ impl Tally {
 }
 
 /// The account of one lane.
-pub struct Oracle {
+pub(crate) struct Oracle {
     vm: VmId,
     /// Every fact appended, with its step and whether it is durable.
     facts: Vec<(Now, Fact, bool)>,
@@ -67,7 +67,7 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    pub fn new(vm: VmId) -> Self {
+    pub(crate) fn new(vm: VmId) -> Self {
         Self {
             vm,
             facts: Vec::new(),
@@ -82,7 +82,7 @@ impl Oracle {
     }
 
     /// One step's outputs, before anything is done about them.
-    pub fn after_step(&mut self, now: Now, state: &State, outputs: &[Output]) {
+    pub(crate) fn after_step(&mut self, now: Now, state: &State, outputs: &[Output]) {
         self.tally.steps += 1;
         for output in outputs {
             match output {
@@ -194,33 +194,33 @@ impl Oracle {
     }
 
     /// Somebody changes the VM past covirt, and a command that runs may be thought to have done it.
-    pub fn meddled(&mut self) {
+    pub(crate) fn meddled(&mut self) {
         self.tally.out_of_band += 1;
         self.possible.clear();
     }
 
     /// The journal made everything up to here durable.
-    pub fn persisted(&mut self, count: usize) {
+    pub(crate) fn persisted(&mut self, count: usize) {
         self.facts.iter_mut().take(count).for_each(|(_, _, durable)| *durable = true);
     }
 
-    pub fn appended_count(&self) -> usize {
+    pub(crate) fn appended_count(&self) -> usize {
         self.facts.len()
     }
 
     /// A call ended at the hypervisor, whoever hears of it.
-    pub fn left(&mut self, id: CommandId) {
+    pub(crate) fn left(&mut self, id: CommandId) {
         self.running.remove(&id);
     }
 
-    pub fn probed(&mut self, id: CommandId, evidence: Evidence) {
+    pub(crate) fn probed(&mut self, id: CommandId, evidence: Evidence) {
         if evidence == Evidence::Undone {
             self.spent.remove(&id);
         }
     }
 
     /// The agent died: the journal keeps what is durable; gives the state that adds up to.
-    pub fn crash(&mut self) -> State {
+    pub(crate) fn crash(&mut self) -> State {
         self.tally.crashes += 1;
         self.tally.lost_tails += u64::from(self.facts.iter().any(|(_, _, durable)| !durable));
         self.facts.retain(|(_, _, durable)| *durable);
@@ -236,7 +236,7 @@ impl Oracle {
     }
 
     /// When all faults are over and time has passed: everything has ended.
-    pub fn at_the_end(&self, state: &State) {
+    pub(crate) fn at_the_end(&self, state: &State) {
         for tracked in state.commands() {
             let id = tracked.command().id;
             assert!(matches!(tracked.phase(), Phase::Ended(_)), "liveness: {id} never ends: {tracked:#?}");

@@ -20,7 +20,7 @@ use super::machine;
 use super::oracle::{Oracle, Tally};
 use super::roll::Roll;
 
-pub struct Done {
+pub(crate) struct Done {
     pub digest: String,
     pub tally: Tally,
 }
@@ -65,7 +65,7 @@ struct Rig {
 const STORM: u64 = 4_000_000;
 const CALM: u64 = 1_000_000_000;
 
-pub fn run(seed: u64) -> Done {
+pub(crate) fn run(seed: u64) -> Done {
     let mut roll = Roll::new(seed);
     let names: &[&str] = if roll.percent(40) { &["north", "south", "west"] } else { &["north", "south"] };
     let providers: Vec<(ProviderId, i64)> = names

@@ -28,7 +28,7 @@ fn in_state(power: PowerState, policy: Policy) -> World {
 }
 
 /// Plays a pair to its end: asks stay unanswered, every call does what the machine makes of it.
-fn play(power: PowerState, first: (&str, String), second: (&str, String)) -> World {
+fn play(power: PowerState, first: &(&str, String), second: &(&str, String)) -> World {
     let policy = Policy { gather_for: GatherFor::Writes, ..Policy::default() };
     let mut world = in_state(power, policy);
     world.submit(first.0, &first.1);
@@ -47,8 +47,9 @@ fn every_pair_in_every_state_ends_and_the_same_way_again() {
     for power in PowerState::ALL {
         for a in Action::ALL {
             for b in Action::ALL {
-                let pair =
-                    || play(power, ("north", format!("a: {}", words(a, 0))), ("south", format!("b: {}", words(b, 1))));
+                let pair = || {
+                    play(power, &("north", format!("a: {}", words(a, 0))), &("south", format!("b: {}", words(b, 1))))
+                };
                 let world = pair();
                 let refused = world.seen.iter().filter(|(_, o)| matches!(o, Output::Refused { .. })).count();
                 assert_eq!(world.ended.len() + refused, 2, "{a} and {b} while {power}");
@@ -67,7 +68,7 @@ fn a_stop_is_never_lost() {
             for stop_first in [true, false] {
                 let (stop, other) =
                     (("north", "stop: power.stop".to_owned()), ("south", format!("b: {}", words(b, 1))));
-                let mut world = if stop_first { play(power, stop, other) } else { play(power, other, stop) };
+                let mut world = if stop_first { play(power, &stop, &other) } else { play(power, &other, &stop) };
                 let ends = ending(&mut world, "stop");
                 let off = world.machine.start == StartId(None);
                 assert!(

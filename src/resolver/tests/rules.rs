@@ -307,13 +307,26 @@ fn the_budget_caps_hook_and_providers_together() {
 }
 
 #[test]
-fn the_operator_is_never_asked() {
+fn nobody_is_asked_against_the_hosts_owner_who_goes_first_among_equals() {
     let mut world = World::shared(listening());
     world.submit("operator", "a: cpu.set vcpus=4");
     world.submit("south", "b: cpu.set vcpus=6");
-    assert_eq!(world.asks.len(), 1);
-    world.answer("south", Said::TheirsFirst);
-    assert_eq!(verdict(&world).0, "a");
+    assert!(world.asks.is_empty());
+    assert_eq!(verdict(&world), ("a".into(), "b".into(), Rule::Ownership));
+    let mut world = World::shared(listening());
+    world.submit("operator", "a: cpu.set vcpus=4");
+    world.submit("south", "b: cpu.set vcpus=6 class=critical");
+    assert_eq!(verdict(&world).2, Rule::Class);
+}
+
+#[test]
+fn what_a_guard_expects_does_not_change_while_its_command_runs() {
+    let mut world = World::shared(Policy::default());
+    world.submit("north", "a: cpu.set vcpus=4");
+    world.submit("south", "b: metadata.set uri=urn:a key=a expects-vcpus=4");
+    assert_eq!(executed(&world), ["a"]);
+    world.finish("a");
+    assert_eq!(executed(&world), ["a", "b"]);
 }
 
 #[test]

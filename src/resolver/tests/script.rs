@@ -12,7 +12,7 @@ use covirt::resolver::{
 use super::world::{World, micros, provider, vm};
 
 /// Runs one line of a scenario; gives what came of it, a sentence a line.
-pub fn run(world: &mut World, line: &str) -> Vec<String> {
+pub(crate) fn run(world: &mut World, line: &str) -> Vec<String> {
     let from = world.seen.len();
     let mut explained = Vec::new();
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -107,7 +107,7 @@ pub fn run(world: &mut World, line: &str) -> Vec<String> {
 }
 
 /// The policy from words such as `gather-for=writes gather=0ms hook=ask south-on-silence=theirs-first`.
-pub fn policy(words: &str) -> Policy {
+pub(crate) fn policy(words: &str) -> Policy {
     let mut policy = Policy::default();
     for word in words.split_whitespace() {
         let (key, value) = word.split_once('=').unwrap();
