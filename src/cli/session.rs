@@ -4,6 +4,7 @@
 //! a reason instead of being skipped.
 
 use std::borrow::Cow;
+use std::io;
 use std::path::PathBuf;
 
 use futures_util::{SinkExt, StreamExt};
@@ -42,6 +43,10 @@ fn reason(text: &str) -> Cow<'_, str> {
 }
 
 impl HoldSessionError {
+    fn hung_up() -> Self {
+        Self::Ended("it hung up without a word".to_owned())
+    }
+
     /// The exit code.
     #[must_use]
     pub fn exit(&self) -> Exit {
@@ -55,7 +60,17 @@ impl HoldSessionError {
 
 impl From<tungstenite::Error> for HoldSessionError {
     fn from(error: tungstenite::Error) -> Self {
-        Self::Broken(Box::new(error))
+        match error {
+            tungstenite::Error::ConnectionClosed => Self::Ended(String::new()),
+            tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::hung_up(),
+            // Whichever side of the connection notices first.
+            tungstenite::Error::Io(error)
+                if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) =>
+            {
+                Self::hung_up()
+            }
+            error => Self::Broken(Box::new(error)),
+        }
     }
 }
 
@@ -98,12 +113,7 @@ impl Session {
     pub async fn next(&mut self) -> Result<FromAgent, HoldSessionError> {
         loop {
             match self.stream.next().await {
-                None | Some(Err(tungstenite::Error::ConnectionClosed)) => {
-                    return Err(HoldSessionError::Ended(String::new()));
-                }
-                Some(Err(tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => {
-                    return Err(HoldSessionError::Ended("it hung up without a word".to_owned()));
-                }
+                None => return Err(HoldSessionError::Ended(String::new())),
                 Some(Err(error)) => return Err(error.into()),
                 Some(Ok(Message::Text(text))) => {
                     return serde_json::from_str(&text).map_err(|error| HoldSessionError::Garbled {
