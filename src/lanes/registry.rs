@@ -267,7 +267,7 @@ impl Lanes {
             let address = self.address(vm)?;
             let (send, answer) = oneshot::channel();
             let look = look.clone();
-            let read = move |lane: &Lane, now: Now| -> Box<dyn FnOnce() + Send> {
+            let read = move |lane: &Lane, now: Now| -> runner::Deferred {
                 let seen = look(lane, now);
                 Box::new(move || {
                     let _ = send.send(seen);

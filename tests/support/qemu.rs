@@ -148,6 +148,26 @@ impl PrivateLibvirt {
         self.control("restart");
     }
 
+    /// Stop libvirtd's process in its tracks: requests arrive and are not read. [`Self::go_on`] lets it go on.
+    #[track_caller]
+    pub(crate) fn halt(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Let it go on after [`Self::halt`].
+    #[track_caller]
+    pub(crate) fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    #[track_caller]
+    fn signal(&self, signal: &str) {
+        assert!(self.own.is_some(), "{signal}: other tests use this libvirtd; take PrivateLibvirt::own()");
+        let info = run(tool("private-libvirtd.sh").arg("info").arg(&self.dir));
+        let pid = info.lines().find_map(|line| line.strip_prefix("libvirtd_pid=")).expect("libvirtd runs");
+        run(Command::new("kill").args([signal, pid]));
+    }
+
     #[track_caller]
     fn control(&self, command: &str) {
         assert!(self.own.is_some(), "{command}: other tests use this libvirtd; take PrivateLibvirt::own()");
@@ -215,6 +235,31 @@ impl Guest {
     #[track_caller]
     pub(crate) fn await_agent(&self) {
         run(tool("await-guest.sh").arg(&self.uri).arg(&self.name));
+    }
+
+    /// Stop QEMU's process in its tracks: it answers nobody. [`Self::go_on`] lets it go on.
+    #[track_caller]
+    pub(crate) fn halt(&self) {
+        run(Command::new("kill").args(["-STOP", &self.qemu_pid()]));
+    }
+
+    /// Let it go on after [`Self::halt`].
+    #[track_caller]
+    pub(crate) fn go_on(&self) {
+        run(Command::new("kill").args(["-CONT", &self.qemu_pid()]));
+    }
+
+    /// QEMU's process, found by the domain's name on its command line: libvirt's own note has another namespace's number.
+    #[track_caller]
+    fn qemu_pid(&self) -> String {
+        let named = format!("guest={},", self.name);
+        let processes = std::fs::read_dir("/proc").expect("read /proc").filter_map(Result::ok);
+        let runs = |process: &std::fs::DirEntry| {
+            let words = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+            words.split(|byte| *byte == 0).any(|word| word.starts_with(named.as_bytes()))
+        };
+        let found = processes.into_iter().find(runs).unwrap_or_else(|| panic!("no QEMU runs {}", self.name));
+        found.file_name().into_string().expect("a number")
     }
 
     /// What it has written to its serial console so far, over all its boots.

@@ -103,7 +103,8 @@ fn ask_libvirt(connect: &Connect, vm: VmId) -> Result<Discovered, Fault> {
     Ok(Discovered { live, inactive, sizes, networks, leases, agent: Vec::new() })
 }
 
-fn parsed(xml: &str) -> Result<Domain, Fault> {
+/// A domain's XML, read.
+pub(super) fn parsed(xml: &str) -> Result<Domain, Fault> {
     parse_domain(xml, Limits::default()).map_err(|error| Fault::Failed(format!("the domain's XML: {error}")))
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::MaybeUninit;
+use std::os::raw::c_int;
 
 use virt::connect::Connect;
 use virt::domain::Domain;
@@ -65,7 +66,35 @@ pub(super) fn state_of(domain: &Domain) -> Result<VmState, Error> {
 
 /// The power state alone.
 pub(super) fn power_of(domain: &Domain) -> Result<PowerState, Error> {
-    Ok(power_state(u32::from(info(domain)?.state)))
+    power_in(domain, &info(domain)?)
+}
+
+/// The power state, with what a job of libvirt's does on the way taken out: it halts the vCPUs for as long as it takes
+/// a snapshot or a dump and lets them go on by itself, so that the VM is as running as before.
+fn power_in(domain: &Domain, info: &sys::virDomainInfo) -> Result<PowerState, Error> {
+    let power = power_state(u32::from(info.state));
+    if power != PowerState::Paused || !halted_by_job(domain)? {
+        return Ok(power);
+    }
+    match domain.job_info() {
+        Ok(job) if job.r#type != sys::VIR_DOMAIN_JOB_NONE.cast_signed() => Ok(PowerState::Running),
+        // It holds the lock that the question needs.
+        Err(error) if error.code().to_raw() == sys::VIR_ERR_OPERATION_TIMEOUT => Ok(PowerState::Running),
+        // The job has ended meanwhile, or it left the vCPUs halted.
+        Ok(_) | Err(_) => Ok(power_state(u32::from(self::info(domain)?.state))),
+    }
+}
+
+fn halted_by_job(domain: &Domain) -> Result<bool, Error> {
+    let (mut state, mut reason): (c_int, c_int) = (-1, -1);
+    // SAFETY: the domain is open and libvirt fills both numbers when it returns zero. Needed because the safe binding
+    // wraps the reason twice.
+    if unsafe { sys::virDomainGetState(domain.as_ptr(), &raw mut state, &raw mut reason, 0) } != 0 {
+        return Err(Error::last_error());
+    }
+    let by_job = [sys::VIR_DOMAIN_PAUSED_SNAPSHOT, sys::VIR_DOMAIN_PAUSED_SAVE, sys::VIR_DOMAIN_PAUSED_DUMP];
+    let is_paused = u32::try_from(state) == Ok(sys::VIR_DOMAIN_PAUSED);
+    Ok(is_paused && u32::try_from(reason).is_ok_and(|reason| by_job.contains(&reason)))
 }
 
 /// The guest's memory now, or at the next start.
@@ -91,7 +120,7 @@ fn figures_of(domain: &Domain) -> Result<Figures, Error> {
     // "Current" means live for one that runs and the definition for one that does not.
     let vcpus_max = domain.vcpus_flags(sys::VIR_DOMAIN_VCPU_MAXIMUM)?;
     Ok(Figures {
-        power: power_state(u32::from(info.state)),
+        power: power_in(domain, &info)?,
         vcpus: u32::from(info.nrVirtCpu),
         vcpus_max,
         memory_kib: Kib(info.memory),

@@ -47,7 +47,7 @@ pub(super) fn perform(
         return read(&domain).map_err(|error| Fault::of(connect, &error, Reached::Harmless));
     }
     check_start(&domain, expected)?;
-    let impact = Impact::of(&domain).map_err(|error| Fault::of(connect, &error, Reached::Harmless))?;
+    let impact = Impact::of(&domain, operation).map_err(|error| Fault::of(connect, &error, Reached::Harmless))?;
     let snapshot = match operation {
         Operation::SnapshotRevert(args) | Operation::SnapshotDelete(args) => Some(
             Domain::lookup_snapshot_by_name(&domain, &args.name, 0)
@@ -110,7 +110,7 @@ fn check_start(domain: &Domain, expected: StartId) -> Result<(), Fault> {
 /// Which of the two descriptions of a VM a change is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Impact {
-    /// It is off.
+    /// It is off, or the operation is about neither description.
     Definition,
     /// It runs and has no definition.
     Live,
@@ -119,11 +119,28 @@ enum Impact {
 }
 
 impl Impact {
-    fn of(domain: &Domain) -> Result<Self, Error> {
-        if domain.id().is_none() {
-            return Ok(Self::Definition);
+    /// What an operation changes. libvirt is asked only for those that must say it: the question costs as much as a
+    /// call.
+    fn of(domain: &Domain, operation: &Operation) -> Result<Self, Error> {
+        match operation {
+            Operation::CpuSet(_) | Operation::MemorySet(_) | Operation::MetadataSet(_) if domain.id().is_some() => {
+                Ok(if domain.is_persistent()? { Self::Both } else { Self::Live })
+            }
+            Operation::CpuSet(_)
+            | Operation::MemorySet(_)
+            | Operation::MetadataSet(_)
+            | Operation::PowerStart(_)
+            | Operation::PowerShutdown(_)
+            | Operation::PowerReboot(_)
+            | Operation::PowerReset(_)
+            | Operation::PowerStop(_)
+            | Operation::PowerSuspend(_)
+            | Operation::PowerResume(_)
+            | Operation::SnapshotCreate(_)
+            | Operation::SnapshotRevert(_)
+            | Operation::SnapshotDelete(_)
+            | Operation::InspectRead(_) => Ok(Self::Definition),
         }
-        Ok(if domain.is_persistent()? { Self::Both } else { Self::Live })
     }
 
     const fn flags(self) -> sys::virDomainModificationImpact {

@@ -1,0 +1,82 @@
+//! A thousand defined VMs, from a cold start of the agent until every inventory has been answered; and libvirt itself,
+//! until it has listed them and returned their XML.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use super::covirtd::Covirtd;
+use super::figures::{Table, Times, ms, ratio};
+use super::support::qemu::{PrivateLibvirt, Skip};
+
+const VMS: usize = 1000;
+const ROUNDS: usize = 5;
+/// Connections that ask the agent side by side.
+const ASKING: usize = 4;
+
+pub(crate) fn measure(table: &mut Table) {
+    let libvirt = match PrivateLibvirt::own() {
+        Ok(libvirt) => libvirt,
+        Err(Skip(reason)) => return table.skip("inventory of 1,000 VMs", &reason),
+    };
+    let folder = tempfile::tempdir().expect("make a folder");
+    let disk = folder.path().join("disk.raw");
+    std::fs::File::create(&disk).and_then(|file| file.set_len(1 << 30)).expect("make a disk");
+    let connection = libvirt.connect();
+    for number in 0..VMS {
+        let xml = format!(
+            "<domain type='qemu'><name>vm-{number:04}</name><memory unit='MiB'>512</memory><vcpu>2</vcpu>\
+             <os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features><devices>\
+             <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{}'/>\
+             <target dev='vda' bus='virtio'/></disk><interface type='network'><source network='default'/>\
+             <model type='virtio'/></interface><serial type='pty'/>\
+             <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel></devices></domain>",
+            disk.display()
+        );
+        connection.define_domain_xml(&xml).unwrap_or_else(|error| panic!("define vm-{number}: {error}"));
+    }
+    drop(connection);
+    let (mut ours, mut theirs, mut listed) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        theirs.push(directly(&libvirt));
+        let (list, all) = through_the_agent(&libvirt);
+        listed.push(list);
+        ours.push(all);
+    }
+    let (ours, theirs, listed) = (Times::of(ours), Times::of(theirs), Times::of(listed));
+    table.note("libvirt: list 1,000 VMs and return their XML", format!("median {}", ms(theirs.at(500))));
+    table.note("the agent: cold start to a list with every state", format!("median {}", ms(listed.at(500))));
+    table.note("the agent: cold start to every inventory", format!("median {}", ms(ours.at(500))));
+    table.at_most("inventory of 1,000 VMs, the agent to libvirt", ratio(ours.at(500), theirs.at(500)), 2.0, "×");
+}
+
+fn directly(libvirt: &PrivateLibvirt) -> Duration {
+    let begun = Instant::now();
+    let connection = libvirt.connect();
+    let domains = connection.list_all_domains(0).expect("list");
+    let bytes: usize = domains.iter().map(|domain| domain.xml_desc(0).expect("XML").len()).sum();
+    assert!(domains.len() == VMS && bytes > VMS * 500, "{} VMs, {bytes} bytes", domains.len());
+    begun.elapsed()
+}
+
+fn through_the_agent(libvirt: &PrivateLibvirt) -> (Duration, Duration) {
+    let begun = Instant::now();
+    let agent = Covirtd::start(super::PROGRAM, libvirt.uri(), "");
+    let vms = agent.client("north").get("/v1/vms").ok();
+    let listed = begun.elapsed();
+    let vms: Vec<&str> =
+        vms["vms"].as_array().expect("a list").iter().map(|vm| vm["vm"].as_str().expect("an id")).collect();
+    assert_eq!(vms.len(), VMS);
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..ASKING {
+            scope.spawn(|| {
+                let mut client = agent.client("north");
+                while let Some(vm) = vms.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let inventory = client.get(&format!("/v1/vms/{vm}/inventory")).ok();
+                    assert!(inventory.is_object(), "{inventory}");
+                }
+            });
+        }
+    });
+    (listed, begun.elapsed())
+}
