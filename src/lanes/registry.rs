@@ -169,6 +169,8 @@ impl Lanes {
                     tracing::error!(%vm, %error, "the VM's history cannot be read");
                     Refusal::new(Code::JournalUnwritable, "the VM's history cannot be read from the journal")
                 })?;
+                // An earlier lane of this VM may have gone with a refused entry; this one knows what is durable.
+                self.0.around.journal.unfence(vm);
                 self.spawn(past, Begin::Fresh)
             }
         };
