@@ -4,7 +4,7 @@ mod world;
 
 use std::time::Duration;
 
-use self::world::{Disturbance, World, vm};
+use self::world::{World, vm};
 use crate::hypervisor::{Event, Fate, How, Mode};
 use crate::journal::{Fault, Tail};
 use crate::model::{Code, Ending, PowerState};
@@ -352,9 +352,10 @@ async fn a_burst_of_events_and_a_lost_connection_are_no_reason_to_execute_again(
     let submission = world.submit(1, "north", "power.suspend", 1).await.unwrap();
     let id = submission.id;
     world.fake.until_waiting(id).await;
-    world.disturb(Disturbance::Events);
+    let burst = || (0..500).for_each(|_| world.fake.emit(Event::Changed(vm(1))));
+    burst();
     world.fake.disconnect(Fate::TookEffect);
-    world.disturb(Disturbance::Events);
+    burst();
     world.fake.reconnect();
     let outcome = world.end(submission).await;
     assert_eq!((outcome.ending, outcome.code, world.fake.executions(id)), (Ending::Done, Code::ObservedDone, 1));

@@ -329,3 +329,25 @@ async fn a_hook_that_hangs_counts_as_silent() {
     let (_, one, _) = first_of(&agent, &suspend, &reset).await;
     assert_ne!(one["rule"], json!("callback"));
 }
+
+#[tokio::test]
+async fn a_provider_that_does_not_read_loses_its_session_and_nobody_else_notices() {
+    let agent = Setup::with_vms(2).start();
+    agent.enroll(1).await;
+    agent.enroll(2).await;
+    let mut north = agent.session("north").await;
+    // Far more answers than a socket holds, and nobody who reads them.
+    let clock = json!({ "type": "clock", "t0": "2026-01-01T00:00:00Z" }).to_string();
+    let sending = async { while north.socket.send(Message::text(clock.clone())).await.is_ok() {} };
+    let others = async {
+        for _ in 0..5 {
+            agent.still_works(1).await;
+            agent.still_works(2).await;
+        }
+    };
+    let (ended, ()) = tokio::join!(tokio::time::timeout(crate::support::agent::SOON, sending), others);
+    ended.expect("the session is ended");
+    let log = agent.log();
+    assert!(log.contains("does not read"), "{log}");
+    agent.session("north").await;
+}

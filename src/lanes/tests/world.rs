@@ -54,11 +54,6 @@ pub(super) struct World {
     lanes: Option<Lanes>,
 }
 
-/// What a test does to an agent that waits.
-pub(super) enum Disturbance {
-    Events,
-}
-
 impl World {
     pub(super) async fn new(mode: Mode) -> Self {
         let fake = Fake::new(mode);
@@ -203,12 +198,6 @@ impl World {
     pub(super) fn block_journal(&self) -> Gate {
         self.gate.shut();
         self.gate.clone()
-    }
-
-    pub(super) fn disturb(&self, how: Disturbance) {
-        match how {
-            Disturbance::Events => (0..500).for_each(|_| self.fake.emit(Event::Changed(vm(1)))),
-        }
     }
 }
 
