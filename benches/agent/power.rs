@@ -1,4 +1,7 @@
 //! Suspend and resume of a running guest: through the agent, and the same two calls directly on libvirt.
+//!
+//! On two guests of the same kind, in turns: the agent looks at whatever happens to the one it manages, and that must
+//! not slow down what it is compared with.
 
 use std::time::{Duration, Instant};
 
@@ -20,11 +23,11 @@ struct Way {
 }
 
 impl Way {
-    fn pair(&mut self, mut suspend: impl FnMut(), mut resume: impl FnMut()) {
+    fn pair(&mut self, act: &mut dyn FnMut(Turn)) {
         let begun = Instant::now();
-        suspend();
+        act(Turn::Suspend);
         let half = begun.elapsed();
-        resume();
+        act(Turn::Resume);
         let whole = begun.elapsed();
         self.suspend.push(half);
         self.resume.push(whole - half);
@@ -32,15 +35,21 @@ impl Way {
     }
 }
 
+#[derive(Clone, Copy)]
+enum Turn {
+    Suspend,
+    Resume,
+}
+
 pub(crate) fn measure(table: &mut Table) {
     let libvirt = match PrivateLibvirt::get() {
         Ok(libvirt) => libvirt,
         Err(Skip(reason)) => return table.skip("suspend and resume through the API", &reason),
     };
-    let guest = Guest::boot(&libvirt, "bench");
+    let (managed, alone) = (Guest::boot(&libvirt, "managed"), Guest::boot(&libvirt, "alone"));
     let connection = libvirt.connect();
-    let domain = guest.domain(&connection);
-    let vm = domain.uuid_string().expect("a UUID");
+    let vm = managed.domain(&connection).uuid_string().expect("a UUID");
+    let domain = alone.domain(&connection);
     let agent = Covirtd::start(super::PROGRAM, libvirt.uri(), "");
     let mut north = agent.client("north");
     north.post(&format!("/v1/vms/{vm}/enrollment"), &json!({})).ok();
@@ -48,32 +57,26 @@ pub(crate) fn measure(table: &mut Table) {
     north.post(&format!("/v1/vms/{vm}/delegations"), &grant).ok();
     let _sessions = [agent.session("north", None), agent.session("south", None)];
 
-    let mut act = |action: &str| {
+    let mut by_agent = |turn| {
+        let action = match turn {
+            Turn::Suspend => "power.suspend",
+            Turn::Resume => "power.resume",
+        };
         let view = north.run(&vm, action, &json!({}));
         assert_eq!(view["state"], "done", "{view:#}");
     };
-    let (mut through, mut direct) = (Way::default(), Way::default());
-    let mut actor = |way: &mut Way| {
-        // One closure at a time may hold the client.
-        let begun = Instant::now();
-        act("power.suspend");
-        let half = begun.elapsed();
-        act("power.resume");
-        let whole = begun.elapsed();
-        way.suspend.push(half);
-        way.resume.push(whole - half);
-        way.pair.push(whole);
+    let mut by_libvirt = |turn| match turn {
+        Turn::Suspend => domain.suspend().map(drop).expect("suspend"),
+        Turn::Resume => domain.resume().map(drop).expect("resume"),
     };
-    for block in 0..BLOCKS {
-        let (mut warm_through, mut warm_direct) = (Way::default(), Way::default());
-        let is_warm_up = block == 0;
-        for _ in 0..PAIRS {
-            actor(if is_warm_up { &mut warm_through } else { &mut through });
+    let (mut through, mut direct) = (Way::default(), Way::default());
+    for block in 0..=BLOCKS {
+        if block == 1 {
+            // What came before was to warm up.
+            (through, direct) = (Way::default(), Way::default());
         }
-        for _ in 0..PAIRS {
-            let way = if is_warm_up { &mut warm_direct } else { &mut direct };
-            way.pair(|| drop(domain.suspend().expect("suspend")), || drop(domain.resume().expect("resume")));
-        }
+        (0..PAIRS).for_each(|_| through.pair(&mut by_agent));
+        (0..PAIRS).for_each(|_| direct.pair(&mut by_libvirt));
     }
     report(table, "suspend", through.suspend, direct.suspend);
     report(table, "resume", through.resume, direct.resume);

@@ -13,7 +13,7 @@ use std::pin::Pin;
 use tokio::sync::mpsc;
 
 use crate::discovery::Inventory;
-use crate::model::{VmId, VmState};
+use crate::model::{PowerState, VmId, VmState};
 use crate::resolver::{Call, CallResult, Evidence};
 
 pub use self::fake::{Fake, Fate, FinishError, How, Mode};
@@ -32,6 +32,9 @@ pub struct Listing {
     /// Its state.
     pub state: VmState,
 }
+
+/// A VM's inventory, or why there is none.
+pub type ReadInventory = (VmId, Result<Inventory, String>);
 
 /// Why the hypervisor did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +60,8 @@ pub enum AskHypervisorError {
 pub enum Event {
     /// A VM changed in a way that lanes look at: life cycle, balloon, definition, metadata, snapshot.
     Changed(VmId),
+    /// A VM's vCPUs were halted or let go, as a suspend or a resume does it; nothing else is said to have changed.
+    Power(VmId, PowerState),
     /// The guest restarted itself, or was restarted.
     Rebooted(VmId),
     /// The VM was undefined, or a transient one stopped.
@@ -80,6 +85,10 @@ pub trait Hypervisor: Send + Sync + 'static {
 
     /// One VM's resources and network settings, read anew.
     fn inventory(&self, vm: VmId) -> Later<Result<Inventory, AskHypervisorError>>;
+
+    /// Every VM's inventory, read anew, without what only a guest's agent tells: no guest can hold this up. A VM that
+    /// cannot be read says why; one that goes meanwhile is left out.
+    fn inventories(&self) -> Later<Result<Vec<ReadInventory>, AskHypervisorError>>;
 
     /// Does what a call says, once; the answer comes when it is complete (a shutdown when the VM is off).
     fn execute(&self, call: Call) -> Later<CallResult>;

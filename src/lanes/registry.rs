@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, Notify, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::asker::Asker;
 use super::clock::Clock;
-use super::runner::{self, Begin, Mail, Runner, Surroundings};
+use super::runner::{self, Begin, Ear, Mail, Runner, Surroundings};
 use crate::delegation::{Change, ChangeRequest};
 use crate::hypervisor::{AskHypervisorError, Event, Hypervisor};
 use crate::journal::{Entry, Journal, ReplayError};
@@ -40,7 +40,7 @@ struct Inner {
 #[derive(Clone)]
 struct Address {
     mail: mpsc::Sender<Mail>,
-    look: Arc<Notify>,
+    ear: Arc<Ear>,
 }
 
 /// A command that was taken in.
@@ -96,8 +96,8 @@ impl Lanes {
     fn spawn(&self, state: State, begin: Begin) -> Address {
         let vm = state.vm();
         let (mail, mailbox) = mpsc::channel(MAILBOX);
-        let address = Address { mail, look: Arc::new(Notify::new()) };
-        let runner = Runner::new(vm, state, self.0.around.clone(), mailbox, address.look.clone());
+        let address = Address { mail, ear: Arc::default() };
+        let runner = Runner::new(vm, state, self.0.around.clone(), mailbox, address.ear.clone());
         tokio::spawn(runner.run(begin));
         let mut lanes = self.0.lanes.write().unwrap_or_else(PoisonError::into_inner);
         lanes.insert(vm, address.clone());
@@ -336,9 +336,14 @@ async fn dispatch(lanes: std::sync::Weak<Inner>, mut events: mpsc::Receiver<Even
         let Some(inner) = lanes.upgrade() else { return };
         let addresses = inner.lanes.read().unwrap_or_else(PoisonError::into_inner);
         match event {
+            Event::Power(vm, power) => {
+                if let Some(address) = addresses.get(&vm) {
+                    address.ear.tell_power(power);
+                }
+            }
             Event::Changed(vm) | Event::Rebooted(vm) | Event::Gone(vm) => {
                 if let Some(address) = addresses.get(&vm) {
-                    address.look.notify_one();
+                    address.ear.tell_change();
                 }
             }
             Event::Disconnected => {
@@ -348,7 +353,7 @@ async fn dispatch(lanes: std::sync::Weak<Inner>, mut events: mpsc::Receiver<Even
             Event::Reconnected => {
                 inner.connected.store(true, Ordering::Relaxed);
                 tracing::info!("libvirt is connected; every lane looks again");
-                addresses.values().for_each(|address| address.look.notify_one());
+                addresses.values().for_each(|address| address.ear.tell_change());
             }
         }
     }

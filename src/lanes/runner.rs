@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use super::asker::{Asker, Delivery};
@@ -23,6 +23,8 @@ use crate::resolver::{
     Accepted, Call, CallResult, Evidence, Input, Lane, Observation, Output, Party, Phase, Policy, State, Token,
 };
 
+pub(super) use self::looks::Ear;
+use self::looks::Explained;
 use self::outage::Outage;
 pub(super) use self::outage::replay;
 
@@ -88,7 +90,7 @@ pub(super) struct Runner {
     lane: Lane,
     around: Surroundings,
     mailbox: mpsc::Receiver<Mail>,
-    look: Arc<Notify>,
+    ear: Arc<Ear>,
     errands: mpsc::UnboundedReceiver<Errand>,
     send: mpsc::UnboundedSender<Errand>,
     wake: Option<Instant>,
@@ -104,6 +106,8 @@ pub(super) struct Runner {
     activity: u64,
     look_at: Option<Instant>,
     looking: bool,
+    /// What our own calls explain of events.
+    explained: Explained,
     /// Rises when the lane is built anew: what an earlier one appended means nothing to this one.
     life: u64,
     /// Set while the journal is given time.
@@ -126,7 +130,7 @@ impl Runner {
         state: State,
         around: Surroundings,
         mailbox: mpsc::Receiver<Mail>,
-        look: Arc<Notify>,
+        ear: Arc<Ear>,
     ) -> Self {
         let (send, errands) = mpsc::unbounded_channel();
         let lane = Lane::new(state, (*around.policy).clone());
@@ -135,7 +139,7 @@ impl Runner {
             lane,
             around,
             mailbox,
-            look,
+            ear,
             errands,
             send,
             wake: None,
@@ -148,6 +152,7 @@ impl Runner {
             activity: 0,
             look_at: None,
             looking: false,
+            explained: Explained::default(),
             life: 0,
             outage: None,
             closing: false,
@@ -167,11 +172,11 @@ impl Runner {
         loop {
             let timer = [self.wake, self.look_at, self.outage.as_ref().map(Outage::until)];
             let timer = timer.into_iter().flatten().min();
-            let look = self.look.clone();
+            let ear = self.ear.clone();
             tokio::select! {
                 biased;
                 Some(errand) = self.errands.recv() => self.errand(errand),
-                () = look.notified() => self.plan_look(),
+                news = ear.news() => self.hear(news),
                 () = sleep_until(timer.unwrap_or_else(Instant::now).into()), if timer.is_some() => self.timer().await,
                 mail = self.mailbox.recv() => match mail {
                     Some(mail) => self.mail(mail),
@@ -255,7 +260,9 @@ impl Runner {
     fn finished(&mut self, command: CommandId, result: CallResult, seen: Option<VmState>) {
         self.activity += 1;
         self.in_flight.remove(&command);
-        if !matches!(result, CallResult::Done(_)) {
+        if matches!(result, CallResult::Done(_)) {
+            self.explained.done(command, self.halts(command));
+        } else {
             self.plan_look();
         }
         if let Some(state) = seen {

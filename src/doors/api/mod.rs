@@ -67,6 +67,7 @@ impl Api {
             .route("/healthz", get(health))
             .route("/openapi.json", get(openapi::serve))
             .route("/v1/whoami", get(whoami))
+            .route("/v1/inventory", get(vms::inventories))
             .route("/v1/vms", get(vms::list))
             .route("/v1/vms/{vm}", get(vms::show))
             .route("/v1/vms/{vm}/enrollment", axum::routing::post(vms::enroll).delete(vms::release))

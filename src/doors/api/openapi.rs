@@ -17,6 +17,7 @@ use crate::doors::wire;
         super::vms::enroll,
         super::vms::release,
         super::vms::inventory,
+        super::vms::inventories,
         super::vms::delegations,
         super::vms::delegate,
         super::vms::revoke,

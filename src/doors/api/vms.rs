@@ -15,7 +15,9 @@ use crate::delegation::ChangeRequest;
 use crate::discovery::Inventory;
 use crate::doors::identity::Caller;
 use crate::doors::view;
-use crate::doors::wire::{DelegateRequest, Delegations, EnrollRequest, VmDetail, VmList, VmSummary};
+use crate::doors::wire::{
+    DelegateRequest, Delegations, EnrollRequest, InventoryList, UnreadVm, VmDetail, VmList, VmSummary,
+};
 use crate::hypervisor::AskHypervisorError;
 use crate::model::{Action, Code, ProviderId, Refusal, VmId};
 
@@ -113,6 +115,25 @@ pub(crate) async fn inventory(
         require_part(&api, &caller, vm).await?;
     }
     Ok(Json(api.lanes.hypervisor().inventory(vm).await.map_err(|error| of_hypervisor(&error))?))
+}
+
+/// The inventories of all VMs the caller may see, read anew in one go; without what only guests' agents tell.
+#[utoipa::path(get, path = "/v1/inventory", responses((status = 200, body = InventoryList)))]
+pub(crate) async fn inventories(State(api): State<Api>, caller: Caller) -> Result<Json<InventoryList>, ApiProblem> {
+    let mut read = api.lanes.hypervisor().inventories().await.map_err(|error| of_hypervisor(&error))?;
+    let mut lanes: BTreeMap<VmId, bool> = BTreeMap::new();
+    for vm in api.lanes.vms() {
+        lanes.insert(vm, require_part(&api, &caller, vm).await.is_ok());
+    }
+    read.retain(|(vm, _)| lanes.get(vm).copied().unwrap_or(caller.may_enroll()));
+    let mut list = InventoryList::default();
+    for (vm, inventory) in read {
+        match inventory {
+            Ok(inventory) => list.inventories.push(inventory),
+            Err(reason) => list.unread.push(UnreadVm { vm, reason }),
+        }
+    }
+    Ok(Json(list))
 }
 
 /// Begins to co-manage a VM.

@@ -14,7 +14,9 @@ use crate::model::{Code, CommandId, ProviderId, VmId, Wall};
 
 pub use commands::{CommandList, CommandRequest, CommandState, CommandView, ConflictList, Explanation};
 pub use session::{FromAgent, FromProvider, HookAnswer, HookAsk};
-pub use vms::{DelegateRequest, DelegatedAction, Delegations, EnrollRequest, VmDetail, VmList, VmSummary};
+pub use vms::{
+    DelegateRequest, DelegatedAction, Delegations, EnrollRequest, InventoryList, UnreadVm, VmDetail, VmList, VmSummary,
+};
 
 /// The header by which a peer that may speak for several providers says for which it does.
 pub const PROVIDER_HEADER: &str = "covirt-provider";

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::delegation::Mode;
+use crate::discovery::Inventory;
 use crate::model::{Action, Kib, PowerState, ProviderId, VmId, Wall};
 
 /// A VM in a list.
@@ -34,6 +35,27 @@ pub struct VmSummary {
 pub struct VmList {
     /// The VMs the caller may see, by name.
     pub vms: Vec<VmSummary>,
+}
+
+/// `GET /v1/inventory`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InventoryList {
+    /// By id.
+    #[schema(value_type = Vec<Object>)]
+    pub inventories: Vec<Inventory>,
+    /// The VMs that could not be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<UnreadVm>,
+}
+
+/// A VM without an inventory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UnreadVm {
+    /// libvirt's UUID.
+    #[schema(value_type = String)]
+    pub vm: VmId,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 /// One co-managed VM.

@@ -18,8 +18,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::vm::Vm;
 use super::evidence::when_gone;
-use super::{AskHypervisorError, Event, Hypervisor, Later, Listing};
-use crate::discovery::{Discovered, Inventory, Limits, parse_domain};
+use super::{AskHypervisorError, Event, Hypervisor, Later, Listing, ReadInventory};
+use crate::discovery::Inventory;
 use crate::model::{Code, CommandId, Ending, Operation, Outcome, StartId, VmId, VmState};
 use crate::resolver::{Call, CallResult, Evidence};
 
@@ -301,15 +301,14 @@ impl Hypervisor for Fake {
     fn inventory(&self, vm: VmId) -> Later<Result<Inventory, AskHypervisorError>> {
         self.later(move |world| {
             let found = world.reach(|world| world.vms.get(&vm).cloned(), vm)?;
-            let (name, state) = (&found.name, &found.state);
-            let xml = format!(
-                "<domain type='test'><name>{name}</name><uuid>{vm}</uuid><memory unit='KiB'>{}</memory>\
-                 <vcpu current='{}'>{}</vcpu><os><type arch='x86_64'>hvm</type></os></domain>",
-                state.memory_max_kib.0, state.vcpus, state.vcpus_max
-            );
-            let domain = parse_domain(xml, Limits::default());
-            let domain = domain.map_err(|error| AskHypervisorError::Failed(error.to_string()))?;
-            Ok(Inventory::build(Discovered::from_domain(domain)))
+            found.inventory(vm).map_err(AskHypervisorError::Failed)
+        })
+    }
+
+    fn inventories(&self) -> Later<Result<Vec<ReadInventory>, AskHypervisorError>> {
+        self.later(|world| {
+            world.up()?;
+            Ok(world.vms.iter().map(|(vm, found)| (*vm, found.inventory(*vm))).collect())
         })
     }
 

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use crate::discovery::{Discovered, Inventory, Limits, parse_domain};
 use crate::hypervisor::evidence::{Seen, seen_in, weigh};
-use crate::model::{Code, Effect, Ending, Operation, Outcome, PowerState, StartId, VmState};
+use crate::model::{Code, Effect, Ending, Operation, Outcome, PowerState, StartId, VmId, VmState};
 use crate::resolver::Evidence;
 
 /// One VM.
@@ -18,6 +19,18 @@ pub(super) struct Vm {
 }
 
 impl Vm {
+    /// What a real hypervisor would tell of it.
+    pub(super) fn inventory(&self, vm: VmId) -> Result<Inventory, String> {
+        let (name, state) = (&self.name, &self.state);
+        let xml = format!(
+            "<domain type='test'><name>{name}</name><uuid>{vm}</uuid><memory unit='KiB'>{}</memory>\
+             <vcpu current='{}'>{}</vcpu><os><type arch='x86_64'>hvm</type></os></domain>",
+            state.memory_max_kib.0, state.vcpus, state.vcpus_max
+        );
+        let domain = parse_domain(xml, Limits::default()).map_err(|error| error.to_string())?;
+        Ok(Inventory::build(Discovered::from_domain(domain)))
+    }
+
     pub(super) fn new(name: &str, state: VmState) -> Self {
         let saved = state.snapshots.iter().map(|snapshot| (snapshot.clone(), state.clone())).collect();
         Self { name: name.to_owned(), state, metadata: BTreeMap::new(), saved }

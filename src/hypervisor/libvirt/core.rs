@@ -84,6 +84,7 @@ impl Core {
         self.notices.tell(vm, notice);
         match notice {
             Notice::Rebooted => self.outlet.send(Event::Rebooted(vm)),
+            Notice::Power(power) => self.outlet.send(Event::Power(vm, power)),
             Notice::Moved | Notice::Altered => self.outlet.send(Event::Changed(vm)),
             Notice::Ended => self.tell_whether_gone(vm),
         }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use virt::connect::Connect;
 use virt::domain::Domain as Handle;
@@ -18,15 +19,18 @@ use super::core::{Core, look_up};
 use super::failure::{Fault, Reached};
 use super::surroundings;
 use crate::discovery::{
-    AgentAddress, AgentState, Discovered, DiskSize, Domain, Inactive, Inventory, Limits, NicSource, parse_domain,
-    parse_network,
+    AgentAddress, AgentState, Discovered, DiskSize, Domain, Inactive, Inventory, Lease, Limits, Network, NicSource,
+    parse_domain, parse_network,
 };
+use crate::hypervisor::ReadInventory;
 use crate::model::VmId;
 
 /// How long the guest agent is given.
 const AGENT_LIMIT: Duration = Duration::from_secs(2);
 /// How many agents may owe an answer at once: each holds a thread until it gives one.
 const AGENTS_MAX: usize = 8;
+/// How many threads read when all VMs are read. Each request waits for libvirtd, so that two keep it busy.
+const SHARES: usize = 2;
 
 /// The VMs whose agents owe an answer.
 #[derive(Default)]
@@ -62,6 +66,21 @@ impl Core {
         Ok(Inventory::build(discovered))
     }
 
+    /// Every VM's inventory, read side by side in shares; without the guests' agents.
+    pub(super) async fn gather_all(self: Arc<Self>) -> Result<Vec<ReadInventory>, Fault> {
+        let mut reading = JoinSet::new();
+        for share in 0..SHARES {
+            let core = Arc::clone(&self);
+            reading.spawn(async move { core.ask(None, move |connect, _| read_share(connect, share)).await });
+        }
+        let mut inventories = Vec::new();
+        while let Some(share) = reading.join_next().await {
+            inventories.extend(share.unwrap_or_else(|error| Err(Fault::Failed(error.to_string())))?);
+        }
+        inventories.sort_by_key(|(vm, _)| *vm);
+        Ok(inventories)
+    }
+
     async fn ask_agent(&self, vm: VmId) -> Vec<AgentAddress> {
         let Some(asked) = self.agents.begin(vm) else { return Vec::new() };
         let answer = self.ask(Some(vm), move |connect, _| {
@@ -77,28 +96,76 @@ impl Core {
 }
 
 fn ask_libvirt(connect: &Connect, vm: VmId) -> Result<Discovered, Fault> {
-    let fault = |error| Fault::of(connect, &error, Reached::Harmless);
     let handle = look_up(connect, vm)?;
+    read(connect, &handle, &mut Known::default())
+}
+
+/// Every share-th VM of all, by the order of their ids.
+fn read_share(connect: &Connect, share: usize) -> Result<Vec<ReadInventory>, Fault> {
+    let fault = |error| Fault::of(connect, &error, Reached::Harmless);
+    let mut handles = Vec::new();
+    for handle in connect.list_all_domains(0).map_err(fault)? {
+        handles.push((VmId(handle.uuid().map_err(fault)?), handle));
+    }
+    handles.sort_by_key(|(vm, _)| *vm);
+    let (mut known, mut inventories) = (Known::default(), Vec::new());
+    for (vm, handle) in handles.iter().skip(share).step_by(SHARES) {
+        match read(connect, handle, &mut known) {
+            Ok(discovered) => inventories.push((*vm, Ok(Inventory::build(discovered)))),
+            // It went since it was listed.
+            Err(Fault::NoSuchVm(_)) => {}
+            Err(Fault::Failed(reason)) => inventories.push((*vm, Err(reason))),
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(inventories)
+}
+
+/// What several VMs have around them; libvirt is asked once for each.
+#[derive(Default)]
+struct Known(BTreeMap<String, (Option<Network>, Vec<Lease>)>);
+
+impl Known {
+    fn network(&mut self, connect: &Connect, name: &str) -> (Option<Network>, Vec<Lease>) {
+        self.0.entry(name.to_owned()).or_insert_with(|| ask_network(connect, name)).clone()
+    }
+}
+
+fn ask_network(connect: &Connect, name: &str) -> (Option<Network>, Vec<Lease>) {
+    let Ok(network) = connect.lookup_network_by_name(name) else { return (None, Vec::new()) };
+    let parsed = match network.xml_desc(0).map(|xml| parse_network(xml, Limits::default())) {
+        Ok(Ok(parsed)) => Some(parsed),
+        Ok(Err(error)) => {
+            tracing::warn!(network = name, %error, "a network's XML is not understood");
+            None
+        }
+        Err(error) => {
+            tracing::debug!(network = name, error = error.message(), "a network cannot be read");
+            None
+        }
+    };
+    // A network without libvirt's DHCP has no leases and says so with an error.
+    (parsed, surroundings::leases(&network).unwrap_or_default())
+}
+
+fn read(connect: &Connect, handle: &Handle, known: &mut Known) -> Result<Discovered, Fault> {
+    let fault = |error| Fault::of(connect, &error, Reached::Harmless);
     let live = parsed(&handle.xml_desc(0).map_err(fault)?)?;
-    let inactive = if !handle.is_persistent().map_err(fault)? {
-        Inactive::Transient
-    } else if handle.id().is_none() {
+    // One that is off and has no definition does not exist.
+    let inactive = if handle.id().is_none() {
         Inactive::Known(Box::new(live.clone()))
-    } else {
+    } else if handle.is_persistent().map_err(fault)? {
         let xml = handle.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE).map_err(fault)?;
         Inactive::Known(Box::new(parsed(&xml)?))
+    } else {
+        Inactive::Transient
     };
-    let sizes = sizes_of(&handle, &live);
+    let sizes = sizes_of(handle, &live);
     let (mut networks, mut leases) = (Vec::new(), Vec::new());
     for name in network_names(&live) {
-        let Ok(network) = connect.lookup_network_by_name(name) else { continue };
-        match network.xml_desc(0).map(|xml| parse_network(xml, Limits::default())) {
-            Ok(Ok(parsed)) => networks.push(parsed),
-            Ok(Err(error)) => tracing::warn!(network = name, %error, "a network's XML is not understood"),
-            Err(error) => tracing::debug!(network = name, error = error.message(), "a network cannot be read"),
-        }
-        // A network without libvirt's DHCP has no leases and says so with an error.
-        leases.extend(surroundings::leases(&network).unwrap_or_default());
+        let (network, of_network) = known.network(connect, name);
+        networks.extend(network);
+        leases.extend(of_network);
     }
     Ok(Discovered { live, inactive, sizes, networks, leases, agent: Vec::new() })
 }

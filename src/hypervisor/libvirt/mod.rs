@@ -42,7 +42,7 @@ use self::failure::Fault;
 use self::links::{CALLS_PER_LINK, LinkPolicy, Links};
 use self::pool::Pool;
 use self::warden::{Health, Signal, Warden};
-use super::{AskHypervisorError, Event, Hypervisor, Later, Listing};
+use super::{AskHypervisorError, Event, Hypervisor, Later, Listing, ReadInventory};
 use crate::discovery::Inventory;
 use crate::model::{Operation, StartId, VmId, VmState};
 use crate::resolver::{Call, CallResult, Evidence};
@@ -170,6 +170,14 @@ impl Hypervisor for Libvirt {
     fn inventory(&self, vm: VmId) -> Later<Result<Inventory, AskHypervisorError>> {
         let core = Arc::clone(&self.core);
         Box::pin(async move { core.gather(vm).await.map_err(|fault| fault.into_ask_error(&core.uri, Some(vm))) })
+    }
+
+    fn inventories(&self) -> Later<Result<Vec<ReadInventory>, AskHypervisorError>> {
+        let core = Arc::clone(&self.core);
+        Box::pin(async move {
+            let read = Arc::clone(&core).gather_all().await;
+            read.map_err(|fault| fault.into_ask_error(&core.uri, None))
+        })
     }
 
     fn execute(&self, call: Call) -> Later<CallResult> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 
-use crate::model::VmId;
+use crate::model::{PowerState, VmId};
 
 /// What happened to a VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub(super) enum Notice {
     Ended,
     /// Its life cycle went on in another way.
     Moved,
+    /// Its vCPUs were halted or let go, and that is all.
+    Power(PowerState),
     /// Its guest restarted.
     Rebooted,
     /// Something else that lanes look at changed.

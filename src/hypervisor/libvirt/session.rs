@@ -12,7 +12,7 @@ use virt::sys;
 
 use super::links;
 use super::notices::Notice;
-use crate::model::VmId;
+use crate::model::{PowerState, VmId};
 
 /// Whoever is told.
 pub(super) trait Listener: Send + Sync + 'static {
@@ -187,10 +187,17 @@ unsafe extern "C" fn on_lifecycle(
     _: sys::virConnectPtr,
     domain: sys::virDomainPtr,
     event: c_int,
-    _detail: c_int,
+    detail: c_int,
     opaque: *mut c_void,
 ) -> c_int {
+    let detail = u32::try_from(detail).ok();
     let notice = match sys::virDomainEventType::try_from(event) {
+        Ok(sys::VIR_DOMAIN_EVENT_SUSPENDED) if detail == Some(sys::VIR_DOMAIN_EVENT_SUSPENDED_PAUSED) => {
+            Notice::Power(PowerState::Paused)
+        }
+        Ok(sys::VIR_DOMAIN_EVENT_RESUMED) if detail == Some(sys::VIR_DOMAIN_EVENT_RESUMED_UNPAUSED) => {
+            Notice::Power(PowerState::Running)
+        }
         Ok(sys::VIR_DOMAIN_EVENT_STOPPED | sys::VIR_DOMAIN_EVENT_UNDEFINED | sys::VIR_DOMAIN_EVENT_CRASHED) => {
             Notice::Ended
         }

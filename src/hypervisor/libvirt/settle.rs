@@ -66,7 +66,7 @@ impl Core {
             }
             loop {
                 match self.woken(&mut watch, end).await {
-                    Woken::By(Notice::Ended | Notice::Moved) => break,
+                    Woken::By(Notice::Ended | Notice::Moved | Notice::Power(_)) => break,
                     Woken::By(Notice::Rebooted) => restarts += 1,
                     Woken::By(Notice::Altered) => {}
                     Woken::Lost(reason) => return Err(Fault::Lost(reason)),
@@ -96,7 +96,7 @@ impl Core {
                     Found::OtherStart => return Ok(Value::Null),
                     Found::SameStart(_) => {}
                 },
-                Woken::By(Notice::Moved | Notice::Altered) => {}
+                Woken::By(Notice::Moved | Notice::Power(_) | Notice::Altered) => {}
                 Woken::Lost(reason) => return Err(Fault::Lost(reason)),
                 Woken::TimeUp => {
                     return Err(Fault::GuestTimeout(format!("the guest did not restart within {seconds} s")));
@@ -110,7 +110,7 @@ impl Core {
         loop {
             match self.woken(&mut watch, end).await {
                 Woken::By(Notice::Rebooted | Notice::Ended) | Woken::TimeUp => return Ok(Value::Null),
-                Woken::By(Notice::Moved | Notice::Altered) => {}
+                Woken::By(Notice::Moved | Notice::Power(_) | Notice::Altered) => {}
                 // libvirt already said that the reset was done.
                 Woken::Lost(_) => return Ok(Value::Null),
             }

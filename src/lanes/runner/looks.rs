@@ -1,18 +1,117 @@
 //! Seeing what happened past the agent: after a restart, and whenever an event says that something changed.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
 use super::{Errand, Mail, RETRY, Runner};
 use crate::hypervisor::AskHypervisorError;
-use crate::model::{Code, Refusal, VmState};
+use crate::model::{Code, CommandId, Operation, PowerState, Refusal, VmState};
 use crate::resolver::{Input, Observation};
 
 /// How long after an event the VM is looked at while calls are under way: one look for a burst of events.
 const LOOK_DELAY: Duration = Duration::from_millis(20);
+/// How many events of one kind wait for a lane before it just looks.
+const POWER_NEWS: usize = 16;
+
+/// What one lane is told of its VM, from when it last listened.
+#[derive(Default)]
+pub(in crate::lanes) struct Ear {
+    news: Mutex<News>,
+    some: Notify,
+}
+
+/// What happened, as far as events say.
+#[derive(Default)]
+pub(super) struct News {
+    /// vCPUs were halted or let go, in order.
+    power: Vec<PowerState>,
+    /// Something else happened as well, or too much.
+    more: bool,
+}
+
+impl Ear {
+    pub(in crate::lanes) fn tell_power(&self, power: PowerState) {
+        self.tell(|news| {
+            news.more |= news.power.len() >= POWER_NEWS;
+            if !news.more {
+                news.power.push(power);
+            }
+        });
+    }
+
+    pub(in crate::lanes) fn tell_change(&self) {
+        self.tell(|news| news.more = true);
+    }
+
+    fn tell(&self, what: impl FnOnce(&mut News)) {
+        what(&mut self.news.lock().unwrap_or_else(PoisonError::into_inner));
+        self.some.notify_one();
+    }
+
+    pub(super) async fn news(&self) -> News {
+        self.some.notified().await;
+        std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Which events need no look, because a suspend or resume of our own is why they came. Each call explains one: what
+/// comes beyond that is somebody else's doing.
+#[derive(Default)]
+pub(super) struct Explained {
+    /// Calls under way whose event has come.
+    heard: BTreeSet<CommandId>,
+    /// What the last call did, when its event has not come yet.
+    awaited: Option<PowerState>,
+}
+
+impl Explained {
+    /// A call was done, which left the VM so.
+    pub(super) fn done(&mut self, command: CommandId, power: Option<PowerState>) {
+        let heard = self.heard.remove(&command);
+        if power.is_some() {
+            self.awaited = power.filter(|_| !heard);
+        }
+    }
+
+    fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
 
 impl Runner {
+    /// Whether a command halts the vCPUs or lets them go.
+    pub(super) fn halts(&self, command: CommandId) -> Option<PowerState> {
+        let operation = &self.lane.state().command(command)?.command().operation;
+        let suspends = matches!(operation, Operation::PowerSuspend(_)).then_some(PowerState::Paused);
+        suspends.or_else(|| matches!(operation, Operation::PowerResume(_)).then_some(PowerState::Running))
+    }
+
+    pub(super) fn hear(&mut self, news: News) {
+        let all_ours = news.power.into_iter().all(|power| self.explains(power));
+        if news.more || !all_ours {
+            // What was thought to be ours may not have been.
+            self.explained.forget();
+            self.plan_look();
+        }
+    }
+
+    fn explains(&mut self, power: PowerState) -> bool {
+        if self.explained.awaited == Some(power) {
+            self.explained.awaited = None;
+            return true;
+        }
+        let ours = self
+            .in_flight
+            .iter()
+            .copied()
+            .find(|command| self.halts(*command) == Some(power) && !self.explained.heard.contains(command));
+        ours.is_some_and(|command| self.explained.heard.insert(command))
+    }
+
     /// After a restart nothing is decided before the VM was seen; reads are served meanwhile. None when nobody can send
     /// mail any more.
     pub(super) async fn look_before_anything(&mut self) -> Option<Result<VmState, AskHypervisorError>> {

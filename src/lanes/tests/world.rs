@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::delegation::{ChangeRequest, Mode as Hold};
 use crate::discovery::Inventory;
-use crate::hypervisor::{AskHypervisorError, Event, Fake, Fate, Hypervisor, Later, Listing, Mode};
+use crate::hypervisor::{AskHypervisorError, Event, Fake, Fate, Hypervisor, Later, Listing, Mode, ReadInventory};
 use crate::journal::{
     AppendError, Chain, Disk, Journal, MemoryStore, Position, Record, ReplayError, Store, Stored, Tail,
 };
@@ -350,6 +350,10 @@ impl Hypervisor for Watched {
 
     fn inventory(&self, vm: VmId) -> Later<Result<Inventory, AskHypervisorError>> {
         self.fake.inventory(vm)
+    }
+
+    fn inventories(&self) -> Later<Result<Vec<ReadInventory>, AskHypervisorError>> {
+        self.fake.inventories()
     }
 
     fn execute(&self, call: Call) -> Later<CallResult> {
