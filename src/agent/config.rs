@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::doors::{Hook, Limits};
 use crate::doors::identity::{Directory, Enrolling, Peers};
+use crate::doors::{Hook, Limits};
 use crate::model::ProviderId;
 use crate::resolver::{Consent, GatherFor, HookUse, Policy, Said};
 

@@ -7,6 +7,8 @@
 //! Assumes an inventory; what libvirt cannot know (host names, keys, addresses of bridged interfaces) comes in the
 //! binding. Pure: writing a bundle to disk is the command line's business. Guarantees that the same input gives the
 //! same bytes, that the mapping says of every field of the inventory what became of it, and that no secret gets in.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod bundle;
 mod error;

@@ -1,4 +1,229 @@
-//! The `covirt` commands.
+//! The `covirt` commands: a peer of the agent like any other, with no way around its API.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `exit`, `fault` | how a command ends: exit codes, and errors as sentences with hints |
+//! | `client`, `calls`, `session` | HTTP and WebSocket over the agent's Unix socket |
+//! | `output`, `table`, `times` | tables for people, JSON for programs, spans and moments |
+//! | `discover`, `artifacts`, `artifacts_dir` | inventories and bundles; `discover` needs no agent |
+//! | `vm`, `vm_shown`, `delegate` | what there is, and who may do what |
+//! | `run`, `command`, `names` | commands: sent, waited for, listed, named |
+//! | `conflict`, `events`, `timeline` | what became of them, and why |
+//! | `provider` | a ready client that answers asks |
+//! | `agent_state` | health, identity, audit |
+//! | `demo` | the main job, played by real processes |
 
+pub mod agent_state;
+pub mod artifacts;
 pub mod artifacts_dir;
+pub mod calls;
+pub mod client;
+pub mod command;
+pub mod conflict;
+pub mod delegate;
+pub mod demo;
 pub mod discover;
+pub mod events;
+pub mod exit;
+pub mod fault;
+pub mod names;
+pub mod output;
+pub mod provider;
+pub mod run;
+pub mod session;
+pub mod table;
+pub mod timeline;
+pub mod times;
+pub mod vm;
+pub mod vm_shown;
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use agent_state::{AuditCommand, PlainArgs};
+use artifacts::ArtifactsCommand;
+use client::{Client, DEFAULT_SOCKET};
+use command::{CancelArgs, CommandArgs, CommandsArgs};
+use conflict::{ConflictsArgs, ExplainArgs};
+use delegate::{DelegateArgs, DelegationsArgs, RevokeArgs};
+use demo::DemoArgs;
+use events::EventsArgs;
+use exit::Exit;
+use fault::CarryOutError;
+use output::{Format, Output};
+use provider::ProviderCommand;
+use run::RunArgs;
+use timeline::TimelineArgs;
+use vm::VmCommand;
+
+use crate::model::ProviderId;
+
+/// Let several cloud providers co-manage the same running VM
+///
+/// Talks to covirtd, the agent beside libvirt. Answers are tables for people; `-o json` gives the agent's own JSON.
+#[derive(Debug, Parser)]
+#[command(name = "covirt", version, after_help = Exit::help(), after_long_help = Exit::help(), max_term_width = 110)]
+pub struct Arguments {
+    /// The agent's socket
+    #[arg(long, global = true, env = "COVIRT_SOCKET", default_value = DEFAULT_SOCKET, hide_env_values = true,
+          value_name = "PATH", help_heading = "Agent")]
+    socket: PathBuf,
+    /// Speak as this provider, where the agent lets you speak as several
+    #[arg(
+        long = "as",
+        global = true,
+        env = "COVIRT_AS",
+        hide_env_values = true,
+        value_name = "PROVIDER",
+        help_heading = "Agent"
+    )]
+    provider: Option<ProviderId>,
+    #[command(subcommand)]
+    task: Task,
+}
+
+/// What to do, in the order in which one comes to need it.
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// See it all: two providers, one VM, a conflict and how it is settled
+    Demo(DemoArgs),
+    /// Read domain XML files into inventories (JSON); needs no agent
+    Discover(DiscoverArgs),
+    #[command(subcommand)]
+    Vm(VmCommand),
+    #[command(subcommand)]
+    Artifacts(ArtifactsCommand),
+    /// Give actions on a VM to another provider
+    Delegate(DelegateArgs),
+    /// Take delegated actions back
+    Revoke(RevokeArgs),
+    /// Show who may do what to a VM
+    Delegations(DelegationsArgs),
+    /// Send a command and wait for its end; the exit code says how it ended
+    Run(RunArgs),
+    /// List a VM's commands
+    Commands(CommandsArgs),
+    /// Show one command; the exit code says how it ended
+    Command(CommandArgs),
+    /// Take a command back that has not begun
+    Cancel(CancelArgs),
+    /// List a VM's conflicts: who was asked, and what was decided
+    Conflicts(ConflictsArgs),
+    /// Tell why a command went as it did
+    Explain(ExplainArgs),
+    /// Show a VM's history: who, what, order, issue time, decision, rule, outcome
+    Timeline(TimelineArgs),
+    /// Print what happened, and with --follow what happens
+    Events(EventsArgs),
+    #[command(subcommand)]
+    Provider(ProviderCommand),
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Show how the agent is
+    Health(PlainArgs),
+    /// Show whom the agent takes you for
+    Whoami(PlainArgs),
+}
+
+/// `discover`.
+#[derive(Debug, clap::Args)]
+struct DiscoverArgs {
+    /// Domain XML, as `virsh dumpxml` prints it; - is standard input
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+}
+
+impl Task {
+    const fn format(&self) -> Format {
+        match self {
+            Self::Demo(args) => args.shown.format,
+            // It has but one form, and its errors are for people.
+            Self::Discover(_) => Format::Table,
+            Self::Vm(command) => command.shown().format,
+            Self::Artifacts(ArtifactsCommand::Render(args)) => args.shape,
+            Self::Delegate(args) => args.shown.format,
+            Self::Revoke(args) => args.shown.format,
+            Self::Delegations(args) => args.shown.format,
+            Self::Run(args) => args.shown.format,
+            Self::Commands(args) => args.shown.format,
+            Self::Command(args) => args.shown.format,
+            Self::Cancel(args) => args.shown.format,
+            Self::Conflicts(args) => args.shown.format,
+            Self::Explain(args) => args.shown.format,
+            Self::Timeline(args) => args.shown.format,
+            Self::Events(args) => args.shown.format,
+            Self::Provider(ProviderCommand::Session(args)) => args.shown.format,
+            Self::Audit(AuditCommand::Verify(args)) => args.shown.format,
+            Self::Health(args) | Self::Whoami(args) => args.shown.format,
+        }
+    }
+}
+
+/// Runs the process's own command line.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let format = arguments.task.format();
+    let exit = carry_out(&arguments).unwrap_or_else(|error| {
+        if let Some(report) = error.report(format) {
+            eprintln!("{report}");
+        }
+        error.exit()
+    });
+    ExitCode::from(exit.code())
+}
+
+fn carry_out(arguments: &Arguments) -> Result<Exit, CarryOutError> {
+    if let Task::Discover(args) = &arguments.task {
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        let outcome = discover::discover(&args.files, &mut out, &mut io::stderr().lock())?;
+        io::Write::flush(&mut out)?;
+        return Ok(match outcome {
+            discover::Outcome::Done => Exit::Done,
+            discover::Outcome::Refused => Exit::Input,
+        });
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CarryOutError::Start)?;
+    runtime.block_on(ask_agent(arguments))
+}
+
+async fn ask_agent(arguments: &Arguments) -> Result<Exit, CarryOutError> {
+    let client = &Client::new(&arguments.socket, arguments.provider.clone());
+    let output = &mut Output::stdout(arguments.task.format());
+    match &arguments.task {
+        // Carried out before, without an event loop.
+        Task::Discover(_) => Ok(Exit::Done),
+        Task::Demo(args) => demo::demo(args, output).await,
+        Task::Vm(command) => vm::vm(client, command, output).await,
+        Task::Artifacts(ArtifactsCommand::Render(args)) => artifacts::render(client, args, output).await,
+        Task::Delegate(args) => delegate::delegate(client, args, output).await,
+        Task::Revoke(args) => delegate::revoke(client, args, output).await,
+        Task::Delegations(args) => delegate::delegations(client, args, output).await,
+        Task::Run(args) => run::run(client, args, output).await,
+        Task::Commands(args) => command::commands(client, args, output).await,
+        Task::Command(args) => command::command(client, args, output).await,
+        Task::Cancel(args) => command::cancel(client, args, output).await,
+        Task::Conflicts(args) => conflict::conflicts(client, args, output).await,
+        Task::Explain(args) => conflict::explain(client, args, output).await,
+        Task::Timeline(args) => timeline::timeline(client, args, output).await,
+        Task::Events(args) => events::events(client, args, output).await,
+        Task::Provider(ProviderCommand::Session(args)) => provider::session(client, args, output).await,
+        Task::Audit(AuditCommand::Verify(_)) => agent_state::verify(client, output).await,
+        Task::Health(_) => agent_state::health(client, output).await,
+        Task::Whoami(_) => agent_state::whoami(client, output).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+}

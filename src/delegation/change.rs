@@ -48,6 +48,9 @@ pub enum Change {
         epoch: u64,
         expires: Option<Mono>,
         expires_at: Option<Wall>,
+        /// Those of the actions that the provider held in this mode already: their grants go on.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        renewed: BTreeSet<Action>,
     },
     /// Actions were taken back.
     Revoked { by: ProviderId, from: ProviderId, actions: BTreeSet<Action>, epoch: u64 },
@@ -84,7 +87,12 @@ pub fn decide(
                     refuse_in_flight(in_flight, *action, to)?;
                 }
             }
+            let held_so = |action: &&Action| {
+                let grant = authority.hold_of(to, **action, now.mono);
+                grant.is_some_and(|grant| grant.mode == Some(*mode))
+            };
             let change = Change::Delegated {
+                renewed: actions.iter().filter(held_so).copied().collect(),
                 by: by.clone(),
                 to: to.clone(),
                 actions: actions.clone(),
@@ -164,14 +172,17 @@ impl Authority {
     /// Applies a decided change.
     pub fn apply(&mut self, change: &Change) {
         match change {
-            Change::Delegated { by: _, to, actions, mode, epoch, expires, expires_at } => {
+            Change::Delegated { by: _, to, actions, mode, epoch, expires, expires_at, renewed } => {
                 self.epoch = *epoch;
                 for action in actions {
                     let holders = self.delegated.entry(*action).or_default();
+                    // A longer lease on what is held already is the same grant: what it admitted stays admitted.
+                    let same = holders.get(to).filter(|_| renewed.contains(action));
+                    let epoch = same.map_or(*epoch, |held| held.epoch);
                     if *mode == Mode::Exclusive {
                         holders.clear();
                     }
-                    let hold = Hold { mode: *mode, epoch: *epoch, expires: *expires, expires_at: *expires_at };
+                    let hold = Hold { mode: *mode, epoch, expires: *expires, expires_at: *expires_at };
                     holders.insert(to.clone(), hold);
                 }
             }

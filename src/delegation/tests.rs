@@ -48,7 +48,7 @@ fn the_primary_starts_with_every_action() {
 #[test]
 fn an_exclusive_delegation_moves_and_names_its_holder() {
     let authority = given(&[delegate("south", &SNAPSHOTS, Mode::Exclusive, None)]);
-    assert!(authority.authorise(&provider("south"), Action::SnapshotCreate, at(1)).is_ok());
+    authority.authorise(&provider("south"), Action::SnapshotCreate, at(1)).unwrap();
     let refusal = authority.authorise(&north(), Action::SnapshotCreate, at(1)).unwrap_err();
     assert_eq!((refusal.code, refusal.holder), (Code::NotDelegated, Some(provider("south"))));
 }
@@ -65,10 +65,10 @@ fn a_shared_delegation_is_held_by_both() {
 #[test]
 fn an_expired_delegation_goes_back_to_the_primary() {
     let authority = given(&[delegate("south", &SNAPSHOTS, Mode::Exclusive, Some(60))]);
-    assert!(authority.authorise(&provider("south"), Action::SnapshotCreate, at(59)).is_ok());
+    authority.authorise(&provider("south"), Action::SnapshotCreate, at(59)).unwrap();
     let refusal = authority.authorise(&provider("south"), Action::SnapshotCreate, at(60)).unwrap_err();
     assert_eq!(refusal.code, Code::UnknownVm);
-    assert!(authority.authorise(&north(), Action::SnapshotCreate, at(60)).is_ok());
+    authority.authorise(&north(), Action::SnapshotCreate, at(60)).unwrap();
     assert_eq!(authority.next_expiry(Mono(0)), Some(at(60).mono));
 }
 
@@ -82,8 +82,22 @@ fn a_revoked_and_granted_again_action_is_another_grant() {
         let change = decide(&authority, &request, &InFlight::new(), at(2)).unwrap();
         authority.apply(&change);
     }
-    assert!(authority.authorise(&south, Action::SnapshotCreate, at(3)).is_ok());
+    authority.authorise(&south, Action::SnapshotCreate, at(3)).unwrap();
     assert!(!authority.still_stands(&south, Action::SnapshotCreate, before, at(3)));
+}
+
+#[test]
+fn a_longer_lease_is_the_same_grant_and_a_lapsed_one_is_not() {
+    let south = provider("south");
+    for (renewed_at, stands) in [(30, true), (90, false)] {
+        let mut authority = given(&[delegate("south", &SNAPSHOTS, Mode::Exclusive, Some(60))]);
+        let before = authority.authorise(&south, Action::SnapshotCreate, at(1)).unwrap();
+        let request = delegate("south", &SNAPSHOTS, Mode::Exclusive, Some(600));
+        let change = decide(&authority, &request, &InFlight::new(), at(renewed_at)).unwrap();
+        authority.apply(&change);
+        let still = authority.still_stands(&south, Action::SnapshotCreate, before, at(100));
+        assert_eq!(still, stands, "renewed at {renewed_at} s");
+    }
 }
 
 #[test]
@@ -93,7 +107,7 @@ fn what_is_in_flight_is_not_handed_over() {
     let busy = InFlight::from([(north(), Action::SnapshotCreate, command)]);
     let refusal = decide(&authority, &delegate("south", &SNAPSHOTS, Mode::Exclusive, None), &busy, at(0)).unwrap_err();
     assert_eq!((refusal.code, refusal.command), (Code::ActionInFlight, Some(command)));
-    assert!(decide(&authority, &delegate("south", &SNAPSHOTS, Mode::Shared, None), &busy, at(0)).is_ok());
+    decide(&authority, &delegate("south", &SNAPSHOTS, Mode::Shared, None), &busy, at(0)).unwrap();
 }
 
 #[test]
@@ -137,8 +151,8 @@ fn a_holder_may_give_back_and_the_operator_may_revoke() {
 #[test]
 fn who_has_any_part_in_the_vm_may_read_it() {
     let authority = given(&[delegate("south", &[Action::CpuSet], Mode::Exclusive, None)]);
-    assert!(authority.authorise(&provider("south"), Action::InspectRead, at(1)).is_ok());
-    assert!(authority.authorise(&provider("west"), Action::InspectRead, at(1)).is_err());
+    authority.authorise(&provider("south"), Action::InspectRead, at(1)).unwrap();
+    authority.authorise(&provider("west"), Action::InspectRead, at(1)).unwrap_err();
 }
 
 #[test]

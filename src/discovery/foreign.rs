@@ -56,6 +56,7 @@ macro_rules! foreign {
 pub(crate) use foreign;
 
 #[cfg(test)]
+#[allow(unreachable_pub, reason = "the macro writes types that other modules export")]
 mod tests {
     foreign! {
         /// A word list for the tests.

@@ -8,6 +8,8 @@
 //!
 //! Assumes that somebody else asked libvirt; may be given anything, also hostile text. Pure: no I/O, no clock.
 //! Guarantees a whole inventory or a refusal with a code and a line, and that a newer libvirt's words are kept.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod address;
 mod boot;

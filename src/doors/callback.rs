@@ -66,7 +66,7 @@ impl Callbacks {
     fn to_provider(&self, vm: VmId, provider: &ProviderId, ask: &Ask) -> Delivery {
         let pending = PendingAsk { vm, conflict: ask.conflict, epoch: ask.epoch };
         match self.sessions.send_ask(provider, pending, ask_message(vm, ask)) {
-            Sent::Sent => Delivery::Sent,
+            Sent::OnItsWay => Delivery::Sent,
             Sent::Lost => Delivery::Lost,
             Sent::NoSession => self.standing.get(provider).map_or(Delivery::Lost, |said| Delivery::Standing(*said)),
         }

@@ -102,7 +102,7 @@ impl Sessions {
         if session.asks.len() > REMEMBERED_ASKS {
             session.asks.pop_front();
         }
-        Sent::Sent
+        Sent::OnItsWay
     }
 
     /// The ask of this session about a conflict.
@@ -120,7 +120,8 @@ impl Sessions {
     pub(crate) fn note_clock(&self, provider: &ProviderId, sample: ClockEstimate) -> ClockEstimate {
         let mut table = self.table();
         let known = table.clocks.entry(provider.clone()).or_insert(sample);
-        let moved = known.offset_us.abs_diff(sample.offset_us) > known.uncertainty_us.saturating_add(sample.uncertainty_us);
+        let moved =
+            known.offset_us.abs_diff(sample.offset_us) > known.uncertainty_us.saturating_add(sample.uncertainty_us);
         if moved || sample.uncertainty_us <= known.uncertainty_us {
             *known = sample;
         }
@@ -132,7 +133,7 @@ impl Sessions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sent {
     /// It is on its way.
-    Sent,
+    OnItsWay,
     /// The provider has no session.
     NoSession,
     /// Its session does not take messages.
@@ -155,13 +156,13 @@ mod tests {
         let ask =
             PendingAsk { vm: VmId(uuid::Uuid::from_u128(1)), conflict: ConflictId(uuid::Uuid::from_u128(2)), epoch: 1 };
         let message = FromAgent::Answered { ask: ask.conflict };
-        assert_eq!(sessions.send_ask(&north, ask, message), Sent::Sent);
+        assert_eq!(sessions.send_ask(&north, ask, message), Sent::OnItsWay);
         let second = sessions.open(&north);
         assert_eq!(second.orphaned, [ask]);
         assert!(sessions.close(&north, first.number).is_empty());
         // The newer one is still there to be asked.
         let message = FromAgent::Answered { ask: ask.conflict };
-        assert_eq!(sessions.send_ask(&north, ask, message), Sent::Sent);
+        assert_eq!(sessions.send_ask(&north, ask, message), Sent::OnItsWay);
         assert_eq!(sessions.close(&north, second.number), [ask]);
     }
 

@@ -5,7 +5,7 @@ use crate::delegation::Authority;
 use crate::journal::{Entry, Position};
 use crate::model::{Mono, Now, ProviderId, Wall};
 use crate::resolver::{
-    ConflictRecord, Fact, Lane, Origin, Party, Phase, State, Tracked, deciding_rule, story, waiting,
+    Answer, ConflictRecord, Fact, Heard, Lane, Origin, Party, Phase, State, Tracked, deciding_rule, story, waiting,
 };
 
 /// A command as its lane knows it.
@@ -138,7 +138,17 @@ fn sentence(fact: &Fact) -> String {
             format!("{} asked about {conflict}", who.iter().map(party).collect::<Vec<_>>().join(" and "))
         }
         Fact::Answered { conflict, by, answer, how, .. } => {
-            format!("{} answered about {conflict}: {answer:?} ({how:?})", party(by))
+            let said = match answer {
+                Answer::First(command) => format!("{command} first"),
+                Answer::Withdraw(command) => format!("{command} is taken back"),
+                Answer::NoOpinion => "no opinion".to_owned(),
+            };
+            let heard = match how {
+                Heard::Said => "said",
+                Heard::Standing => "by its standing answer",
+                Heard::Silence => "by its silence",
+            };
+            format!("{} about {conflict}: {said} ({heard})", party(by))
         }
         Fact::Settled { verdict, .. } => {
             format!("{} goes before {}, by {}", verdict.first, verdict.second, verdict.rule.as_str())

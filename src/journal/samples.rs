@@ -45,6 +45,7 @@ pub(super) fn delegated_until(end: Wall) -> Fact {
         epoch: 2,
         expires: Some(Mono(9)),
         expires_at: Some(end),
+        renewed: std::collections::BTreeSet::new(),
     };
     Fact::Delegation { by: provider("north"), change }
 }

@@ -2,7 +2,7 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `runner` | one lane's task: mailbox in, journal and hypervisor out |
+//! | `runner` | one lane's task: mailbox in, journal and hypervisor out; its looks at the VM; its outages |
 //! | `registry` | [`Lanes`]: which VM has a lane; requests find their lane, events too |
 //! | `clock` | the only `now()` |
 //! | `asker` | how questions leave |
@@ -17,3 +17,6 @@ mod runner;
 pub use asker::{Asker, Delivery};
 pub use clock::Clock;
 pub use registry::{History, Lanes, Submission};
+
+#[cfg(test)]
+mod tests;

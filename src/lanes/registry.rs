@@ -80,12 +80,11 @@ impl Lanes {
         }));
         let known: Vec<State> =
             history.states.into_values().filter(|state| state.standing() != Standing::Free).collect();
-        let mut listed: BTreeMap<VmId, VmState> = BTreeMap::new();
-        if !known.is_empty() {
-            // One list instead of a look per lane; whoever is not on it looks by itself.
-            let list = lanes.0.around.hypervisor.list().await.unwrap_or_default();
-            listed.extend(list.into_iter().map(|listing| (listing.vm, listing.state)));
-        }
+        // One list instead of a look per lane; whoever is not on it looks by itself.
+        let list = lanes.0.around.hypervisor.list().await;
+        lanes.0.connected.store(list.is_ok(), Ordering::Relaxed);
+        let list = list.unwrap_or_default().into_iter();
+        let mut listed: BTreeMap<VmId, VmState> = list.map(|listing| (listing.vm, listing.state)).collect();
         for state in known {
             let begin = Begin::Recovered(listed.remove(&state.vm()));
             lanes.spawn(state, begin);
@@ -170,6 +169,8 @@ impl Lanes {
                     tracing::error!(%vm, %error, "the VM's history cannot be read");
                     Refusal::new(Code::JournalUnwritable, "the VM's history cannot be read from the journal")
                 })?;
+                // An earlier lane of this VM may have gone with a refused entry; this one knows what is durable.
+                self.0.around.journal.unfence(vm);
                 self.spawn(past, Begin::Fresh)
             }
         };
@@ -268,7 +269,7 @@ impl Lanes {
             let address = self.address(vm)?;
             let (send, answer) = oneshot::channel();
             let look = look.clone();
-            let read = move |lane: &Lane, now: Now| -> Box<dyn FnOnce() + Send> {
+            let read = move |lane: &Lane, now: Now| -> runner::Deferred {
                 let seen = look(lane, now);
                 Box::new(move || {
                     let _ = send.send(seen);

@@ -41,8 +41,11 @@ pub(super) enum Mail {
     Read(Read),
 }
 
-/// Looks at a lane, and gives back what sends that off.
-pub(super) type Read = Box<dyn FnOnce(&Lane, Now) -> Box<dyn FnOnce() + Send> + Send>;
+/// Something that is sent once what it is made from is durable.
+pub(super) type Deferred = Box<dyn FnOnce() + Send>;
+
+/// A look at a lane.
+pub(super) type Read = Box<dyn FnOnce(&Lane, Now) -> Deferred + Send>;
 
 /// Where a request's answer goes.
 pub(super) type Reply = oneshot::Sender<Result<Accepted, Refusal>>;
@@ -95,7 +98,7 @@ pub(super) struct Runner {
     replies: BTreeMap<Token, (Reply, Option<oneshot::Sender<Outcome>>)>,
     waiters: BTreeMap<CommandId, Vec<oneshot::Sender<Outcome>>>,
     /// Answers that leave once this step is durable.
-    held: VecDeque<(u64, Box<dyn FnOnce() + Send>)>,
+    held: VecDeque<(u64, Deferred)>,
     in_flight: BTreeSet<CommandId>,
     /// Looks into lost calls that wait: the call's own answer may still come.
     unprobed: BTreeMap<CommandId, Call>,

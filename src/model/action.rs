@@ -252,7 +252,7 @@ impl Action {
             Self::MetadataSet => Spec {
                 name: "metadata.set",
                 permissions: &["domain:write", "domain:save"],
-                reads: &[],
+                reads: &[Definition],
                 writes: &[Metadata],
                 states: &PowerState::ALL,
                 effect: "metadata as asked",
@@ -366,6 +366,12 @@ mod tests {
                 assert!(!(a.is_read() && a.may_clash(b)), "{a} {b}");
             }
         }
+    }
+
+    #[test]
+    fn a_revert_brings_old_metadata_back_and_so_clashes_with_setting_it() {
+        assert!(Action::SnapshotRevert.may_clash(Action::MetadataSet));
+        assert!(!Action::CpuSet.may_clash(Action::MetadataSet));
     }
 
     #[test]

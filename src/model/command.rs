@@ -8,6 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::code::Code;
+use super::footprint::{Footprint, Resource};
 use super::ids::{CommandId, ProviderId, VmId};
 use super::operation::Operation;
 use super::state::{PowerState, VmState};
@@ -68,6 +69,19 @@ pub struct Guard {
 }
 
 impl Guard {
+    /// What must not change between the look at the guard and the command's end.
+    fn looks_at(&self) -> impl Iterator<Item = Resource> {
+        let any = self.generation.is_some();
+        [
+            (any || self.state.is_some(), Resource::Power),
+            (any || self.vcpus.is_some(), Resource::Cpu),
+            (any || self.memory_kib.is_some(), Resource::Memory),
+            (any, Resource::Snapshots),
+        ]
+        .into_iter()
+        .filter_map(|(looked_at, resource)| looked_at.then_some(resource))
+    }
+
     /// What the VM does not meet, as a sentence's end; none when it meets all.
     #[must_use]
     pub fn unmet_by(&self, vm: &VmState) -> Option<String> {
@@ -119,6 +133,16 @@ pub struct Command {
 }
 
 impl Command {
+    /// What it reads and writes: its operation's footprint, and what its guard looks at.
+    #[must_use]
+    pub fn footprint(&self) -> Footprint {
+        let mut footprint = self.operation.footprint();
+        if !self.operation.action().is_read() {
+            footprint.reads.extend(self.guard.looks_at());
+        }
+        footprint
+    }
+
     /// A digest of all that the provider said: a second command of the same id must say the same.
     #[must_use]
     pub fn digest(&self) -> String {

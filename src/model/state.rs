@@ -123,12 +123,13 @@ mod tests {
     #[test]
     fn a_generation_changes_with_every_part() {
         let before = state();
-        let mut changed = Vec::new();
-        changed.push(VmState { power: PowerState::Paused, ..state() });
-        changed.push(VmState { start: StartId(Some(4)), ..state() });
-        changed.push(VmState { vcpus: 3, ..state() });
-        changed.push(VmState { memory_kib: Kib(1), ..state() });
-        changed.push(VmState { snapshots: BTreeSet::from(["a".to_owned()]), ..state() });
+        let changed = [
+            VmState { power: PowerState::Paused, ..state() },
+            VmState { start: StartId(Some(4)), ..state() },
+            VmState { vcpus: 3, ..state() },
+            VmState { memory_kib: Kib(1), ..state() },
+            VmState { snapshots: BTreeSet::from(["a".to_owned()]), ..state() },
+        ];
         for after in changed {
             assert_ne!(before.generation(), after.generation());
         }

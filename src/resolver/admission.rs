@@ -34,6 +34,10 @@ pub(crate) fn admit(
         let message = format!("the id {} was used before with other content", command.id);
         return Err(Refusal::new(Code::IdReused, message).blocked_by(command.id));
     }
+    if state.forgotten.contains(&command.id) {
+        let message = format!("command {} ended long ago; only the journal remembers how", command.id);
+        return Err(Refusal::new(Code::SeqReplayed, message).blocked_by(command.id));
+    }
     let grant = authority.authorise(&command.provider, command.operation.action(), now)?;
     if let Some(epoch) = command.epoch.filter(|epoch| *epoch != authority.epoch) {
         let message = format!("the delegation epoch is {}, not {epoch}; read the delegations again", authority.epoch);

@@ -1,7 +1,7 @@
 //! Applying facts: the only code that changes a lane's state, live and on replay alike (I6).
 
 use super::fact::{Fact, Rule, Verdict};
-use super::state::{Asked, Conflict, Phase, Standing, State, Tracked, Written};
+use super::state::{Asked, Conflict, Phase, REMEMBERED_IDS, Standing, State, Tracked, Written};
 use crate::delegation::Authority;
 use crate::model::{CommandId, Effect, Ending, Now, Outcome, PowerState, StartId, VmState};
 
@@ -42,7 +42,7 @@ impl State {
                 sequence.highest = sequence.highest.max(admission.command.order.seq.unwrap_or_default());
                 let tracked = Tracked {
                     admission: (**admission).clone(),
-                    footprint: admission.command.operation.footprint(),
+                    footprint: admission.command.footprint(),
                     received: at,
                     phase: Phase::Queued,
                     deferrals: 0,
@@ -177,6 +177,11 @@ impl State {
         while self.ended.len() > self.retained {
             let Some(oldest) = self.ended.pop_front() else { return };
             let Some(tracked) = self.commands.remove(&oldest) else { continue };
+            self.forgotten.insert(oldest);
+            if self.forgotten.len() > REMEMBERED_IDS {
+                // Ids are UUIDs of version 7, so the smallest is the oldest.
+                self.forgotten.pop_first();
+            }
             for conflict in tracked.conflicts {
                 let other_known = self
                     .conflicts

@@ -32,10 +32,12 @@ pub(crate) fn next(state: &State, policy: &Policy, gate: Gate, now: Now) -> Opti
         .or_else(|| silence(state, policy, now))
         .or_else(|| resolution(state, policy, now))
         .or_else(|| flag_gap(state, policy, now))
-        .or_else(|| detection(state))
-        .or_else(|| match gate {
-            Gate::Open => release(state, policy, now),
-            Gate::Shut => None,
+        .or_else(|| {
+            let heads = state.heads();
+            detection(state, &heads).or_else(|| match gate {
+                Gate::Open => release(state, policy, &heads, now),
+                Gate::Shut => None,
+            })
         })
 }
 
@@ -226,8 +228,7 @@ fn flag_gap(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
 }
 
 /// Two commands of different providers that clash and have no order between them.
-fn detection(state: &State) -> Option<Vec<Fact>> {
-    let heads = state.heads();
+fn detection(state: &State, heads: &[&Tracked]) -> Option<Vec<Fact>> {
     let active: Vec<&Tracked> = state.active().collect();
     heads.iter().enumerate().find_map(|(place, head)| {
         let rivals = active.iter().chain(heads.iter().skip(place.saturating_add(1)));
@@ -257,9 +258,9 @@ fn conflict_between(state: &State, a: &Tracked, b: &Tracked) -> Option<Vec<Fact>
 }
 
 /// A command that nothing holds back any more: looked at once more, then started or ended with a reason.
-fn release(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
+fn release(state: &State, policy: &Policy, heads: &[&Tracked], now: Now) -> Option<Vec<Fact>> {
     let contested: BTreeSet<CommandId> = open_conflicts(state).flat_map(|conflict| conflict.between).collect();
-    state.heads().into_iter().find_map(|tracked| {
+    heads.iter().copied().find_map(|tracked| {
         let id = tracked.command().id;
         if contested.contains(&id) || gathers(state, policy, tracked, now) || overlaps_active(state, tracked) {
             return None;

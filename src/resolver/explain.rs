@@ -82,6 +82,7 @@ fn received(tracked: &Tracked) -> String {
     };
     let after = match command.order.after.len() {
         0 => String::new(),
+        1 => ", after another command".to_owned(),
         count => format!(", after {count} other commands"),
     };
     let (action, class) = (command.operation.action(), command.class);

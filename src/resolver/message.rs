@@ -20,7 +20,8 @@ pub enum Input {
     Enroll { token: Token, name: String, primary: ProviderId, state: VmState },
     /// Somebody wants co-management to end.
     Release { token: Token, by: ProviderId },
-    /// A provider sends a command; what is known of its clock.
+    /// A provider sends a command; what is known of its clock. A lane remembers its last ended commands only: an id
+    /// that the journal knows and the lane does not is answered from the journal, not submitted again.
     Submitted { token: Token, command: Box<Command>, clock: Option<ClockEstimate> },
     /// Somebody takes a command back.
     Cancel { token: Token, by: ProviderId, command: CommandId },
@@ -36,7 +37,7 @@ pub enum Input {
     Observed { state: VmState, why: Observation },
     /// The VM does not exist at the hypervisor.
     Vanished,
-    /// A call ended.
+    /// A call ended. What it made of the VM was told by `Observed` before: a start is known by its id only so.
     Finished { command: CommandId, result: CallResult },
     /// A call whose answer was lost was looked into.
     Probed { command: CommandId, evidence: Evidence },

@@ -49,7 +49,7 @@ impl State {
         if command.order.after.contains(&command.id) {
             return Some(vec![command.id, command.id]);
         }
-        let footprint = command.operation.footprint();
+        let footprint = command.footprint();
         let own =
             |other: &&Tracked| other.command().provider == command.provider && other.footprint.clashes_with(&footprint);
         let new = (true, command.order.seq.unwrap_or(u64::MAX), command.id);
@@ -108,7 +108,7 @@ impl State {
 
     /// The first command named in `after` that this lane never saw.
     pub(crate) fn unseen_after(&self, tracked: &Tracked) -> Option<CommandId> {
-        tracked.command().order.after.iter().copied().find(|id| !self.commands.contains_key(id))
+        tracked.command().order.after.iter().copied().find(|id| !self.has_seen(*id))
     }
 
     /// Queued commands that wait for a lower sequence number of their provider, with the lowest that is missing.
@@ -146,7 +146,7 @@ impl State {
             for tracked in line {
                 let id = tracked.command().id;
                 let declared = (tracked.command().order.after.iter())
-                    .any(|before| self.live.contains(before) || !self.commands.contains_key(before));
+                    .any(|before| self.live.contains(before) || !self.has_seen(*before));
                 let free = !(declared || held.contains(&id) || second.contains(&id));
                 if tracked.is_queued() && free && !touched.clashes_with(&tracked.footprint) {
                     heads.push(tracked);

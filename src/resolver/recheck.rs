@@ -17,8 +17,11 @@ pub(crate) fn refusal(state: &State, tracked: &Tracked) -> Option<Outcome> {
     let now = Imagined::from(believed);
     if let Err(reason) = now.meets(&command.guard) {
         let cause = cause(state, tracked, |effect| bears_on_guard(effect, &command.guard, believed));
-        let foreign = cause.filter(|cause| cause.command().provider != command.provider).is_some();
-        let ending = if foreign { Ending::Superseded } else { Ending::Impossible };
+        // It would have been applied over what the other one wrote, or it could not have been applied at all.
+        let over = |by: &&Tracked| register.is_some() && by.command().operation.effect().register() == register;
+        let foreign = cause.filter(|by| by.command().provider != command.provider).filter(over);
+        let moot = foreign.is_some() && now.allows(&command.operation).is_ok();
+        let ending = if moot { Ending::Superseded } else { Ending::Impossible };
         return Some(Outcome::new(ending, Code::GuardFailed, reason).because_of(cause.map(|cause| cause.command().id)));
     }
     let reason = now.allows(&command.operation).err()?;

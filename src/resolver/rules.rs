@@ -49,16 +49,21 @@ pub(crate) fn resolve(state: &State, policy: &Policy, conflict: &Conflict, now: 
 
 /// How both orders of two commands would go, from what the VM is believed to be after what runs now.
 pub(crate) fn feasible(state: &State, a: &Tracked, b: &Tracked) -> Feasible {
-    let Some(believed) = state.believed.as_ref() else {
+    let Some(base) = base(state, a, b) else {
         return Feasible { first_then_second: None, second_then_first: None };
     };
-    let pair = [a.command().id, b.command().id];
-    let base = (state.active().filter(|running| !pair.contains(&running.command().id)))
-        .fold(Imagined::from(believed), |state, running| state.with_effect(&running.command().operation));
     Feasible {
         first_then_second: base.against(a.command(), b.command()),
         second_then_first: base.against(b.command(), a.command()),
     }
+}
+
+/// What the VM is believed to be after what runs now, but for these two.
+fn base(state: &State, a: &Tracked, b: &Tracked) -> Option<Imagined> {
+    let pair = [a.command().id, b.command().id];
+    let running = state.active().filter(|running| !pair.contains(&running.command().id));
+    let believed = Imagined::from(state.believed.as_ref()?);
+    Some(running.fold(believed, |state, running| state.with_effect(&running.command().operation)))
 }
 
 struct Case<'a> {
@@ -169,11 +174,29 @@ impl Case<'_> {
                 self.find(Rule::Feasibility, "both orders let both succeed");
                 None
             }
-            (Some(_), Some(reason)) => {
-                self.find(Rule::Feasibility, format!("no order lets both succeed ({reason})"));
-                None
-            }
+            (Some(_), Some(reason)) => match (self.hopeless(self.a, self.b), self.hopeless(self.b, self.a)) {
+                (Some(reason), None) => {
+                    self.find(Rule::Feasibility, format!("{} is possible in neither order ({reason})", self.name(a)));
+                    Some(self.decide(Rule::Feasibility, b))
+                }
+                (None, Some(reason)) => {
+                    self.find(Rule::Feasibility, format!("{} is possible in neither order ({reason})", self.name(b)));
+                    Some(self.decide(Rule::Feasibility, a))
+                }
+                (None, None) | (Some(_), Some(_)) => {
+                    self.find(Rule::Feasibility, format!("no order lets both succeed ({reason})"));
+                    None
+                }
+            },
         }
+    }
+
+    /// Why `tracked` would succeed neither before `other` nor after it: nobody need be asked, or yield, for its sake.
+    fn hopeless(&self, tracked: &Tracked, other: &Tracked) -> Option<String> {
+        let base = base(self.state, tracked, other)?;
+        let reason = base.after(tracked.command()).err()?;
+        let behind = base.after(other.command()).unwrap_or(base);
+        behind.after(tracked.command()).is_err().then_some(reason)
     }
 
     fn callback(&mut self, policy: &Policy) -> Callback {
@@ -186,7 +209,7 @@ impl Case<'_> {
                     return Callback::First(first);
                 }
                 Some(Some((_, Heard::Silence))) => {
-                    self.find(Rule::Callback, "the operator's hook did not answer in time")
+                    self.find(Rule::Callback, "the operator's hook gave no answer");
                 }
                 Some(Some(_)) => self.find(Rule::Callback, "the operator's hook has no opinion"),
             }
@@ -196,12 +219,12 @@ impl Case<'_> {
 
     /// Both providers, asked together, one round.
     fn providers(&mut self) -> Callback {
-        let parties: Vec<Party> = [self.a, self.b]
-            .into_iter()
-            .map(|tracked| tracked.command().provider.clone())
-            .filter(|provider| !provider.is_operator())
-            .map(Party::Provider)
-            .collect();
+        if [self.a, self.b].iter().any(|tracked| tracked.command().provider.is_operator()) {
+            self.find(Rule::Callback, "nobody is asked against the host's owner");
+            return Callback::Undecided;
+        }
+        let parties: Vec<Party> =
+            [self.a, self.b].into_iter().map(|tracked| Party::Provider(tracked.command().provider.clone())).collect();
         let asked: Vec<_> = parties.iter().filter_map(|party| self.conflict.asked.get(party)).collect();
         if asked.is_empty() && !parties.is_empty() {
             return Callback::Ask(parties);
@@ -245,7 +268,7 @@ impl Case<'_> {
         let how = match heard {
             Heard::Said => "answered",
             Heard::Standing => "has no session; its standing answer is",
-            Heard::Silence => "was silent, which means",
+            Heard::Silence => "gave no answer, which means",
         };
         match answer {
             Answer::First(first) => format!("{how}: {} first", self.name(first)),
@@ -269,6 +292,11 @@ impl Case<'_> {
     /// Whoever alone holds the action with which it writes what is contested goes before whoever only reads it.
     fn ownership(&mut self, now: Now) -> Option<(Rule, CommandId)> {
         let (a, b) = self.ids();
+        let owner = [self.a, self.b].into_iter().find(|tracked| tracked.command().provider.is_operator());
+        if let Some(owner) = owner.map(|tracked| tracked.command().id) {
+            self.find(Rule::Ownership, format!("{} is the host's owner's", self.name(owner)));
+            return Some((Rule::Ownership, owner));
+        }
         match (self.owns(self.a, now), self.owns(self.b, now)) {
             (true, false) => {
                 self.find(Rule::Ownership, format!("{} alone writes what is contested", self.name(a)));

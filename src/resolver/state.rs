@@ -12,6 +12,8 @@ use crate::model::{
 
 /// How many ended commands a lane remembers; older ones are read from the journal.
 pub(super) const RETAINED: usize = 256;
+/// How many forgotten commands are still known by their id, so that an `after` may name them.
+pub(super) const REMEMBERED_IDS: usize = 4096;
 
 /// Whether a VM is co-managed, and if not, why not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,6 +40,8 @@ pub struct State {
     pub(crate) live: BTreeSet<CommandId>,
     /// Ended commands, oldest first.
     pub(crate) ended: VecDeque<CommandId>,
+    /// Ids of ended commands of which nothing else is remembered.
+    pub(crate) forgotten: BTreeSet<CommandId>,
     pub(crate) sequences: BTreeMap<ProviderId, Sequence>,
     pub(crate) conflicts: BTreeMap<ConflictId, Conflict>,
     /// Conflicts that are not settled.
@@ -219,6 +223,7 @@ impl State {
             commands: BTreeMap::new(),
             live: BTreeSet::new(),
             ended: VecDeque::new(),
+            forgotten: BTreeSet::new(),
             sequences: BTreeMap::new(),
             conflicts: BTreeMap::new(),
             open: BTreeSet::new(),
@@ -305,6 +310,11 @@ impl State {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.active().next().is_none()
+    }
+
+    /// Whether a command of this id ever came, as far back as ids are remembered.
+    pub(crate) fn has_seen(&self, id: CommandId) -> bool {
+        self.commands.contains_key(&id) || self.forgotten.contains(&id)
     }
 
     pub(crate) fn live(&self) -> impl Iterator<Item = &Tracked> {

@@ -3,6 +3,7 @@
 // Each test file is a crate of its own and uses a part of this.
 #![allow(dead_code)]
 
+pub(crate) mod agent;
 pub(crate) mod qemu;
 
 use std::io::Write;

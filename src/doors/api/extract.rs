@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
 use super::Api;
@@ -16,6 +16,9 @@ use crate::model::{Code, Refusal};
 
 /// The largest body the agent reads: a metadata element fits with its escapes.
 pub(crate) const BODY_MAX: usize = 1024 * 1024;
+/// How much of a larger one is read and forgotten, so that its sender hears why it is refused: most clients only listen
+/// once all is sent.
+const DRAIN_MAX: usize = 16 * 1024 * 1024;
 /// The longest a request may wait for a command to end.
 const WAIT_MAX: Duration = Duration::from_secs(600);
 
@@ -49,23 +52,33 @@ impl<T: DeserializeOwned> FromRequest<Api> for Body<T> {
     }
 }
 
-async fn read(request: Request, within: Duration) -> Result<Bytes, Refusal> {
-    let too_large = || Refusal::new(Code::TooLarge, format!("a body is at most {BODY_MAX} bytes"));
+async fn read(request: Request, within: Duration) -> Result<Vec<u8>, Refusal> {
     let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if declared.is_some_and(|length: u64| length > BODY_MAX as u64) {
+    if declared.is_some_and(|length: usize| length > DRAIN_MAX) {
         return Err(too_large());
     }
-    let reading = axum::body::to_bytes(request.into_body(), BODY_MAX);
     let late = || Refusal::new(Code::TooSlow, format!("the body did not arrive within {within:?}"));
-    let read = tokio::time::timeout(within, reading).await.map_err(|_| late())?;
-    read.map_err(|error| {
-        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-        if cause.contains("length limit") {
-            too_large()
-        } else {
-            Refusal::new(Code::Malformed, "the body did not arrive whole")
+    tokio::time::timeout(within, collect(request.into_body())).await.map_err(|_| late())?
+}
+
+async fn collect(mut body: axum::body::Body) -> Result<Vec<u8>, Refusal> {
+    let (mut bytes, mut arrived) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Refusal::new(Code::Malformed, "the body did not arrive whole"))?;
+        let Some(part) = frame.data_ref() else { continue };
+        arrived += part.len();
+        if arrived > DRAIN_MAX {
+            return Err(too_large());
         }
-    })
+        if arrived <= BODY_MAX {
+            bytes.extend_from_slice(part);
+        }
+    }
+    if arrived <= BODY_MAX { Ok(bytes) } else { Err(too_large()) }
+}
+
+fn too_large() -> Refusal {
+    Refusal::new(Code::TooLarge, format!("a body is at most {BODY_MAX} bytes"))
 }
 
 /// Parts of the path, as one of our own types.

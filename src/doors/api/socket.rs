@@ -28,6 +28,8 @@ const NONSENSE_MAX: u32 = 16;
 const EVENT_BATCH: usize = 64;
 /// How long a provider may take to read what it is sent.
 const SEND_TIME: Duration = Duration::from_secs(10);
+/// How long it may take to close its side.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
 
 /// Opens the caller's session; a newer one takes over from an older one.
 #[utoipa::path(get, path = "/v1/session", responses((status = 101, description = "the WebSocket is open")))]
@@ -115,7 +117,7 @@ async fn run(api: Api, caller: Caller, socket: WebSocket) {
     lose(&api, &caller, unanswered).await;
     tracing::info!(%provider, session = opened.number, why, "a session ended");
     // The other half of closing, if the provider began it.
-    let _ = tokio::time::timeout(SEND_TIME, to.close()).await;
+    let _ = tokio::time::timeout(CLOSE_TIME, to.close()).await;
 }
 
 /// Sends messages; a provider that does not read them in time has lost its session.

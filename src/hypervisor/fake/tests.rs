@@ -93,7 +93,7 @@ async fn a_lost_call_is_found_out_by_its_effect() {
         fake.disconnect(fate);
         assert!(matches!(executed.await.unwrap(), CallResult::Lost(_)));
         assert!(matches!(fake.observe(vm_id()).await, Err(AskHypervisorError::Unreachable { .. })));
-        assert!(fake.probe(suspend.clone()).await.is_err());
+        fake.probe(suspend.clone()).await.unwrap_err();
         fake.reconnect();
         assert_eq!(fake.probe(suspend).await.unwrap(), evidence);
         if fate == Fate::TookEffect {

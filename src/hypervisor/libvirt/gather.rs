@@ -170,7 +170,8 @@ fn read(connect: &Connect, handle: &Handle, known: &mut Known) -> Result<Discove
     Ok(Discovered { live, inactive, sizes, networks, leases, agent: Vec::new() })
 }
 
-fn parsed(xml: &str) -> Result<Domain, Fault> {
+/// A domain's XML, read.
+pub(super) fn parsed(xml: &str) -> Result<Domain, Fault> {
     parse_domain(xml, Limits::default()).map_err(|error| Fault::Failed(format!("the domain's XML: {error}")))
 }
 

@@ -83,7 +83,7 @@ mod tests {
         // Still unread: what comes now is covered.
         outlet.send(changed(1));
         assert_eq!(events.try_recv().unwrap(), Event::Reconnected);
-        assert!(events.try_recv().is_err());
+        events.try_recv().unwrap_err();
         outlet.send(changed(7));
         assert_eq!(events.try_recv().unwrap(), changed(7));
     }

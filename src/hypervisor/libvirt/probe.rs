@@ -14,6 +14,7 @@ use virt::sys;
 
 use super::core::{Core, look_up};
 use super::failure::{Fault, Reached};
+use super::gather;
 use super::look;
 use crate::hypervisor::evidence::{Seen, seen_in, weigh, when_gone};
 use crate::model::operation::MetadataSetArgs;
@@ -40,7 +41,7 @@ impl Core {
         if let Operation::InspectRead(_) = operation {
             return Ok(Evidence::Undone);
         }
-        self.barrier(vm).await?;
+        self.barrier(vm, jobs_that_count(&operation)).await?;
         if let Operation::PowerShutdown(_) = operation {
             self.seen_off(vm, expected, SHUTDOWN_LIMIT).await?;
         }
@@ -50,16 +51,16 @@ impl Core {
                 Err(Fault::NoSuchVm(_)) => return Ok(when_gone(&operation)),
                 other => other?,
             };
-            conclude(&domain, &operation, expected).map_err(|error| Fault::of(connect, &error, Reached::Harmless))
+            conclude(connect, &domain, &operation, expected)
         })
         .await
     }
 
-    async fn barrier(&self, vm: VmId) -> Result<(), Fault> {
+    async fn barrier(&self, vm: VmId, jobs: Jobs) -> Result<(), Fault> {
         let end = Instant::now() + BARRIER_LIMIT;
         let mut pause = BARRIER_FIRST_PAUSE;
         loop {
-            match self.ask(Some(vm), move |connect, _| try_barrier(connect, vm)).await? {
+            match self.ask(Some(vm), move |connect, _| try_barrier(connect, vm, jobs)).await? {
                 Barrier::Passed => return Ok(()),
                 Barrier::Busy if Instant::now() + pause >= end => {
                     return Err(Fault::Failed("a job of the VM is still running".to_owned()));
@@ -72,44 +73,90 @@ impl Core {
     }
 }
 
-fn try_barrier(connect: &Connect, vm: VmId) -> Result<Barrier, Fault> {
+/// Which of libvirt's jobs may be the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Jobs {
+    /// Only such as hold the job lock.
+    Short,
+    /// Also those that let questions through and are reported.
+    Reported,
+}
+
+fn jobs_that_count(operation: &Operation) -> Jobs {
+    match operation {
+        Operation::PowerStart(_)
+        | Operation::SnapshotCreate(_)
+        | Operation::SnapshotRevert(_)
+        | Operation::SnapshotDelete(_) => Jobs::Reported,
+        // A backup that somebody has open for hours is not what these wait for.
+        _ => Jobs::Short,
+    }
+}
+
+fn try_barrier(connect: &Connect, vm: VmId, jobs: Jobs) -> Result<Barrier, Fault> {
     let domain = match look_up(connect, vm) {
         Err(Fault::NoSuchVm(_)) => return Ok(Barrier::Passed),
         other => other?,
     };
-    let harmless = |error: &Error| Fault::of(connect, error, Reached::Harmless);
-    match domain.job_info() {
-        Ok(job) if job.r#type != sys::VIR_DOMAIN_JOB_NONE.cast_signed() => return Ok(Barrier::Busy),
-        Ok(_) => {}
-        Err(error) => match harmless(&error) {
-            unsent @ Fault::Unsent(_) => return Err(unsent),
-            // A VM that is off, or a driver without jobs: there is none.
-            _ => {}
-        },
+    if jobs == Jobs::Reported {
+        match domain.job_info() {
+            Ok(job) if job.r#type != sys::VIR_DOMAIN_JOB_NONE.cast_signed() => return Ok(Barrier::Busy),
+            // An error says that it is off, or that the driver has no jobs; an unreachable libvirt is found below.
+            Ok(_) | Err(_) => {}
+        }
     }
     // Reading memory statistics takes the job lock, also of a VM that is off (it then fails after having had it).
     match domain.memory_stats(0) {
         Ok(_) => Ok(Barrier::Passed),
         Err(error) if error.code().to_raw() == sys::VIR_ERR_OPERATION_TIMEOUT => Ok(Barrier::Busy),
-        Err(error) => match harmless(&error) {
+        Err(error) => match Fault::of(connect, &error, Reached::Harmless) {
             unsent @ Fault::Unsent(_) => Err(unsent),
             _ => Ok(Barrier::Passed),
         },
     }
 }
 
-fn conclude(domain: &Domain, operation: &Operation, expected: StartId) -> Result<Evidence, Error> {
-    let state = look::state_of(domain)?;
-    let seen = match operation {
-        Operation::MetadataSet(args) => metadata_as_asked(domain, args)?,
+fn conclude(connect: &Connect, domain: &Domain, operation: &Operation, expected: StartId) -> Result<Evidence, Fault> {
+    let fault = |error: Error| Fault::of(connect, &error, Reached::Harmless);
+    let state = look::state_of(domain).map_err(fault)?;
+    let now = match operation {
+        Operation::MetadataSet(args) => {
+            metadata_as_asked(domain, args, sys::VIR_DOMAIN_AFFECT_CURRENT).map_err(fault)?
+        }
         other => seen_in(&state, other),
+    };
+    // What is set for now and for later was done only when both are there; setting it again does no harm.
+    let seen = match now {
+        Seen::Yes if is_persistent_and_runs(domain).map_err(fault)? => seen_in_definition(connect, domain, operation)?,
+        other => other,
     };
     Ok(weigh(seen, operation, state.start, expected))
 }
 
-fn metadata_as_asked(domain: &Domain, args: &MetadataSetArgs) -> Result<Seen, Error> {
+fn is_persistent_and_runs(domain: &Domain) -> Result<bool, Error> {
+    Ok(domain.id().is_some() && domain.is_persistent()?)
+}
+
+fn seen_in_definition(connect: &Connect, domain: &Domain, operation: &Operation) -> Result<Seen, Fault> {
+    let fault = |error: Error| Fault::of(connect, &error, Reached::Harmless);
+    let defined = || gather::parsed(&domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE).map_err(fault)?);
+    Ok(match operation {
+        Operation::CpuSet(args) => Seen::when(defined()?.cpu.vcpus == args.vcpus),
+        Operation::MemorySet(args) => Seen::when(defined()?.memory.current_kib == args.memory_kib),
+        Operation::MetadataSet(args) => {
+            metadata_as_asked(domain, args, sys::VIR_DOMAIN_AFFECT_CONFIG).map_err(fault)?
+        }
+        _ => Seen::Yes,
+    })
+}
+
+fn metadata_as_asked(
+    domain: &Domain,
+    args: &MetadataSetArgs,
+    where_to: sys::virDomainModificationImpact,
+) -> Result<Seen, Error> {
     let kind = sys::VIR_DOMAIN_METADATA_ELEMENT.cast_signed();
-    let there = match domain.metadata(kind, Some(&args.uri), sys::VIR_DOMAIN_AFFECT_CURRENT) {
+    let there = match domain.metadata(kind, Some(&args.uri), where_to) {
         Ok(xml) => Some(xml),
         Err(error) if error.code().to_raw() == sys::VIR_ERR_NO_DOMAIN_METADATA => None,
         Err(error) => return Err(error),

@@ -240,33 +240,3 @@ fn entries_larger_than_a_slice_are_read_one_at_a_time() {
     assert_eq!(store.slice(0, 10, None).unwrap().len(), 1);
     assert_eq!(store.verify().unwrap().records, 3);
 }
-
-/// Prints what `fixtures/journal/v<FORMAT>-basic.sql` is made from, when the format has risen. Older ones stay.
-#[test]
-#[ignore = "writes a fixture; run by hand after raising FORMAT"]
-fn print_a_fixture_of_this_format() {
-    let place = Place::new();
-    let mut store = place.open().unwrap();
-    let facts = super::super::samples::every_fact();
-    let entries: Vec<_> = (1_u64..).zip(&facts).map(|(step, fact)| (step, vec![fact.clone()])).collect();
-    let mut entries: Vec<_> = (entries.into_iter())
-        .map(|(step, facts)| crate::journal::Entry { facts, ..entry(1 + step % 2, step) })
-        .collect();
-    entries.push(crate::journal::Entry { facts, ..entry(3, 99) });
-    store.append(&entries).unwrap();
-    println!("-- Format {FORMAT}: one record of each kind of fact, then one with all. Never edited.");
-    let each = |sql: &str| {
-        let mut select = store.db.prepare(sql).unwrap();
-        let lines = select.query_map([], |row| row.get::<_, String>(0)).unwrap();
-        lines.for_each(|line| println!("{};", line.unwrap()));
-    };
-    each("SELECT 'PRAGMA application_id = ' || application_id FROM pragma_application_id");
-    each("SELECT 'PRAGMA user_version = ' || user_version FROM pragma_user_version");
-    each("SELECT sql FROM sqlite_schema ORDER BY rowid");
-    each("SELECT 'INSERT INTO format VALUES (' || version || ', ' || quote(facts) || ')' FROM format");
-    each(
-        "SELECT 'INSERT INTO records VALUES (' || position || ', ' || quote(vm) || ', ' || mono || ', ' || wall \
-         || ', ' || encoding || ', ' || quote(facts) || ', ' || quote(digest) || ')' FROM records ORDER BY position",
-    );
-    println!("-- {:?}", store.verify().unwrap());
-}

@@ -316,3 +316,19 @@ fn a_closing_lane_takes_nothing_new_and_starts_nothing() {
     world.crash();
     assert_eq!(executed(&world), ["a", "b"]);
 }
+
+#[test]
+fn a_forgotten_command_is_not_executed_again_and_still_counts_as_ended() {
+    let mut world = World::shared(Policy::default());
+    for n in 0..300 {
+        world.submit("north", &format!("m{n}: metadata.set uri=urn:a key=a"));
+        world.finish(&format!("m{n}"));
+    }
+    let first = world.id("m0");
+    assert!(world.lane.state().command(first).is_none());
+    let before = executed(&world).len();
+    assert_eq!(refused(&world.again("m0")), Some(Code::SeqReplayed));
+    assert_eq!(executed(&world).len(), before);
+    world.submit("north", "z: cpu.set vcpus=3 after=m0");
+    assert_eq!(executed(&world).last().map(String::as_str), Some("z"));
+}

@@ -3,7 +3,7 @@
 use covirt::model::{Operation, PowerState, StartId, VmState};
 
 /// Does one operation, or says why libvirt would refuse it.
-pub fn act(vm: &mut VmState, next_start: &mut u32, operation: &Operation) -> Result<(), &'static str> {
+pub(crate) fn act(vm: &mut VmState, next_start: &mut u32, operation: &Operation) -> Result<(), &'static str> {
     let alive = vm.start.0.is_some();
     let power = match operation {
         Operation::PowerStart(_) if alive => return Err("domain is already running"),

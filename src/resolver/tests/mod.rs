@@ -1,6 +1,8 @@
 //! The resolver, rule by rule. `tests/scenarios.rs` tells the same as stories, `tests/sim.rs` at random.
 
 mod admission;
+mod loser;
+mod pairs;
 mod recovery;
 mod rules;
 mod world;

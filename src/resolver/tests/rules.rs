@@ -10,14 +10,14 @@ fn listening() -> Policy {
 }
 
 /// Two resizes of the same thing: both orders are feasible, so rule 3 leaves them alone.
-fn two_resizes(north: &str, south: &str) -> World {
+pub(super) fn two_resizes(north: &str, south: &str) -> World {
     let mut world = World::shared(listening());
     world.submit("north", &format!("a: cpu.set vcpus=4 {north}"));
     world.submit("south", &format!("b: cpu.set vcpus=6 {south}"));
     world
 }
 
-fn no_opinions(world: &mut World) {
+pub(super) fn no_opinions(world: &mut World) {
     world.answer("north", Said::NoOpinion);
     world.answer("south", Said::NoOpinion);
 }
@@ -132,6 +132,17 @@ fn the_only_feasible_order_is_taken_without_asking() {
         world.finish("stop");
         assert_eq!(ending(&mut world, "stop"), "done executed");
     }
+}
+
+#[test]
+fn nobody_is_asked_for_the_sake_of_a_command_that_is_possible_in_no_order() {
+    let mut world = World::shared(listening());
+    world.submit("north", "a: power.start class=critical");
+    world.submit("south", "b: cpu.set vcpus=4");
+    assert_eq!(verdict(&world), ("b".into(), "a".into(), Rule::Feasibility));
+    assert!(world.asks.is_empty());
+    world.finish("b");
+    assert_eq!(ending(&mut world, "a"), "impossible state-forbids");
 }
 
 #[test]
@@ -296,13 +307,26 @@ fn the_budget_caps_hook_and_providers_together() {
 }
 
 #[test]
-fn the_operator_is_never_asked() {
+fn nobody_is_asked_against_the_hosts_owner_who_goes_first_among_equals() {
     let mut world = World::shared(listening());
     world.submit("operator", "a: cpu.set vcpus=4");
     world.submit("south", "b: cpu.set vcpus=6");
-    assert_eq!(world.asks.len(), 1);
-    world.answer("south", Said::TheirsFirst);
-    assert_eq!(verdict(&world).0, "a");
+    assert!(world.asks.is_empty());
+    assert_eq!(verdict(&world), ("a".into(), "b".into(), Rule::Ownership));
+    let mut world = World::shared(listening());
+    world.submit("operator", "a: cpu.set vcpus=4");
+    world.submit("south", "b: cpu.set vcpus=6 class=critical");
+    assert_eq!(verdict(&world).2, Rule::Class);
+}
+
+#[test]
+fn what_a_guard_expects_does_not_change_while_its_command_runs() {
+    let mut world = World::shared(Policy::default());
+    world.submit("north", "a: cpu.set vcpus=4");
+    world.submit("south", "b: metadata.set uri=urn:a key=a expects-vcpus=4");
+    assert_eq!(executed(&world), ["a"]);
+    world.finish("a");
+    assert_eq!(executed(&world), ["a", "b"]);
 }
 
 #[test]
@@ -398,79 +422,6 @@ fn a_stable_hash_decides_when_nothing_else_does_and_whoever_came_first() {
     };
     assert_eq!(of(["a", "b"]).2, Rule::StableHash);
     assert_eq!(of(["a", "b"]), of(["b", "a"]));
-}
-
-#[test]
-fn a_write_issued_before_one_that_was_executed_is_superseded() {
-    let mut world = World::shared(Policy::default());
-    world.submit("south", "late: cpu.set vcpus=6 issued=-1s");
-    world.finish("late");
-    world.submit("north", "early: cpu.set vcpus=4 issued=-5s");
-    assert_eq!(ending(&mut world, "early"), "superseded overwritten");
-    assert_eq!(cause(&mut world, "early").as_deref(), Some("late"));
-    assert_eq!(world.machine.vcpus, 6);
-}
-
-#[test]
-fn a_write_declared_after_another_is_not_superseded_by_it() {
-    let mut world = World::shared(Policy::default());
-    world.submit("south", "one: cpu.set vcpus=6 issued=-1s");
-    world.submit("north", "two: cpu.set vcpus=4 issued=-5s after=one");
-    world.finish("one");
-    world.finish("two");
-    assert_eq!(world.machine.vcpus, 4);
-}
-
-#[test]
-fn a_later_write_or_one_of_the_same_provider_is_not_superseded() {
-    let mut world = World::shared(Policy::default());
-    world.submit("south", "one: cpu.set vcpus=6 issued=-3s");
-    world.finish("one");
-    world.submit("north", "two: cpu.set vcpus=4 issued=-1s");
-    world.finish("two");
-    world.submit("north", "three: cpu.set vcpus=3 issued=-2s");
-    world.finish("three");
-    assert_eq!(world.machine.vcpus, 3);
-}
-
-#[test]
-fn a_loser_whose_guard_became_false_is_superseded_and_names_the_winner() {
-    let mut world = two_resizes("expects-vcpus=2", "expects-vcpus=2");
-    // No order lets both succeed, so both are asked.
-    world.answer("north", Said::MineFirst);
-    world.answer("south", Said::TheirsFirst);
-    world.pass_ms(30);
-    world.finish("a");
-    assert_eq!(ending(&mut world, "b"), "superseded guard-failed");
-    assert_eq!(cause(&mut world, "b").as_deref(), Some("a"));
-}
-
-#[test]
-fn a_loser_that_the_winner_made_impossible_names_it() {
-    for (a, b) in [
-        ("a: snapshot.create name=s1", "b: snapshot.create name=s1"),
-        ("a: snapshot.delete name=base", "b: snapshot.revert name=base"),
-        ("a: power.stop class=emergency", "b: power.suspend"),
-        ("a: power.stop class=emergency", "b: power.reboot"),
-    ] {
-        let mut world = World::shared(Policy { gather: Duration::ZERO, ..Policy::default() });
-        world.submit("north", a);
-        world.submit("south", b);
-        assert_eq!(executed(&world), ["a"]);
-        world.finish("a");
-        assert_eq!(ending(&mut world, "b"), "impossible state-forbids", "{b}");
-        assert_eq!(cause(&mut world, "b").as_deref(), Some("a"), "{b}");
-    }
-}
-
-#[test]
-fn the_winners_failure_lets_the_other_run() {
-    let mut world = two_resizes("class=critical", "");
-    no_opinions(&mut world);
-    world.pass_ms(30);
-    world.fail("a", Code::HypervisorFailed);
-    world.finish("b");
-    assert_eq!(ending(&mut world, "b"), "done executed");
 }
 
 #[test]

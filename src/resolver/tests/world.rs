@@ -19,9 +19,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// 2026-11-22T20:00:00Z, where every world begins.
-pub const EPOCH: i64 = 1_795_377_600_000_000;
+pub(super) const EPOCH: i64 = 1_795_377_600_000_000;
 
-pub struct World {
+pub(super) struct World {
     pub lane: Lane,
     /// Microseconds since the world began.
     pub at: u64,
@@ -35,6 +35,8 @@ pub struct World {
     /// Executions that have not ended, by command.
     pub calls: BTreeMap<CommandId, Call>,
     pub probes: BTreeMap<CommandId, Call>,
+    /// Calls whose answer cannot arrive any more.
+    pub lost: BTreeMap<CommandId, Call>,
     /// Every execution there ever was.
     pub executed: Vec<CommandId>,
     pub asks: Vec<Ask>,
@@ -48,15 +50,15 @@ pub struct World {
     token: u64,
 }
 
-pub fn provider(name: &str) -> ProviderId {
+pub(super) fn provider(name: &str) -> ProviderId {
     name.parse().unwrap()
 }
 
-pub fn vm() -> VmId {
+pub(super) fn vm() -> VmId {
     VmId(Uuid::from_u128(0x7))
 }
 
-pub fn running() -> VmState {
+pub(super) fn running() -> VmState {
     VmState {
         power: PowerState::Running,
         start: StartId(Some(1)),
@@ -70,7 +72,7 @@ pub fn running() -> VmState {
 
 impl World {
     /// North is the primary of a running VM; nobody else has a part in it.
-    pub fn alone(policy: Policy) -> Self {
+    pub(super) fn alone(policy: Policy) -> Self {
         let mut world = Self {
             lane: Lane::new(State::new(vm()), policy),
             at: 0,
@@ -81,6 +83,7 @@ impl World {
             durable: 0,
             calls: BTreeMap::new(),
             probes: BTreeMap::new(),
+            lost: BTreeMap::new(),
             executed: Vec::new(),
             asks: Vec::new(),
             ended: BTreeMap::new(),
@@ -98,7 +101,7 @@ impl World {
     }
 
     /// North and south share every action but one, so that nobody owns anything alone.
-    pub fn shared(policy: Policy) -> Self {
+    pub(super) fn shared(policy: Policy) -> Self {
         let mut world = Self::alone(policy);
         world.delegate("south", "all", "shared", None);
         world.seen.clear();
@@ -106,19 +109,19 @@ impl World {
     }
 
     /// Three providers: west shares what south shares, but for one action.
-    pub fn of_three(policy: Policy) -> Self {
+    pub(super) fn of_three(policy: Policy) -> Self {
         let mut world = Self::shared(policy);
         world.delegate("west", "all-but-metadata", "shared", None);
         world.seen.clear();
         world
     }
 
-    pub fn now(&self) -> Now {
+    pub(super) fn now(&self) -> Now {
         Now { mono: Mono(self.at), wall: Wall::from_micros(EPOCH + i64::try_from(self.at).unwrap()) }
     }
 
     /// Gives the lane one input, and the journal's word for it when that comes at once.
-    pub fn feed(&mut self, input: Input) -> Vec<Output> {
+    pub(super) fn feed(&mut self, input: Input) -> Vec<Output> {
         let before = self.seen.len();
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
@@ -177,14 +180,14 @@ impl World {
     }
 
     /// Says that everything appended is durable.
-    pub fn persist(&mut self) -> Vec<Output> {
+    pub(super) fn persist(&mut self) -> Vec<Output> {
         let step = self.journal.last().map_or(0, |(step, _, _)| *step);
         self.durable = step;
         self.feed(Input::Persisted { step })
     }
 
     /// Lets time pass, with a tick at every moment the lane asked for.
-    pub fn pass(&mut self, span: Duration) {
+    pub(super) fn pass(&mut self, span: Duration) {
         let end = self.at + u64::try_from(span.as_micros()).unwrap();
         while let Some(wake) = self.wake.filter(|wake| wake.0 <= end) {
             self.at = self.at.max(wake.0);
@@ -194,11 +197,11 @@ impl World {
         self.at = end;
     }
 
-    pub fn pass_ms(&mut self, ms: u64) {
+    pub(super) fn pass_ms(&mut self, ms: u64) {
         self.pass(Duration::from_millis(ms));
     }
 
-    pub fn delegate(&mut self, to: &str, actions: &str, mode: &str, lease: Option<Duration>) -> Vec<Output> {
+    pub(super) fn delegate(&mut self, to: &str, actions: &str, mode: &str, lease: Option<Duration>) -> Vec<Output> {
         use covirt::delegation::{ChangeRequest, Mode};
         let keep_out: &[Action] = match actions {
             "all" => &[Action::InspectRead],
@@ -221,30 +224,30 @@ impl World {
         self.feed(Input::Change { token, request })
     }
 
-    pub fn revoke(&mut self, by: &str, from: &str) -> Vec<Output> {
+    pub(super) fn revoke(&mut self, by: &str, from: &str) -> Vec<Output> {
         use covirt::delegation::ChangeRequest;
         let request = ChangeRequest::Revoke { by: provider(by), from: provider(from), actions: [].into() };
         let token = self.token();
         self.feed(Input::Change { token, request })
     }
 
-    pub fn token(&mut self) -> u64 {
+    pub(super) fn token(&mut self) -> u64 {
         self.token += 1;
         self.token
     }
 
     /// The id behind a name; the same name is the same id, whether or not its command has come.
-    pub fn id(&mut self, name: &str) -> CommandId {
+    pub(super) fn id(&mut self, name: &str) -> CommandId {
         let next = self.names.len();
         *self.names.entry(name.to_owned()).or_insert_with(|| numbered(next))
     }
 
-    pub fn name(&self, id: CommandId) -> String {
+    pub(super) fn name(&self, id: CommandId) -> String {
         self.names.iter().find(|(_, known)| **known == id).map_or_else(|| id.to_string(), |(name, _)| name.clone())
     }
 
     /// A command from a line such as `a: cpu.set vcpus=4 seq=2 after=b issued=-3s class=critical`.
-    pub fn command(&mut self, by: &str, line: &str) -> Command {
+    pub(super) fn command(&mut self, by: &str, line: &str) -> Command {
         let (name, rest) = line.split_once(": ").unwrap_or_else(|| panic!("{line:?} has no name"));
         let mut words = rest.split_whitespace();
         let action: Action = words.next().unwrap().parse().unwrap();
@@ -280,55 +283,55 @@ impl World {
         }
     }
 
-    pub fn submit(&mut self, by: &str, line: &str) -> Vec<Output> {
+    pub(super) fn submit(&mut self, by: &str, line: &str) -> Vec<Output> {
         let command = self.command(by, line);
         self.send(command)
     }
 
-    pub fn send(&mut self, command: Command) -> Vec<Output> {
+    pub(super) fn send(&mut self, command: Command) -> Vec<Output> {
         let (token, clock) = (self.token(), self.clocks.get(&command.provider).copied());
         self.sent.insert(command.id, command.clone());
         self.feed(Input::Submitted { token, command: Box::new(command), clock })
     }
 
     /// The same command once more, word for word.
-    pub fn again(&mut self, name: &str) -> Vec<Output> {
+    pub(super) fn again(&mut self, name: &str) -> Vec<Output> {
         let id = self.id(name);
         let command = self.sent.get(&id).unwrap().clone();
         self.send(command)
     }
 
-    pub fn cancel(&mut self, by: &str, name: &str) -> Vec<Output> {
+    pub(super) fn cancel(&mut self, by: &str, name: &str) -> Vec<Output> {
         let (token, command) = (self.token(), self.id(name));
         self.feed(Input::Cancel { token, by: provider(by), command })
     }
 
     /// The last ask that this party got.
-    pub fn last_ask(&self, who: &str) -> Option<Ask> {
+    pub(super) fn last_ask(&self, who: &str) -> Option<Ask> {
         let party = if who == "hook" { Party::Hook } else { Party::Provider(provider(who)) };
         self.asks.iter().rev().find(|ask| ask.who == party).cloned()
     }
 
-    pub fn answer(&mut self, by: &str, said: Said) -> Vec<Output> {
+    pub(super) fn answer(&mut self, by: &str, said: Said) -> Vec<Output> {
         let ask = self.last_ask(by).unwrap_or_else(|| panic!("{by} was not asked"));
         let token = Some(self.token());
         let (conflict, epoch, by) = (ask.conflict, ask.epoch, provider(by));
         self.feed(Input::Answered { token, conflict, epoch, by, said, how: Heard::Said })
     }
 
-    pub fn hook_answers(&mut self, first: Option<&str>) -> Vec<Output> {
+    pub(super) fn hook_answers(&mut self, first: Option<&str>) -> Vec<Output> {
         let ask = self.last_ask("hook").unwrap();
         let first = first.map(|name| self.id(name));
         self.feed(Input::HookAnswered { conflict: ask.conflict, epoch: ask.epoch, first })
     }
 
-    pub fn lose_answer(&mut self, by: &str) -> Vec<Output> {
+    pub(super) fn lose_answer(&mut self, by: &str) -> Vec<Output> {
         let ask = self.last_ask(by).unwrap();
         self.feed(Input::AnswerLost { conflict: ask.conflict, epoch: ask.epoch, by: ask.who })
     }
 
     /// A call ends well: the machine changes, the change is observed, then the answer comes.
-    pub fn finish(&mut self, name: &str) {
+    pub(super) fn finish(&mut self, name: &str) {
         let id = self.id(name);
         let call = self.calls.remove(&id).unwrap_or_else(|| panic!("{name} is not at the hypervisor"));
         let result = self.effect(&call);
@@ -338,7 +341,7 @@ impl World {
     }
 
     /// A call takes effect (or is refused, as libvirt would) on the machine.
-    pub fn effect(&mut self, call: &Call) -> CallResult {
+    pub(super) fn effect(&mut self, call: &Call) -> CallResult {
         let refuse = |reason: &str| {
             CallResult::Failed(Outcome::new(Ending::Impossible, Code::StateForbids, format!("libvirt: {reason}")))
         };
@@ -351,7 +354,7 @@ impl World {
         }
     }
 
-    pub fn fail(&mut self, name: &str, code: Code) {
+    pub(super) fn fail(&mut self, name: &str, code: Code) {
         let id = self.id(name);
         self.calls.remove(&id).unwrap_or_else(|| panic!("{name} is not at the hypervisor"));
         let result = CallResult::Failed(Outcome::new(Ending::Failed, code, "libvirt said no"));
@@ -359,33 +362,40 @@ impl World {
     }
 
     /// The answer of a call is lost; whether it took effect stays open.
-    pub fn lose_call(&mut self, name: &str) {
+    pub(super) fn lose_call(&mut self, name: &str) {
         let id = self.id(name);
-        self.calls.remove(&id).unwrap_or_else(|| panic!("{name} is not at the hypervisor"));
+        let call = self.calls.remove(&id).unwrap_or_else(|| panic!("{name} is not at the hypervisor"));
+        self.lost.insert(id, call);
         self.feed(Input::Finished { command: id, result: CallResult::Lost("connection reset".to_owned()) });
     }
 
     /// The same loss, told a second time.
-    pub fn lose_call_again(&mut self, name: &str) {
+    pub(super) fn lose_call_again(&mut self, name: &str) {
         let id = self.id(name);
         self.feed(Input::Finished { command: id, result: CallResult::Lost("still lost".to_owned()) });
     }
 
-    pub fn probe(&mut self, name: &str, evidence: Evidence) {
+    pub(super) fn probe(&mut self, name: &str, evidence: Evidence) {
         let id = self.id(name);
         self.probes.remove(&id).unwrap_or_else(|| panic!("nobody asked to look after {name}"));
+        let lost = self.lost.remove(&id);
+        if let Some(call) = lost.filter(|_| evidence == Evidence::Done) {
+            self.effect(&call);
+            let state = self.machine.clone();
+            self.feed(Input::Observed { state, why: Observation::Look });
+        }
         self.feed(Input::Probed { command: id, evidence });
     }
 
     /// Somebody changes the machine past covirt, and libvirt says so.
-    pub fn out_of_band(&mut self, change: impl FnOnce(&mut VmState)) {
+    pub(super) fn out_of_band(&mut self, change: impl FnOnce(&mut VmState)) {
         change(&mut self.machine);
         let state = self.machine.clone();
         self.feed(Input::Observed { state, why: Observation::Event });
     }
 
     /// The agent dies: what is not durable is gone, whatever ran at the hypervisor is out of sight. Then it starts.
-    pub fn crash(&mut self) -> BTreeMap<CommandId, Call> {
+    pub(super) fn crash(&mut self) {
         let durable = self.durable;
         self.journal.retain(|(step, _, _)| *step <= durable);
         let state = State::new(vm()).replay(self.journal.iter().map(|(_, at, fact)| (*at, fact)));
@@ -395,28 +405,27 @@ impl World {
         self.journal.iter_mut().for_each(|(step, _, _)| *step = 0);
         (self.durable, self.wake) = (0, None);
         self.probes.clear();
-        let in_flight = std::mem::take(&mut self.calls);
+        self.lost.append(&mut self.calls);
         self.feed(Input::Recovered);
-        in_flight
     }
 
-    pub fn outcome(&mut self, name: &str) -> Option<Outcome> {
+    pub(super) fn outcome(&mut self, name: &str) -> Option<Outcome> {
         let id = self.id(name);
         self.ended.get(&id).cloned()
     }
 
-    pub fn facts(&self) -> impl Iterator<Item = &Fact> {
+    pub(super) fn facts(&self) -> impl Iterator<Item = &Fact> {
         self.journal.iter().map(|(_, _, fact)| fact)
     }
 }
 
 /// The `n`-th id a world gives.
-pub fn numbered(n: usize) -> CommandId {
+pub(super) fn numbered(n: usize) -> CommandId {
     CommandId(Uuid::from_u128(0x0193_0000_0000_7000_8000_0000_0000_0000 + u128::try_from(n).unwrap()))
 }
 
 /// A span such as `-3s`, `250ms` or `1h`. *Units*: microseconds.
-pub fn micros(text: &str) -> i64 {
+pub(super) fn micros(text: &str) -> i64 {
     let units = [("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)];
     let (number, unit) = units
         .iter()
@@ -426,4 +435,4 @@ pub fn micros(text: &str) -> i64 {
 }
 
 #[path = "machine.rs"]
-pub mod machine;
+pub(super) mod machine;

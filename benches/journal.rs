@@ -1,4 +1,4 @@
-//! Figures for `docs/journal.md`: `cargo test --release --test journal_bench -- --ignored --nocapture --test-threads 1`.
+//! What durability costs on this disk: the figures of `docs/journal.md`.
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -38,8 +38,6 @@ fn directory() -> tempfile::TempDir {
     tempfile::tempdir_in(std::env::var_os("COVIRT_BENCH_DIR").unwrap_or_else(|| "/var/tmp".into())).unwrap()
 }
 
-#[test]
-#[ignore = "measures this disk"]
 fn single_commits() {
     let place = directory();
     let mut store = SqliteStore::open(&place.path().join("journal.sqlite")).unwrap();
@@ -61,8 +59,6 @@ fn single_commits() {
 
 /// What a commit costs under other settings of the same SQLite; the reasons for the choice. They take turns, so that
 /// whatever else the disk has to do hits all of them alike.
-#[test]
-#[ignore = "measures this disk"]
 fn settings() {
     let place = directory();
     let names = [
@@ -97,8 +93,6 @@ fn settings() {
     }
 }
 
-#[test]
-#[ignore = "measures this disk"]
 fn sixty_four_producers() {
     let place = directory();
     let journal = Journal::start(Box::new(SqliteStore::open(&place.path().join("journal.sqlite")).unwrap())).unwrap();
@@ -137,8 +131,6 @@ fn sixty_four_producers() {
     println!("one producer that does not wait: {rate:.0} entries/s");
 }
 
-#[test]
-#[ignore = "measures this disk"]
 fn opening() {
     let place = directory();
     let path = place.path().join("journal.sqlite");
@@ -162,4 +154,11 @@ fn opening() {
         "the twin in memory, one entry: {}",
         timed(2000, |step| assert_eq!(memory.append(&[entry(1, step)]), Ok(step + 1)))
     );
+}
+
+fn main() {
+    single_commits();
+    settings();
+    sixty_four_producers();
+    opening();
 }

@@ -1,0 +1,167 @@
+//! The agent's API as calls: each path is written here, once.
+
+use std::time::Duration;
+
+use super::client::{CallAgentError, Client};
+use super::fault::CarryOutError;
+use crate::discovery::Inventory;
+use crate::doors::wire::{
+    AuditReport, CommandList, CommandRequest, CommandView, ConflictList, DelegateRequest, Delegations, EnrollRequest,
+    EventPage, Explanation, Health, Identity, VmDetail, VmList,
+};
+use crate::model::{CommandId, ProviderId, VmId};
+
+/// How many events one page may hold.
+const EVENTS_PER_PAGE: usize = 1000;
+
+/// The answer at once.
+const NOW: Duration = Duration::ZERO;
+
+/// Which events are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct EventsAsked {
+    /// Those that come after this cursor.
+    pub after: u64,
+    /// Those of this VM only.
+    pub vm: Option<VmId>,
+    /// How long the agent may wait for the first.
+    pub wait: Duration,
+}
+
+/// *Errors* of every call: [`CallAgentError`].
+impl Client {
+    /// How the agent is.
+    pub async fn health(&self) -> Result<Health, CallAgentError> {
+        self.get("/healthz", NOW).await
+    }
+
+    /// Who the agent takes us for.
+    pub async fn identity(&self) -> Result<Identity, CallAgentError> {
+        self.get("/v1/whoami", NOW).await
+    }
+
+    /// The VMs we may see.
+    pub async fn vms(&self) -> Result<VmList, CallAgentError> {
+        self.get("/v1/vms", NOW).await
+    }
+
+    /// The VM of this UUID or name.
+    ///
+    /// *Errors*: [`CarryOutError::NoSuchVm`], [`CallAgentError`].
+    pub async fn find_vm(&self, name: &str) -> Result<VmId, CarryOutError> {
+        if let Ok(vm) = name.parse() {
+            return Ok(vm);
+        }
+        let list = self.vms().await?;
+        let found = list.vms.iter().find(|summary| summary.name == name).map(|summary| summary.vm);
+        found.ok_or_else(|| CarryOutError::NoSuchVm { name: name.chars().take(64).collect() })
+    }
+
+    /// One co-managed VM.
+    pub async fn vm(&self, vm: VmId) -> Result<VmDetail, CallAgentError> {
+        self.get(&format!("/v1/vms/{vm}"), NOW).await
+    }
+
+    /// A VM's resources and network settings.
+    pub async fn inventory(&self, vm: VmId) -> Result<Inventory, CallAgentError> {
+        self.get(&format!("/v1/vms/{vm}/inventory"), NOW).await
+    }
+
+    /// Begins to have a VM co-managed.
+    pub async fn enroll(&self, vm: VmId, request: &EnrollRequest) -> Result<VmDetail, CallAgentError> {
+        self.post(&format!("/v1/vms/{vm}/enrollment"), request, NOW).await
+    }
+
+    /// Ends it.
+    pub async fn release(&self, vm: VmId) -> Result<(), CallAgentError> {
+        self.delete_whole(&format!("/v1/vms/{vm}/enrollment")).await
+    }
+
+    /// Who may do what to a VM.
+    pub async fn delegations(&self, vm: VmId) -> Result<Delegations, CallAgentError> {
+        self.get(&format!("/v1/vms/{vm}/delegations"), NOW).await
+    }
+
+    /// Gives actions to another provider.
+    pub async fn delegate(&self, vm: VmId, request: &DelegateRequest) -> Result<Delegations, CallAgentError> {
+        self.post(&format!("/v1/vms/{vm}/delegations"), request, NOW).await
+    }
+
+    /// Takes actions back; all of them when none is named.
+    pub async fn revoke(&self, vm: VmId, from: &ProviderId, actions: &[String]) -> Result<Delegations, CallAgentError> {
+        let query = if actions.is_empty() { String::new() } else { format!("?actions={}", escape(&actions.join(","))) };
+        self.delete(&format!("/v1/vms/{vm}/delegations/{from}{query}")).await
+    }
+
+    /// Sends a command; the agent holds its answer back for as long as `wait`, or until the command ends.
+    pub async fn submit(
+        &self,
+        vm: VmId,
+        request: &CommandRequest,
+        wait: Duration,
+    ) -> Result<CommandView, CallAgentError> {
+        self.post(&format!("/v1/vms/{vm}/commands"), request, wait).await
+    }
+
+    /// A VM's commands.
+    pub async fn commands(&self, vm: VmId) -> Result<CommandList, CallAgentError> {
+        self.get(&format!("/v1/vms/{vm}/commands"), NOW).await
+    }
+
+    /// One command, wherever it is.
+    pub async fn command(&self, id: CommandId) -> Result<CommandView, CallAgentError> {
+        self.get(&format!("/v1/commands/{id}"), NOW).await
+    }
+
+    /// Takes a command back.
+    pub async fn cancel(&self, vm: VmId, id: CommandId) -> Result<CommandView, CallAgentError> {
+        self.delete(&format!("/v1/vms/{vm}/commands/{id}")).await
+    }
+
+    /// A VM's conflicts.
+    pub async fn conflicts(&self, vm: VmId) -> Result<ConflictList, CallAgentError> {
+        self.get(&format!("/v1/vms/{vm}/conflicts"), NOW).await
+    }
+
+    /// Why a command went as it did.
+    pub async fn explain(&self, id: CommandId) -> Result<Explanation, CallAgentError> {
+        self.get(&format!("/v1/commands/{id}/explain"), NOW).await
+    }
+
+    /// What happened.
+    pub async fn events(&self, asked: EventsAsked) -> Result<EventPage, CallAgentError> {
+        let EventsAsked { after, vm, wait } = asked;
+        let vm = vm.map(|vm| format!("&vm={vm}")).unwrap_or_default();
+        let path = format!("/v1/events?after={after}&limit={EVENTS_PER_PAGE}&wait={}{vm}", wait.as_secs());
+        self.get(&path, wait).await
+    }
+
+    /// Checks the journal.
+    pub async fn audit(&self) -> Result<AuditReport, CallAgentError> {
+        self.get("/v1/audit/verify", NOW).await
+    }
+}
+
+/// What a query may not hold as it is, in percents.
+fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~,*".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_cannot_be_broken_out_of() {
+        assert_eq!(escape("snapshot.*,power.start"), "snapshot.*,power.start");
+        assert_eq!(escape("a&b=c d/é"), "a%26b%3Dc%20d%2F%C3%A9");
+    }
+}

@@ -1,0 +1,115 @@
+//! `covirt delegate`, `revoke` and `delegations`: who may do what.
+
+use std::io;
+use std::time::Duration;
+
+use super::client::Client;
+use super::exit::Exit;
+use super::fault::CarryOutError;
+use super::output::{Output, Shown};
+use super::provider::word;
+use super::table::Table;
+use super::times::parse_lease;
+use crate::delegation::Mode;
+use crate::doors::wire::{DelegateRequest, Delegations};
+use crate::model::ProviderId;
+
+/// `delegate`.
+#[derive(Debug, clap::Args)]
+pub struct DelegateArgs {
+    /// Name or UUID
+    vm: String,
+    /// Who gets the actions
+    #[arg(long, value_name = "PROVIDER")]
+    to: ProviderId,
+    /// Actions: group.verb, or 'group.*' for a whole group
+    #[arg(value_name = "ACTION", required = true)]
+    actions: Vec<String>,
+    /// Share the actions instead of handing them over
+    #[arg(long)]
+    shared: bool,
+    /// How long they have them [default: until revoked]
+    #[arg(long, value_name = "SPAN", value_parser = parse_lease)]
+    lease: Option<Duration>,
+    #[command(flatten)]
+    pub(super) shown: Shown,
+}
+
+/// `revoke`.
+#[derive(Debug, clap::Args)]
+pub struct RevokeArgs {
+    /// Name or UUID
+    vm: String,
+    /// Who loses the actions
+    #[arg(long, value_name = "PROVIDER")]
+    from: ProviderId,
+    /// Actions [default: all they have]
+    #[arg(value_name = "ACTION")]
+    actions: Vec<String>,
+    #[command(flatten)]
+    pub(super) shown: Shown,
+}
+
+/// `delegations`.
+#[derive(Debug, clap::Args)]
+pub struct DelegationsArgs {
+    /// Name or UUID
+    vm: String,
+    #[command(flatten)]
+    pub(super) shown: Shown,
+}
+
+/// Gives actions to another provider.
+///
+/// *Errors*: those of the call and of writing.
+pub async fn delegate(client: &Client, args: &DelegateArgs, output: &mut Output) -> Result<Exit, CarryOutError> {
+    let vm = client.find_vm(&args.vm).await?;
+    let request = DelegateRequest {
+        to: args.to.clone(),
+        actions: args.actions.clone(),
+        mode: if args.shared { Mode::Shared } else { Mode::Exclusive },
+        lease_s: args.lease.map(|lease| lease.as_secs()),
+    };
+    let delegations = client.delegate(vm, &request).await?;
+    output.show(&delegations, print_delegations)?;
+    Ok(Exit::Done)
+}
+
+/// Takes actions back.
+///
+/// *Errors*: those of the call and of writing.
+pub async fn revoke(client: &Client, args: &RevokeArgs, output: &mut Output) -> Result<Exit, CarryOutError> {
+    let vm = client.find_vm(&args.vm).await?;
+    let delegations = client.revoke(vm, &args.from, &args.actions).await?;
+    output.show(&delegations, print_delegations)?;
+    Ok(Exit::Done)
+}
+
+/// Shows who may do what.
+///
+/// *Errors*: those of the call and of writing.
+pub async fn delegations(client: &Client, args: &DelegationsArgs, output: &mut Output) -> Result<Exit, CarryOutError> {
+    let vm = client.find_vm(&args.vm).await?;
+    output.show(&client.delegations(vm).await?, print_delegations)?;
+    Ok(Exit::Done)
+}
+
+fn print_delegations(output: &mut Output, delegations: &Delegations) -> io::Result<()> {
+    output.line(&format!("primary {}, epoch {}", delegations.primary, delegations.epoch))?;
+    output.table(&delegations_table(delegations), "nothing is delegated: the primary holds every action")
+}
+
+/// One row an action.
+pub(super) fn delegations_table(delegations: &Delegations) -> Table {
+    let mut table = Table::new(&["ACTION", "PROVIDER", "MODE", "EPOCH", "UNTIL"]);
+    for held in &delegations.delegations {
+        table.row([
+            held.action.to_string(),
+            held.provider.to_string(),
+            word(&held.mode),
+            held.epoch.to_string(),
+            held.expires_at.map_or_else(|| "no end".to_owned(), |until| until.to_string()),
+        ]);
+    }
+    table
+}

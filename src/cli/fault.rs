@@ -1,0 +1,111 @@
+//! Why a command of `covirt` did not do what was asked, as a sentence, a hint and an exit code.
+
+use std::error::Error as _;
+use std::io;
+use std::path::PathBuf;
+
+use super::artifacts_dir::WriteBundleError;
+use super::client::CallAgentError;
+use super::demo::PlayDemoError;
+use super::exit::Exit;
+use super::output::Format;
+use super::session::HoldSessionError;
+use crate::artifacts::RenderError;
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum CarryOutError {
+    /// The agent did not do it.
+    #[error(transparent)]
+    Call(#[from] CallAgentError),
+    /// The agent may or may not have taken a command in.
+    #[error("command {id} may have been taken in: ask with `covirt command {id}`, or send it again with the same --id")]
+    Unsure {
+        id: crate::model::CommandId,
+        #[source]
+        source: CallAgentError,
+    },
+    /// The session did not last.
+    #[error(transparent)]
+    Session(#[from] HoldSessionError),
+    /// No VM of this name.
+    #[error("there is no VM {name:?} that you may see; `covirt vm list` shows them")]
+    NoSuchVm { name: String },
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// A binding is no JSON.
+    #[error("{} is not JSON", path.display())]
+    Binding {
+        path: PathBuf,
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The inventory cannot be rendered.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// The bundle cannot be written.
+    #[error(transparent)]
+    Bundle(#[from] WriteBundleError),
+    /// The demonstration failed.
+    #[error(transparent)]
+    Demo(#[from] PlayDemoError),
+    /// Standard output takes nothing more.
+    #[error("cannot write the answer")]
+    Print(#[from] io::Error),
+    /// The system gives no event loop.
+    #[error("cannot start")]
+    Start(#[source] io::Error),
+}
+
+impl CarryOutError {
+    /// The exit code.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Call(error) | Self::Unsure { source: error, .. } => error.exit(),
+            Self::Session(error) => error.exit(),
+            Self::NoSuchVm { .. } => Exit::Refused,
+            // Whoever closed the pipe has read all it wanted.
+            Self::Print(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+            Self::Read { .. }
+            | Self::Binding { .. }
+            | Self::Render(_)
+            | Self::Bundle(_)
+            | Self::Print(_)
+            | Self::Start(_) => Exit::Input,
+            Self::Demo(_) => Exit::DemoFailed,
+        }
+    }
+
+    /// What goes to standard error; none when nobody needs to be told.
+    #[must_use]
+    pub fn report(&self, format: Format) -> Option<String> {
+        if matches!(self, Self::Print(error) if error.kind() == io::ErrorKind::BrokenPipe) {
+            return None;
+        }
+        if let (Format::Json, Self::Call(CallAgentError::Refused(problem))) = (format, self) {
+            return serde_json::to_string(problem).ok();
+        }
+        let mut text = format!("covirt: {self}");
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            // Some libraries' errors repeat their cause in their own sentence.
+            let sentence = error.to_string();
+            if !text.ends_with(&sentence) {
+                text.push_str(&format!(": {sentence}"));
+            }
+            cause = error.source();
+        }
+        if let Self::Call(error) = self
+            && let Some(hint) = error.hint()
+        {
+            text.push_str(&format!("\n{hint}"));
+        }
+        Some(text)
+    }
+}

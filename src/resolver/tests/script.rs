@@ -1,0 +1,237 @@
+//! A world driven by sentences, and its outputs as sentences: what `fixtures/scenario/*.txt` is written in.
+#![allow(dead_code, reason = "each of its users needs another part")]
+
+use std::time::Duration;
+
+use covirt::model::{ClockEstimate, Code, CommandId, ConflictId, PowerState, StartId};
+use covirt::resolver::{
+    Accepted, Answer, Evidence, Fact, GatherFor, Heard, HookUse, Input, Origin, Output, Party, Policy, Said, Verdict,
+    Waiting,
+};
+
+use super::world::{World, micros, provider, vm};
+
+/// Runs one line of a scenario; gives what came of it, a sentence a line.
+pub(crate) fn run(world: &mut World, line: &str) -> Vec<String> {
+    let from = world.seen.len();
+    let mut explained = Vec::new();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let rest = |n: usize| words[n..].join(" ");
+    match words.as_slice() {
+        ["after", span] => world.pass(Duration::from_micros(micros(span).unsigned_abs())),
+        ["at", span] => {
+            let to = micros(span).unsigned_abs();
+            assert!(to >= world.at, "{line:?} lies in the past");
+            world.pass(Duration::from_micros(to - world.at));
+        }
+        ["the", "clock", "of", who, "is", offset, "off,", "known", "to", within] => {
+            let clock = ClockEstimate { offset_us: micros(offset), uncertainty_us: micros(within).unsigned_abs() };
+            world.clocks.insert(provider(who), clock);
+        }
+        [who, "delegates", actions, "to", whom, mode, lease @ ..] => {
+            assert_eq!(*who, "north", "the primary delegates");
+            let lease = lease.last().map(|span| Duration::from_micros(micros(span).unsigned_abs()));
+            world.delegate(whom, actions, mode, lease);
+        }
+        [who, "revokes", "from", whom] => {
+            world.revoke(who, whom);
+        }
+        [who, "submits", _, ..] => {
+            world.submit(who, &rest(2));
+        }
+        [_, "repeats", name] => {
+            world.again(name);
+        }
+        [who, "cancels", name] => {
+            world.cancel(who, name);
+        }
+        [who, "releases", "the", "VM"] => {
+            let token = world.token();
+            world.feed(Input::Release { token, by: provider(who) });
+        }
+        ["hook", "answers", answer] => {
+            world.hook_answers(Some(*answer).filter(|answer| *answer != "no-opinion"));
+        }
+        [who, "answers", answer] => {
+            world.answer(who, said(answer));
+        }
+        [who, "loses", "its", "session"] => {
+            world.lose_answer(who);
+        }
+        ["hypervisor", "finishes", name] => world.finish(name),
+        ["hypervisor", "fails", name] => world.fail(name, Code::HypervisorFailed),
+        ["hypervisor", "times", "out", name] => world.fail(name, Code::GuestTimeout),
+        ["hypervisor", "loses", name] => world.lose_call(name),
+        ["hypervisor", "shows", name, evidence] => world.probe(
+            name,
+            match *evidence {
+                "done" => Evidence::Done,
+                "undone" => Evidence::Undone,
+                _ => Evidence::None,
+            },
+        ),
+        ["somebody", "runs", "virsh", verb] => {
+            let verb = (*verb).to_owned();
+            world.out_of_band(|vm| match verb.as_str() {
+                "destroy" => (vm.power, vm.start) = (PowerState::ShutOff, StartId(None)),
+                "suspend" => vm.power = PowerState::Paused,
+                "resume" => vm.power = PowerState::Running,
+                _ => panic!("{verb:?} is not a verb that scenarios know"),
+            });
+        }
+        ["somebody", "undefines", "the", "VM"] => {
+            world.feed(Input::Vanished);
+        }
+        ["the", "journal", "stalls"] => world.auto_persist = false,
+        ["the", "journal", "catches", "up"] => {
+            world.auto_persist = true;
+            world.persist();
+        }
+        ["the", "agent", "dies", "and", "starts", "again"] => {
+            world.auto_persist = true;
+            world.crash();
+        }
+        ["explain", name] => explained = explain(world, name),
+        _ => panic!("{line:?} is not a line that scenarios know"),
+    }
+    let seen: Vec<(u64, Output)> = world.seen[from..].to_vec();
+    let mut lines: Vec<String> = seen
+        .iter()
+        .flat_map(|(at, output)| {
+            let stamp = format!("{:>8} ", format!("{}ms", at / 1000));
+            told(world, output).into_iter().map(move |told| format!("{stamp} {told}"))
+        })
+        .collect();
+    lines.extend(explained);
+    lines.into_iter().map(|line| named(world, line)).collect()
+}
+
+/// The policy from words such as `gather-for=writes gather=0ms hook=ask south-on-silence=theirs-first`.
+pub(crate) fn policy(words: &str) -> Policy {
+    let mut policy = Policy::default();
+    for word in words.split_whitespace() {
+        let (key, value) = word.split_once('=').unwrap();
+        let span = || Duration::from_micros(micros(value).unsigned_abs());
+        match key {
+            "gather-for" => policy.gather_for = GatherFor::Writes,
+            "gather" => policy.gather = span(),
+            "hook" => policy.hook = HookUse::Ask,
+            "queue-limit" => policy.queue_limit = value.parse().unwrap(),
+            "ask-timeout" => policy.ask_timeout = span(),
+            "budget" => policy.callback_budget = span(),
+            _ => {
+                let who = key.strip_suffix("-on-silence").unwrap_or_else(|| panic!("{word:?} is not a setting"));
+                policy.consent.entry(provider(who)).or_default().on_silence = said(value);
+            }
+        }
+    }
+    policy
+}
+
+fn said(word: &str) -> Said {
+    serde_json::from_value(serde_json::Value::from(word)).unwrap_or_else(|_| panic!("{word:?} is not an answer"))
+}
+
+fn told(world: &World, output: &Output) -> Vec<String> {
+    let name = |id: &CommandId| world.name(*id);
+    match output {
+        Output::Append { facts, .. } => facts.iter().flat_map(|fact| fact_told(world, fact)).collect(),
+        Output::Execute(call) => vec![format!("EXECUTE {} ({})", name(&call.command()), call.operation().action())],
+        Output::Probe(call) => vec![format!("LOOK whether {} took effect", name(&call.command()))],
+        Output::Ask(ask) => {
+            let within = ask.within.as_millis();
+            let mut told = format!(
+                "ASK {} (within {within} ms): {} or {}?",
+                who(&ask.who),
+                name(&ask.mine.id),
+                name(&ask.theirs.id)
+            );
+            if let Some(reason) = ask.mine_first_fails.as_ref().or(ask.theirs_first_fails.as_ref()) {
+                told.push_str(&format!(" (not both: {reason})"));
+            }
+            vec![told]
+        }
+        Output::Accepted { what: Accepted::Command(id), .. } => vec![format!("accepted {}", name(id))],
+        Output::Accepted { .. } => vec!["accepted".to_owned()],
+        Output::Refused { refusal, .. } => {
+            let holder = refusal.holder.as_ref().map(|holder| format!(" (held by {holder})")).unwrap_or_default();
+            vec![format!("REFUSED {}: {}{holder}", refusal.code, refusal.message)]
+        }
+        Output::Ended { command, outcome } => {
+            let cause = outcome.cause.map(|cause| format!(" (because of {})", world.name(cause))).unwrap_or_default();
+            vec![format!("{} ENDED {} {}: {}{cause}", name(command), outcome.ending, outcome.code, outcome.reason)]
+        }
+        Output::WakeAt(_) => Vec::new(),
+    }
+}
+
+fn fact_told(world: &World, fact: &Fact) -> Vec<String> {
+    let name = |id: &CommandId| world.name(*id);
+    match fact {
+        Fact::ConflictOpened { between: [a, b], contested, .. } => {
+            let over = contested.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            vec![format!("conflict: {} and {} over {over}", name(a), name(b))]
+        }
+        Fact::Settled { verdict, .. } => settled(world, verdict),
+        Fact::Answered { by, answer, how: Heard::Silence, .. } => {
+            let means = match answer {
+                Answer::First(id) => format!("{} first", name(id)),
+                Answer::Withdraw(id) => format!("{} is taken back", name(id)),
+                Answer::NoOpinion => "no opinion".to_owned(),
+            };
+            vec![format!("{} is silent, which means: {means}", who(by))]
+        }
+        Fact::GapFlagged { command, expected } => vec![format!("{} goes on without number {expected}", name(command))],
+        Fact::BecameUnknown { command } => vec![format!("{} is unknown", name(command))],
+        Fact::FoundUndone { command } => vec![format!("{} never took effect", name(command))],
+        Fact::Observed { state, origin } => {
+            let by = match origin {
+                Origin::Command { command } => name(command),
+                Origin::OutOfBand => "out-of-band".to_owned(),
+                Origin::Look => "look".to_owned(),
+            };
+            vec![format!("the VM is {} with {} vCPUs and {} ({by})", state.power, state.vcpus, state.memory_kib)]
+        }
+        Fact::Vanished {} => vec!["the VM is gone".to_owned()],
+        Fact::Enrolled { .. }
+        | Fact::Released { .. }
+        | Fact::Delegation { .. }
+        | Fact::Admitted(_)
+        | Fact::Asked { .. }
+        | Fact::Answered { .. }
+        | Fact::Started { .. }
+        | Fact::Ended { .. } => Vec::new(),
+    }
+}
+
+fn settled(world: &World, verdict: &Verdict) -> Vec<String> {
+    let (first, second) = (world.name(verdict.first), world.name(verdict.second));
+    let mut lines = vec![format!("decided by {}: {first}, then {second}", verdict.rule.as_str())];
+    lines.extend(verdict.trail.iter().map(|finding| format!("  {}: {}", finding.rule.as_str(), finding.found)));
+    lines
+}
+
+fn explain(world: &mut World, name: &str) -> Vec<String> {
+    let id = world.id(name);
+    let state = world.lane.state();
+    let Some(tracked) = state.command(id) else { return vec!["unknown".to_owned()] };
+    let mut lines: Vec<String> =
+        covirt::resolver::story(state, tracked).into_iter().map(|m| format!("         {}", m.what)).collect();
+    if let Some(Waiting { reason, .. }) = covirt::resolver::waiting(state, world.lane.policy(), tracked, world.now()) {
+        lines.push(format!("         it waits: {reason}"));
+    }
+    lines
+}
+
+fn who(party: &Party) -> String {
+    match party {
+        Party::Hook => "the hook".to_owned(),
+        Party::Provider(provider) => provider.to_string(),
+    }
+}
+
+/// Names instead of ids, wherever a sentence holds one.
+fn named(world: &World, line: String) -> String {
+    let line = world.names.iter().fold(line, |line, (name, id)| line.replace(&id.to_string(), name));
+    (0..32).fold(line, |line, n| line.replace(&ConflictId::nth(vm(), n).to_string(), &format!("#{n}")))
+}

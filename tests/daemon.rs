@@ -1,0 +1,13 @@
+//! The built `covirtd` from outside, on libvirt's mock driver: what a client sees over the Unix socket.
+
+#[path = "daemon/bad_input.rs"]
+mod bad_input;
+#[path = "daemon/faults.rs"]
+mod faults;
+#[path = "daemon/life.rs"]
+mod life;
+#[path = "daemon/provider_sessions.rs"]
+mod provider_sessions;
+mod support;
+#[path = "daemon/visibility.rs"]
+mod visibility;
