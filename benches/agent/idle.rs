@@ -18,7 +18,7 @@ pub(crate) fn measure(table: &mut Table) {
     let mut agent = Covirtd::start(super::PROGRAM, &uri, "");
     let empty = resident(agent.pid());
     enroll(&agent, &vms, &[]);
-    table.note("resident, no lanes", format!("{empty:.1} MiB"));
+    table.note("resident, no lanes, the test driver's 1,000 VMs in it", format!("{empty:.1} MiB"));
     table.note("resident, 1,000 lanes just enrolled", format!("{:.1} MiB", resident(agent.pid())));
     agent.kill9();
     agent.up();
@@ -34,6 +34,7 @@ pub(crate) fn measure(table: &mut Table) {
         Err(Skip(reason)) => return table.skip("wake-ups on libvirtd", &reason),
     };
     let agent = Covirtd::start(super::PROGRAM, libvirt.uri(), "");
+    table.note("resident, no lanes, on libvirtd", format!("{:.1} MiB", resident(agent.pid())));
     let switches = watched(&agent);
     // libvirt asks on each of two connections every 5 s; each question is written, answered and read.
     table.note("wake-ups on libvirtd (keep-alive of two connections)", format!("{switches} in 20 s"));

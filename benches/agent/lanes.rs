@@ -14,7 +14,7 @@ use super::figures::{Table, Times, ms, ratio};
 const LANES: usize = 64;
 const WARM_UP: Duration = Duration::from_secs(2);
 const LENGTH: Duration = Duration::from_secs(10);
-const CALLS: usize = 1500;
+const CALLS: usize = 6000;
 
 /// Writes a world of running VMs for the test driver; gives its URI and the VMs.
 pub(crate) fn world(folder: &Path, vms: usize) -> (String, Vec<String>) {

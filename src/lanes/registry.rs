@@ -253,7 +253,7 @@ impl Lanes {
     pub async fn answer_lost(&self, vm: VmId, conflict: ConflictId, epoch: u64, by: ProviderId) {
         let Ok(address) = self.address(vm) else { return };
         let lost = Input::AnswerLost { conflict, epoch, by: Party::Provider(by) };
-        let _ = address.mail.send(Mail::Tell(lost)).await;
+        let _ = address.mail.send(Mail::Tell(Box::new(lost))).await;
     }
 
     /// Looks at a lane; the answer comes once all it is made from is durable. What the journal then refuses was never
@@ -296,7 +296,7 @@ impl Lanes {
     pub async fn close(&self, at_most: Duration) {
         let vms = self.vms();
         for address in vms.iter().filter_map(|vm| self.address(*vm).ok()) {
-            let _ = address.mail.send(Mail::Tell(Input::Closing)).await;
+            let _ = address.mail.send(Mail::Tell(Box::new(Input::Closing))).await;
         }
         let drained = async {
             for vm in vms {

@@ -36,7 +36,7 @@ pub(super) enum Mail {
     /// A request that is answered.
     Request { make: Box<dyn FnOnce(Token) -> Input + Send>, reply: Reply, ended: Option<oneshot::Sender<Outcome>> },
     /// Something that is not answered.
-    Tell(Input),
+    Tell(Box<Input>),
     /// A look at the lane; what it gives is sent once everything it saw is durable.
     Read(Read),
 }
@@ -91,8 +91,9 @@ pub(super) struct Runner {
     around: Surroundings,
     mailbox: mpsc::Receiver<Mail>,
     ear: Arc<Ear>,
-    errands: mpsc::UnboundedReceiver<Errand>,
-    send: mpsc::UnboundedSender<Errand>,
+    // Boxed, as `Mail::Tell`: a channel keeps room for 32 messages, and an idle lane should cost little.
+    errands: mpsc::UnboundedReceiver<Box<Errand>>,
+    send: mpsc::UnboundedSender<Box<Errand>>,
     wake: Option<Instant>,
     next_token: Token,
     replies: BTreeMap<Token, (Reply, Option<oneshot::Sender<Outcome>>)>,
@@ -175,7 +176,7 @@ impl Runner {
             let ear = self.ear.clone();
             tokio::select! {
                 biased;
-                Some(errand) = self.errands.recv() => self.errand(errand),
+                Some(errand) = self.errands.recv() => self.errand(*errand),
                 news = ear.news() => self.hear(news),
                 () = sleep_until(timer.unwrap_or_else(Instant::now).into()), if timer.is_some() => self.timer().await,
                 mail = self.mailbox.recv() => match mail {
@@ -208,8 +209,8 @@ impl Runner {
         match mail {
             Mail::Read(read) => self.read(read),
             Mail::Tell(input) => {
-                self.closing |= matches!(input, Input::Closing);
-                self.errand(Errand::Told(input));
+                self.closing |= matches!(*input, Input::Closing);
+                self.errand(Errand::Told(*input));
             }
             Mail::Request { reply, .. } if self.outage.is_some() => {
                 let _ = reply.send(Err(unwritable()));
@@ -282,7 +283,7 @@ impl Runner {
             Output::Append { step, at, facts } => {
                 let (send, life) = (self.send.clone(), self.life);
                 self.around.journal.append(&Entry { vm: self.vm, at, facts }, move |result| {
-                    let _ = send.send(Errand::Durable { life, step, result });
+                    let _ = send.send(Box::new(Errand::Durable { life, step, result }));
                 });
             }
             Output::Execute(call) => self.execute(call),
@@ -292,7 +293,7 @@ impl Runner {
                 let (asking, send) = (self.around.asker.ask(self.vm, *ask), self.send.clone());
                 tokio::spawn(async move {
                     if let Some(answer) = answer_of(asking.await, conflict, epoch, who) {
-                        let _ = send.send(Errand::Told(answer));
+                        let _ = send.send(Box::new(Errand::Told(answer)));
                     }
                 });
             }
@@ -347,7 +348,7 @@ impl Runner {
                 CallResult::Done(_) if changes_start => hypervisor.observe(vm).await.ok(),
                 CallResult::Done(_) | CallResult::Failed(_) | CallResult::Lost(_) => None,
             };
-            let _ = send.send(Errand::Finished { command, result, seen });
+            let _ = send.send(Box::new(Errand::Finished { command, result, seen }));
         });
     }
 
@@ -368,7 +369,7 @@ impl Runner {
                     }
                 }
             };
-            let _ = send.send(Errand::Probed { command, evidence });
+            let _ = send.send(Box::new(Errand::Probed { command, evidence }));
         });
     }
 

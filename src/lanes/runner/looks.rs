@@ -134,7 +134,7 @@ impl Runner {
                 mail = self.mailbox.recv() => match mail? {
                     Mail::Read(read) => self.read(read),
                     // Recovering makes up for all that can be told now, but for this.
-                    Mail::Tell(input) => self.closing |= input == Input::Closing,
+                    Mail::Tell(input) => self.closing |= *input == Input::Closing,
                     Mail::Request { reply, .. } => {
                         let message = "libvirt cannot be reached yet after a restart; nothing was accepted";
                         let _ = reply.send(Err(Refusal::new(Code::HypervisorUnreachable, message)));
@@ -161,7 +161,7 @@ impl Runner {
         let (vm, activity) = (self.vm, self.activity);
         tokio::spawn(async move {
             let seen = hypervisor.observe(vm).await;
-            let _ = send.send(Errand::Looked { seen, why, activity });
+            let _ = send.send(Box::new(Errand::Looked { seen, why, activity }));
         });
     }
 
