@@ -1,6 +1,7 @@
 //! A thousand defined VMs, from a cold start of the agent until every inventory has been answered; and libvirt itself,
 //! until it has listed them and returned their XML.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::covirtd::Covirtd;
@@ -16,22 +17,7 @@ pub(crate) fn measure(table: &mut Table) {
         Err(Skip(reason)) => return table.skip("inventory of 1,000 VMs", &reason),
     };
     let folder = tempfile::tempdir().expect("make a folder");
-    let disk = folder.path().join("disk.raw");
-    std::fs::File::create(&disk).and_then(|file| file.set_len(1 << 30)).expect("make a disk");
-    let connection = libvirt.connect();
-    for number in 0..VMS {
-        let xml = format!(
-            "<domain type='qemu'><name>vm-{number:04}</name><memory unit='MiB'>512</memory><vcpu>2</vcpu>\
-             <os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features><devices>\
-             <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{}'/>\
-             <target dev='vda' bus='virtio'/></disk><interface type='network'><source network='default'/>\
-             <model type='virtio'/></interface><serial type='pty'/>\
-             <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel></devices></domain>",
-            disk.display()
-        );
-        connection.define_domain_xml(&xml).unwrap_or_else(|error| panic!("define vm-{number}: {error}"));
-    }
-    drop(connection);
+    define(&libvirt, folder.path(), VMS);
     let (mut ours, mut theirs, mut started, mut single) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         theirs.push(directly(&libvirt));
@@ -47,6 +33,28 @@ pub(crate) fn measure(table: &mut Table) {
     table.note("the agent: cold start to 1,000 inventories", format!("median {}", ms(ours.at(500))));
     table.note("the agent: one inventory by itself", format!("median {}", ms(single.at(500))));
     table.at_most("inventory of 1,000 VMs, the agent to libvirt", ratio(ours.at(500), theirs.at(500)), 2.0, "×");
+}
+
+/// Defines VMs that are off, with one disk in `folder`; gives their ids.
+pub(crate) fn define(libvirt: &PrivateLibvirt, folder: &Path, vms: usize) -> Vec<String> {
+    let disk = folder.join("disk.raw");
+    std::fs::File::create(&disk).and_then(|file| file.set_len(1 << 30)).expect("make a disk");
+    let connection = libvirt.connect();
+    let one = |number: usize| {
+        let xml = format!(
+            "<domain type='qemu'><name>vm-{number:04}</name><memory unit='MiB'>512</memory><vcpu>2</vcpu>\
+             <os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features><devices>\
+             <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{}'/>\
+             <target dev='vda' bus='virtio'/></disk><interface type='network'><source network='default'/>\
+             <model type='virtio'/></interface><serial type='pty'/>\
+             <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel></devices></domain>",
+            disk.display()
+        );
+        let defined = connection.define_domain_xml(&xml);
+        let domain = defined.unwrap_or_else(|error| panic!("define vm-{number}: {error}"));
+        domain.uuid_string().expect("a UUID")
+    };
+    (0..vms).map(one).collect()
 }
 
 fn directly(libvirt: &PrivateLibvirt) -> Duration {
