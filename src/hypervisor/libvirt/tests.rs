@@ -242,7 +242,7 @@ async fn what_others_do_is_seen_within_a_second() {
             .unwrap_or_else(|_| panic!("{wanted:?} after {:?}", begun.elapsed()));
     };
     vm.domain().suspend().unwrap();
-    until(Event::Changed(vm.id)).await;
+    until(Event::Power(vm.id, PowerState::Paused)).await;
     vm.domain().destroy().unwrap();
     until(Event::Changed(vm.id)).await;
     vm.domain().undefine().unwrap();
