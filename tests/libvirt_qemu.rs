@@ -51,18 +51,17 @@ fn a_guest_goes_through_its_life() {
 
         let inventory = timed("inventory", libvirt.inventory(vm)).await.expect("inventory");
         assert!(inventory.domain.disks.iter().any(|disk| disk.size.is_some()), "{:?}", inventory.domain.disks);
-        let mut addresses = Vec::new();
         // The guest answers its agent before it has an address.
-        for _ in 0..100 {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
             let inventory = libvirt.inventory(vm).await.expect("inventory");
-            addresses = inventory.domain.nics.iter().flat_map(|nic| nic.addresses.clone()).collect();
-            if addresses.iter().any(|address| address.origin == AddressOrigin::Agent && address.ip.is_ipv4()) {
+            let addresses: Vec<_> = inventory.domain.nics.iter().flat_map(|nic| nic.addresses.clone()).collect();
+            let from = |origin| addresses.iter().any(|address| address.origin == origin && address.ip.is_ipv4());
+            if from(AddressOrigin::Agent) && from(AddressOrigin::Lease) {
                 break;
             }
+            assert!(Instant::now() < deadline, "from the agent and from the lease: {addresses:?}");
             tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        for origin in [AddressOrigin::Agent, AddressOrigin::Lease] {
-            assert!(addresses.iter().any(|address| address.origin == origin), "{origin:?}: {addresses:?}");
         }
 
         timed("suspend", done(&libvirt, vm, Action::PowerSuspend, none())).await;
@@ -154,13 +153,21 @@ fn a_killed_libvirtd_loses_the_call_and_nothing_is_repeated() {
         done(&libvirt, vm, Action::PowerStart, Value::Null).await;
         done(&libvirt, other, Action::CpuSet, json!({ "vcpus": 2 })).await;
         let state = libvirt.observe(vm).await.expect("observe");
-        // Neither comes to pass: the adapter waits for the shutdown, and libvirtd waits five seconds for the vCPU.
+        // Neither comes to pass: the one QEMU is halted, and of the other libvirtd awaits the vCPU for five seconds.
+        guest.halt();
         let unplug = libvirt.observe(other).await.expect("observe");
         let unplug = call(other, &unplug, Action::CpuSet, json!({ "vcpus": 1 }));
         let shutdown = call(vm, &state, Action::PowerShutdown, json!({ "timeout_s": 60 }));
         let calling = [shutdown.clone(), unplug.clone()].map(|call| tokio::spawn(libvirt.execute(call)));
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        for busy in [guest.name(), booted.name()] {
+            while libvirtd.virsh(&["domcontrol", busy]).trim() == "ok" {
+                assert!(Instant::now() < deadline, "libvirtd never began the call for {busy}");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
         libvirtd.kill9();
+        guest.go_on();
         for calling in calling {
             let lost = tokio::time::timeout(Duration::from_secs(2), calling).await.expect("ends").expect("no panic");
             assert!(matches!(lost, CallResult::Lost(_)), "{lost:?}");
