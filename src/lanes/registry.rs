@@ -24,6 +24,9 @@ const MAILBOX: usize = 256;
 const READ_TRIES: u32 = 20;
 const READ_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long the agent waits at its start for one list of all VMs.
+const LIST_TIME: Duration = Duration::from_secs(2);
+
 /// Every lane of the agent. Clones are the same.
 #[derive(Clone)]
 pub struct Lanes(Arc<Inner>);
@@ -80,10 +83,11 @@ impl Lanes {
         }));
         let known: Vec<State> =
             history.states.into_values().filter(|state| state.standing() != Standing::Free).collect();
-        // One list instead of a look per lane; whoever is not on it looks by itself.
-        let list = lanes.0.around.hypervisor.list().await;
-        lanes.0.connected.store(list.is_ok(), Ordering::Relaxed);
-        let list = list.unwrap_or_default().into_iter();
+        // One list instead of a look per lane; whoever is not on it looks by itself. It is not waited for long: one
+        // VM that hangs can hold it up, and must not hold up the others.
+        let list = tokio::time::timeout(LIST_TIME, lanes.0.around.hypervisor.list()).await;
+        lanes.0.connected.store(!matches!(list, Ok(Err(_))), Ordering::Relaxed);
+        let list = list.ok().and_then(Result::ok).unwrap_or_default().into_iter();
         let mut listed: BTreeMap<VmId, VmState> = list.map(|listing| (listing.vm, listing.state)).collect();
         for state in known {
             let begin = Begin::Recovered(listed.remove(&state.vm()));

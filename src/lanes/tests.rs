@@ -246,6 +246,16 @@ async fn a_hypervisor_that_hangs_for_one_vm_does_not_hold_its_reads_or_its_neigh
 }
 
 #[tokio::test]
+async fn a_list_that_hangs_does_not_keep_the_agent_from_starting() {
+    let mut world = World::new(Mode::Auto).await;
+    world.enroll(1).await;
+    world.hypervisor.hang_lists();
+    world.crash(Tail::Lost).await;
+    let submission = world.submit_when_possible(1, "north", "power.suspend", 1).await;
+    assert_eq!(world.end(submission).await.ending, Ending::Done);
+}
+
+#[tokio::test]
 async fn a_lane_with_a_pending_ask_or_a_hanging_call_leaves_its_neighbour_alone() {
     let world = World::new(Mode::Stepped).await;
     for number in [1, 2, 3] {

@@ -1,7 +1,7 @@
 //! Lanes with everything around them in a test's hands.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -281,6 +281,7 @@ pub(super) struct Watched {
 struct Looks {
     hold: Mutex<Option<Look>>,
     seen: AtomicUsize,
+    lists_hang: AtomicBool,
 }
 
 /// A look that waits, with what it saw.
@@ -307,6 +308,10 @@ impl Look {
 }
 
 impl Watched {
+    pub(super) fn hang_lists(&self) {
+        self.looks.lists_hang.store(true, Ordering::Relaxed);
+    }
+
     pub(super) fn hold_next_look(&self) -> Look {
         let look = Look { held: Arc::new(Semaphore::new(0)), free: Arc::new(Semaphore::new(0)), vm: Arc::default() };
         self.looks.seen.store(0, Ordering::Relaxed);
@@ -330,7 +335,7 @@ impl Hypervisor for Watched {
     }
 
     fn list(&self) -> Later<Result<Vec<Listing>, AskHypervisorError>> {
-        self.fake.list()
+        if self.looks.lists_hang.load(Ordering::Relaxed) { Box::pin(std::future::pending()) } else { self.fake.list() }
     }
 
     fn observe(&self, vm: VmId) -> Later<Result<VmState, AskHypervisorError>> {
