@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use covirt::artifacts::{Bundle, Fate, Format, Source};
+use covirt::artifacts::{BindingText, Bundle, Fate, Format, RenderError, Source, Subject, Syntax};
 use covirt::cli::artifacts_dir::write_bundle;
 use covirt::discovery::{Discovered, Inventory, Limits, parse_domain, parse_network};
 use serde_json::{Value, json};
@@ -27,13 +27,18 @@ fn shop_binding() -> Value {
     serde_json::from_str(&fixture("bundle/nocloud-shop-front.binding.json")).unwrap()
 }
 
-fn render(domain: &str, binding: Value) -> Bundle {
+fn try_render(inventory: &Inventory, source: &Source, binding: &Value) -> Result<Bundle, RenderError> {
+    let binding = BindingText { syntax: Syntax::Json, text: binding.to_string() };
+    Format::NoCloud.render(&Subject::new(inventory, source), &binding)
+}
+
+fn render(domain: &str, binding: &Value) -> Bundle {
     let source = Source::Libvirt { uri: "qemu:///system".to_owned() };
-    Format::NoCloud.render(&inventory(domain), &source, binding).unwrap()
+    try_render(&inventory(domain), &source, binding).unwrap()
 }
 
 fn shop() -> Bundle {
-    render("live-uefi-two-nics", shop_binding())
+    render("live-uefi-two-nics", &shop_binding())
 }
 
 fn text<'a>(bundle: &'a Bundle, path: &str) -> &'a str {
@@ -143,7 +148,7 @@ fn only_one_interface_has_the_default_route() {
 
 #[test]
 fn interfaces_without_a_mac_or_with_a_trunk_are_reported() {
-    let bundle = render("inactive-bios-many-sources", Value::Null);
+    let bundle = render("inactive-bios-many-sources", &json!({}));
     let refused: Vec<&str> = bundle
         .mapping
         .0
@@ -167,7 +172,7 @@ fn a_binding_that_cannot_hold_is_refused_by_code() {
         (json!({"ssh_keys": ["-----BEGIN OPENSSH PRIVATE KEY-----"]}), "artifact-secret"),
         (json!({"user_data": "#cloud-config\npassword: hunter2\n"}), "artifact-secret"),
     ] {
-        let error = Format::NoCloud.render(&inventory, &source, binding.clone()).unwrap_err();
+        let error = try_render(&inventory, &source, &binding).unwrap_err();
         assert_eq!(error.code(), code, "{binding}");
         assert!(!error.to_string().contains("hunter2"));
     }
@@ -177,10 +182,10 @@ fn a_binding_that_cannot_hold_is_refused_by_code() {
 fn a_connection_with_a_password_is_not_named_in_a_manifest() {
     let inventory = inventory("live-uefi-two-nics");
     let uri = "qemu+ssh://ops:hunter2@host.example/system".to_owned();
-    let error = Format::NoCloud.render(&inventory, &Source::Libvirt { uri }, Value::Null).unwrap_err();
+    let error = try_render(&inventory, &Source::Libvirt { uri }, &json!({})).unwrap_err();
     assert_eq!(error.code(), "artifact-secret");
     let uri = "qemu+tcp://ops@[2001:db8::1]:16509/system".to_owned();
-    Format::NoCloud.render(&inventory, &Source::Libvirt { uri }, Value::Null).unwrap();
+    try_render(&inventory, &Source::Libvirt { uri }, &json!({})).unwrap();
 }
 
 #[test]

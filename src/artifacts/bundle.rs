@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::Subject;
 use super::error::RenderError;
 use super::mapping::Mapping;
-use crate::discovery::{Generation, Inventory, hex};
+use crate::discovery::{Generation, hex};
 
 /// The shape of a bundle; raised when a reader of the old shape would go wrong.
 pub const BUNDLE_FORMAT: u32 = 1;
@@ -117,21 +118,20 @@ impl Bundle {
     /// Completes the provider's `files` with the report and the manifest.
     pub(super) fn seal(
         format: &str,
-        inventory: &Inventory,
-        source: &Source,
+        subject: &Subject<'_>,
         mut files: Vec<BundleFile>,
         mapping: Mapping,
     ) -> Result<Self, RenderError> {
-        let identity = &inventory.domain.identity;
-        source.check_no_secret()?;
+        let identity = &subject.inventory.domain.identity;
+        subject.source.check_no_secret()?;
         files.push(BundleFile::new(MAPPING_FILE, pretty(&mapping)));
         let manifest = Manifest {
             bundle: BUNDLE_FORMAT,
             format: format.to_owned(),
             uuid: identity.uuid.ok_or(RenderError::Missing { field: "identity.uuid" })?,
             name: identity.name.clone(),
-            generation: inventory.generation(),
-            source: source.clone(),
+            generation: subject.generation.clone(),
+            source: subject.source.clone(),
             files: files.iter().map(FileRecord::of).collect(),
         };
         files.push(BundleFile::new(MANIFEST_FILE, pretty(&manifest)));

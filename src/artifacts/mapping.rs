@@ -1,7 +1,7 @@
 //! The mapping report: what became of every field of the inventory.
 //!
-//! Assumes that a renderer takes the inventory apart without `..`. Guarantees one entry a field, in the order of the
-//! inventory; a field of a list names its element (`disks[vda].bus`).
+//! Assumes a finished `Report`. Guarantees one entry for every field the inventory has, in its order; a field of a list
+//! names its element (`disks[vda].bus`). What the VM does not have is not listed.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,26 +32,4 @@ pub enum Fate {
     NotCarried { why: String },
     /// Cannot be right over there, because.
     Refused { why: String },
-}
-
-impl Mapping {
-    pub(super) fn exact(&mut self, field: impl Into<String>, to: &str) {
-        self.push(field, Fate::Exact { to: to.to_owned() });
-    }
-
-    pub(super) fn approximate(&mut self, field: impl Into<String>, to: &str, rule: &str) {
-        self.push(field, Fate::Approximate { to: to.to_owned(), rule: rule.to_owned() });
-    }
-
-    pub(super) fn not_carried(&mut self, field: impl Into<String>, why: &str) {
-        self.push(field, Fate::NotCarried { why: why.to_owned() });
-    }
-
-    pub(super) fn refused(&mut self, field: impl Into<String>, why: &str) {
-        self.push(field, Fate::Refused { why: why.to_owned() });
-    }
-
-    fn push(&mut self, field: impl Into<String>, fate: Fate) {
-        self.0.push(MappingEntry { field: field.into(), fate });
-    }
 }

@@ -10,51 +10,156 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+mod binding;
 mod bundle;
+mod cloudstack;
+mod ec2;
 mod error;
+mod guest;
 mod iso9660;
+mod kubevirt;
 mod mapping;
 mod nocloud;
 mod nocloud_mapping;
 mod nocloud_network;
+mod openstack;
+mod ovf;
+mod proxmox;
+mod report;
+mod terraform;
 mod yaml;
 
+pub use binding::{BindingFault, BindingText, DraftField, Need, Syntax};
 pub use bundle::{
     BUNDLE_FORMAT, Bundle, BundleFile, FileMode, FileRecord, MANIFEST_FILE, MAPPING_FILE, Manifest, Source,
 };
 pub use error::RenderError;
+pub use guest::{Guest, GuestNic};
 pub use mapping::{Fate, Mapping, MappingEntry};
-pub use nocloud::{NicBinding, NoCloud, NoCloudBinding};
+pub use report::{Fields, Report};
 
-use crate::discovery::Inventory;
+use cloudstack::CloudStack;
+use ec2::Ec2;
+use kubevirt::KubeVirt;
+use nocloud::NoCloud;
+use openstack::OpenStack;
+use ovf::Ovf;
+use proxmox::Proxmox;
+use terraform::Terraform;
+
+use crate::discovery::{Generation, Inventory};
 
 /// One provider's way to write an inventory down.
-pub trait Renderer {
+trait Renderer {
     /// What the operator adds to the inventory.
     type Binding: serde::de::DeserializeOwned;
 
-    /// Renders a bundle.
-    fn render(inventory: &Inventory, source: &Source, binding: &Self::Binding) -> Result<Bundle, RenderError>;
+    /// The format's name on the command line, on the wire and in the manifest.
+    const NAME: &'static str;
+    /// What it is, in a few words.
+    const TITLE: &'static str;
+
+    /// The provider's own files, in order, and in `report` what became of each field.
+    fn files(
+        inventory: &Inventory,
+        binding: &Self::Binding,
+        report: &mut Report<'_>,
+    ) -> Result<Vec<BundleFile>, RenderError>;
+
+    /// Every field a binding may have, with what can be guessed for this VM.
+    fn draft(inventory: &Inventory) -> Vec<DraftField>;
 }
 
-/// The formats there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Format {
+/// A VM to be rendered, with what every format needs of it: worked out once, for all of them.
+#[derive(Debug)]
+pub struct Subject<'a> {
+    inventory: &'a Inventory,
+    source: &'a Source,
+    fields: Fields,
+    generation: Generation,
+}
+
+impl<'a> Subject<'a> {
+    /// Prepares `inventory`, which came from `source`.
+    pub fn new(inventory: &'a Inventory, source: &'a Source) -> Self {
+        Self { inventory, source, fields: Fields::of(inventory), generation: inventory.generation() }
+    }
+
+    fn render<R: Renderer>(&self, binding: &BindingText) -> Result<Bundle, RenderError> {
+        let binding: R::Binding = binding.read()?;
+        let mut report = Report::new(&self.fields);
+        let files = R::files(self.inventory, &binding, &mut report)?;
+        Bundle::seal(R::NAME, self, files, report.finish())
+    }
+}
+
+/// Defines the formats: one line each, one renderer each.
+macro_rules! formats {
+    ($($(#[$doc:meta])* $format:ident,)+) => {
+        /// The formats there are.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Format {
+            $($(#[$doc])* $format,)+
+        }
+
+        impl Format {
+            /// Every format.
+            pub const ALL: &'static [Self] = &[$(Self::$format,)+];
+
+            /// Its name on the command line, on the wire and in the manifest.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$format => $format::NAME,)+
+                }
+            }
+
+            /// What it is, in a few words.
+            pub fn title(self) -> &'static str {
+                match self {
+                    $(Self::$format => $format::TITLE,)+
+                }
+            }
+
+            /// Renders a VM with a binding.
+            ///
+            /// *Errors*: `binding-malformed`, `artifact-refused`, `artifact-incomplete`, `artifact-secret`,
+            /// `artifact-too-large`.
+            pub fn render(self, subject: &Subject<'_>, binding: &BindingText) -> Result<Bundle, RenderError> {
+                match self {
+                    $(Self::$format => subject.render::<$format>(binding),)+
+                }
+            }
+
+            /// Every field a binding for this format may have, with what can be guessed for this VM.
+            pub fn draft(self, inventory: &Inventory) -> Vec<DraftField> {
+                match self {
+                    $(Self::$format => $format::draft(inventory),)+
+                }
+            }
+        }
+    };
+}
+
+formats! {
+    /// OpenStack: config drive, and the bodies of Nova, Glance, Cinder and Neutron.
+    OpenStack,
     /// cloud-init's NoCloud seed.
     NoCloud,
+    /// EC2: the instance metadata tree, and the answers of DescribeInstances and DescribeVolumes.
+    Ec2,
+    /// KubeVirt: VirtualMachine, DataVolume, NetworkAttachmentDefinition.
+    KubeVirt,
+    /// OVF 1.x.
+    Ovf,
+    /// CloudStack's importUnmanagedInstance.
+    CloudStack,
+    /// Proxmox VE's configuration file.
+    Proxmox,
+    /// Terraform import blocks for the libvirt provider.
+    Terraform,
 }
 
 impl Format {
-    /// Every format.
-    pub const ALL: &'static [Self] = &[Self::NoCloud];
-
-    /// Its name on the command line, on the wire and in the manifest.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::NoCloud => "nocloud",
-        }
-    }
-
     /// The format of that name.
     ///
     /// *Errors*: `format-unknown`.
@@ -62,29 +167,4 @@ impl Format {
         let found = Self::ALL.iter().copied().find(|format| format.name() == name);
         found.ok_or_else(|| RenderError::UnknownFormat { name: name.chars().take(64).collect() })
     }
-
-    /// Renders with a binding in JSON; `null` is an empty binding.
-    ///
-    /// *Errors*: `binding-malformed` and those of the renderer.
-    pub fn render(
-        self,
-        inventory: &Inventory,
-        source: &Source,
-        binding: serde_json::Value,
-    ) -> Result<Bundle, RenderError> {
-        match self {
-            Self::NoCloud => render_with::<NoCloud>(inventory, source, binding),
-        }
-    }
-}
-
-fn render_with<R: Renderer>(
-    inventory: &Inventory,
-    source: &Source,
-    binding: serde_json::Value,
-) -> Result<Bundle, RenderError> {
-    let binding = if binding.is_null() { serde_json::Value::Object(serde_json::Map::new()) } else { binding };
-    let binding: R::Binding =
-        serde_json::from_value(binding).map_err(|fault| RenderError::Binding { reason: fault.to_string() })?;
-    R::render(inventory, source, &binding)
 }

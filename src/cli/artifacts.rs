@@ -12,7 +12,7 @@ use super::exit::Exit;
 use super::fault::CarryOutError;
 use super::output::{Format as Shape, Output};
 use super::table::Table;
-use crate::artifacts::{Fate, Format, Manifest, Mapping, MappingEntry, Source};
+use crate::artifacts::{BindingText, Fate, Format, Manifest, Mapping, MappingEntry, Source, Subject, Syntax};
 
 /// Artifacts for another provider
 #[derive(Debug, clap::Subcommand)]
@@ -57,20 +57,21 @@ struct Written<'a> {
 ///
 /// *Errors*: those of the calls, of the binding, of rendering and of writing.
 pub async fn render(client: &Client, args: &RenderArgs, output: &mut Output) -> Result<Exit, CarryOutError> {
-    let binding = args.binding.as_deref().map_or(Ok(serde_json::Value::Null), read_binding)?;
+    let binding = args.binding.as_deref().map_or(Ok(BindingText::empty()), read_binding)?;
     let vm = client.find_vm(&args.vm).await?;
     let inventory = client.inventory(vm).await?;
     let source = Source::Libvirt { uri: client.health().await?.hypervisor };
-    let bundle = args.format.render(&inventory, &source, binding)?;
+    let bundle = args.format.render(&Subject::new(&inventory, &source), &binding)?;
     write_bundle(&bundle, &args.folder)?;
     let written = Written { folder: &args.folder, manifest: &bundle.manifest, mapping: &bundle.mapping };
     output.show(&written, |output, written| print_written(output, written))?;
     Ok(Exit::Done)
 }
 
-fn read_binding(path: &Path) -> Result<serde_json::Value, CarryOutError> {
-    let text = std::fs::read(path).map_err(|source| CarryOutError::Read { path: path.to_owned(), source })?;
-    serde_json::from_slice(&text).map_err(|source| CarryOutError::Binding { path: path.to_owned(), source })
+fn read_binding(path: &Path) -> Result<BindingText, CarryOutError> {
+    let text = std::fs::read_to_string(path).map_err(|source| CarryOutError::Read { path: path.to_owned(), source })?;
+    let syntax = if path.extension().is_some_and(|ext| ext == "json") { Syntax::Json } else { Syntax::Toml };
+    Ok(BindingText { syntax, text })
 }
 
 fn print_written(output: &mut Output, written: &Written<'_>) -> io::Result<()> {

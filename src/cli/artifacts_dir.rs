@@ -172,14 +172,14 @@ fn sync_folder(folder: &Path) -> Result<(), WriteBundleError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artifacts::{Format, Source};
+    use crate::artifacts::{BindingText, Format, Source, Subject};
     use crate::discovery::{Discovered, Inventory, Limits, parse_domain};
 
     fn bundle(name: &str) -> Bundle {
         let xml =
             format!("<domain type='kvm'><name>{name}</name><uuid>7c1f9f1e-2f0a-4b7b-9c55-3f6f0e2a6d10</uuid></domain>");
         let inventory = Inventory::build(Discovered::from_domain(parse_domain(xml, Limits::default()).unwrap()));
-        Format::NoCloud.render(&inventory, &Source::File, serde_json::Value::Null).unwrap()
+        Format::NoCloud.render(&Subject::new(&inventory, &Source::File), &BindingText::empty()).unwrap()
     }
 
     fn names(folder: &Path) -> Vec<String> {

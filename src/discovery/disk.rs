@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::address::DeviceAddress;
 use super::foreign::foreign;
 use super::raw;
+use super::settings::Settings;
 use crate::model::units::Bytes;
 
 foreign! {
@@ -36,16 +37,106 @@ pub struct Disk {
     pub source: Option<DiskSource>,
     /// The image format: `raw`, `qcow2`, …
     pub format: Option<String>,
+    /// The volume behind it, when its source is one of a pool that was looked at.
+    pub volume: Option<VolumeRef>,
+    /// The images under it.
+    pub backing: Backing,
+    /// The host's cache mode, when said.
+    pub cache: Option<DiskCache>,
+    /// How the host does its input and output, when said: `native`, `threads`, `io_uring`.
+    pub io: Option<String>,
+    /// What becomes of discarded blocks, when said: `unmap`, `ignore`.
+    pub discard: Option<String>,
     /// The serial number the guest sees.
     pub serial: Option<String>,
+    /// The world-wide name the guest sees.
+    pub wwn: Option<String>,
     /// Whether the guest may write.
     pub writes: Writes,
     /// Its place in the boot order.
     pub boot_order: Option<u32>,
     /// Its place on the guest's buses.
     pub address: Option<DeviceAddress>,
+    /// The copy that a block job is making of it now.
+    pub mirror: Option<Mirror>,
+    /// Encryption of the image; never a key.
+    pub encryption: Option<Encryption>,
+    /// Limits (`total_iops_sec`, …), by libvirt's element. *Units*: bytes or operations per second.
+    pub iotune: Settings,
+    /// Everything else (`driver.detect_zeroes`, `driver.queues`, `geometry.cyls`, `vendor`, …), by path.
+    pub settings: Settings,
     /// Its sizes, when block info is known.
     pub size: Option<DiskSize>,
+}
+
+foreign! {
+    /// The host's cache mode.
+    DiskCache {
+        Default = "default", None = "none", WriteThrough = "writethrough", WriteBack = "writeback",
+        DirectSync = "directsync", Unsafe = "unsafe",
+    }
+}
+
+/// A volume by its pool.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct VolumeRef {
+    /// The pool's name; the inventory has it under `pools`.
+    pub pool: String,
+    /// The volume's name in it.
+    pub volume: String,
+}
+
+/// The images under a disk's own, nearest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backing {
+    /// The images.
+    pub images: Vec<BackingImage>,
+    /// Whether the last of them is known to have none under it.
+    pub end: ChainEnd,
+}
+
+/// Whether a chain of images was seen to its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChainEnd {
+    /// There is none under the last one.
+    Seen,
+    /// There may be more: libvirt tells the whole chain only of a running domain.
+    #[default]
+    Unseen,
+}
+
+/// One image under another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackingImage {
+    /// Where it is.
+    pub source: DiskSource,
+    /// Its format.
+    pub format: Option<String>,
+    /// The volume it is, when its pool was looked at.
+    pub volume: Option<VolumeRef>,
+}
+
+/// The copy that a block job is making.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mirror {
+    /// `copy` or `active-commit`.
+    pub job: Option<String>,
+    /// Where to.
+    pub source: Option<DiskSource>,
+    /// The copy's format.
+    pub format: Option<String>,
+    /// `yes` once both are the same, `pivot` or `abort` on the way out.
+    pub ready: Option<String>,
+}
+
+/// How an image is encrypted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encryption {
+    /// `luks`, `qcow`, `luks2`, …
+    pub format: String,
+    /// Who decrypts: `qemu`, `librbd`.
+    pub engine: Option<String>,
 }
 
 /// Who may write to a disk.
@@ -111,6 +202,16 @@ impl Disk {
             device: DiskDevice::from(raw.device.unwrap_or_else(|| "disk".to_owned())),
             source: raw.source.and_then(|source| DiskSource::from_raw(raw.kind.as_deref(), source)),
             format: raw.driver.and_then(|driver| driver.kind),
+            volume: None,
+            backing: Backing::default(),
+            cache: None,
+            io: None,
+            discard: None,
+            wwn: None,
+            mirror: None,
+            encryption: None,
+            iotune: Settings::new(),
+            settings: Settings::new(),
             serial: raw.serial,
             writes,
             boot_order,

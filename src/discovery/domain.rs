@@ -6,10 +6,16 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::cpu::Cpu;
+use super::device::{
+    Channel, Controller, Filesystem, Hostdev, Iommu, LaunchSecurity, OtherDevice, Rng, Tpm, Video, Watchdog,
+};
 use super::disk::Disk;
 use super::foreign::foreign;
+use super::inventory::UnknownPart;
+use super::memory::Memory;
 use super::nic::Nic;
-use crate::model::units::Kib;
+use super::settings::Settings;
 
 /// One domain, live or inactive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,18 +34,59 @@ pub struct Domain {
     pub firmware: Firmware,
     /// Boot order.
     pub boot: BootOrder,
+    /// The kernel that is started without firmware's help, when there is one.
+    pub direct_boot: Option<DirectBoot>,
     /// Disks, in the order of the XML.
     pub disks: Vec<Disk>,
     /// Network interfaces, in the order of the XML.
     pub nics: Vec<Nic>,
+    /// Devices of the host that the guest has, in the order of the XML.
+    pub hostdevs: Vec<Hostdev>,
+    /// Folders of the host that the guest sees.
+    pub filesystems: Vec<Filesystem>,
+    /// The trusted platform module.
+    pub tpm: Option<Tpm>,
+    /// Watchdogs.
+    pub watchdogs: Vec<Watchdog>,
+    /// Random number generators.
+    pub rngs: Vec<Rng>,
+    /// The IOMMU.
+    pub iommu: Option<Iommu>,
+    /// Protection of the guest's memory from the host.
+    pub launch_security: Option<LaunchSecurity>,
     /// The guest agent's channel, when there is one.
     pub guest_agent: Option<GuestAgent>,
+    /// Channels, the guest agent's among them.
+    pub channels: Vec<Channel>,
     /// Displays.
     pub graphics: Vec<Graphics>,
+    /// Display adapters.
+    pub videos: Vec<Video>,
     /// Serial ports and consoles.
     pub consoles: Vec<Console>,
-    /// Namespaces of the metadata that other managers keep in the domain, sorted.
-    pub metadata_namespaces: Vec<String>,
+    /// Controllers.
+    pub controllers: Vec<Controller>,
+    /// All other devices, in the order of the XML.
+    pub devices: Vec<OtherDevice>,
+    /// Features of the machine (`acpi`, `smm`, `hyperv.relaxed`, `kvm.hidden`), in the order of the XML.
+    pub features: Vec<Feature>,
+    /// The guest's clock.
+    pub clock: Clock,
+    /// What happens on power off, reboot, crash and lost locks, by libvirt's element (`on_crash`).
+    pub lifecycle: Settings,
+    /// What SMBIOS tells the guest, by path (`mode`, `system.manufacturer`).
+    pub smbios: Settings,
+    /// How the host confines the emulator.
+    pub security_labels: Vec<SecurityLabel>,
+    /// Tuning and placement outside processors and memory (`blkiotune`, `resource`, `pm`, `perf`, …), by path.
+    pub settings: Settings,
+    /// How many arguments and environment variables the XML hands to the hypervisor past libvirt; their values may be
+    /// secrets and are not kept.
+    pub passthrough_arguments: u32,
+    /// Marks that other managers keep in the domain's metadata, in the order of the XML.
+    pub metadata: Vec<ManagerMark>,
+    /// What the XML says and this version does not know, in the order of the XML.
+    pub unknown: Vec<UnknownPart>,
 }
 
 /// Who a domain is.
@@ -53,6 +100,10 @@ pub struct Identity {
     pub title: Option<String>,
     /// Long text for people.
     pub description: Option<String>,
+    /// The VM generation id, by which a guest notices that it was cloned or rolled back.
+    pub genid: Option<Uuid>,
+    /// The UUID the guest sees in its firmware, where that is another than libvirt's.
+    pub hwuuid: Option<Uuid>,
 }
 
 foreign! {
@@ -74,47 +125,8 @@ pub struct Platform {
     pub arch: Option<String>,
     /// Machine type: the live XML has the versioned name, an inactive one may have an alias.
     pub machine: Option<String>,
-}
-
-foreign! {
-    /// How the guest's CPU model is chosen.
-    CpuMode {
-        Custom = "custom", HostModel = "host-model", HostPassthrough = "host-passthrough", Maximum = "maximum",
-    }
-}
-
-/// Processors.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cpu {
-    /// Processors that can be plugged at most.
-    pub vcpus_max: u32,
-    /// Processors plugged now.
-    pub vcpus: u32,
-    /// CPU mode, when `<cpu>` says one.
-    pub mode: Option<CpuMode>,
-    /// CPU model, when `<cpu>` names one.
-    pub model: Option<String>,
-    /// Topology; without it every processor is a socket.
-    pub topology: Option<Topology>,
-}
-
-/// How the processors are arranged. The product is `vcpus_max`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Topology {
-    pub sockets: u32,
-    pub dies: u32,
-    pub clusters: u32,
-    pub cores: u32,
-    pub threads: u32,
-}
-
-/// Memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Memory {
-    /// Boot-time memory. *Units*: KiB.
-    pub max_kib: Kib,
-    /// What the balloon leaves now. *Units*: KiB.
-    pub current_kib: Kib,
+    /// The hypervisor's program.
+    pub emulator: Option<String>,
 }
 
 foreign! {
@@ -133,6 +145,78 @@ pub struct Firmware {
     pub loader: Option<String>,
     /// The file of UEFI variables, when it is named.
     pub nvram: Option<String>,
+    /// The file they are first copied from, when it is named.
+    pub nvram_template: Option<String>,
+    /// Everything else of the firmware (`loader.readonly`, `feature.enrolled-keys`, `bootmenu.enable`, …), by path.
+    pub settings: Settings,
+}
+
+/// A kernel that the hypervisor starts by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectBoot {
+    /// The kernel's file.
+    pub kernel: Option<String>,
+    /// The initial RAM disk's file.
+    pub initrd: Option<String>,
+    /// The kernel's command line.
+    pub cmdline: Option<String>,
+    /// Everything else (`dtb`, `init`, `initarg`, …), by element.
+    pub settings: Settings,
+}
+
+/// One feature of the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feature {
+    /// Its path: `acpi`, `smm`, `hyperv.spinlocks`.
+    pub name: String,
+    /// Whether it is on; a bare element is.
+    pub enabled: bool,
+    /// Its other attributes, by path.
+    pub settings: Settings,
+}
+
+/// The guest's clock.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clock {
+    /// `utc`, `localtime`, `timezone`, `variable`, `absolute`; libvirt's default is `utc`.
+    pub offset: Option<String>,
+    /// The time zone, for `timezone`.
+    pub timezone: Option<String>,
+    /// Everything else of the clock but its timers; not the adjustment, which the guest moves.
+    pub settings: Settings,
+    /// Its timers, in the order of the XML.
+    pub timers: Vec<Timer>,
+}
+
+/// One timer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timer {
+    /// `rtc`, `pit`, `hpet`, `kvmclock`, `hypervclock`, `tsc`, …
+    pub name: String,
+    /// Everything else (`tickpolicy`, `present`, …), by path.
+    pub settings: Settings,
+}
+
+/// How the host confines the emulator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecurityLabel {
+    /// `selinux`, `apparmor`, `dac`; all when left out.
+    pub model: Option<String>,
+    /// `dynamic`, `static`, `none`.
+    pub kind: Option<String>,
+    /// Whether libvirt labels the VM's files.
+    pub relabel: Option<String>,
+    /// The label, where an administrator chose it.
+    pub label: Option<String>,
+}
+
+/// A mark of another manager in the domain's metadata.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManagerMark {
+    /// The namespace of the element.
+    pub namespace: String,
+    /// The element's own name.
+    pub element: String,
 }
 
 /// Whether the XML asks for secure boot.

@@ -9,8 +9,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::cpu::CpuMode;
 use super::disk::{Disk, DiskSize};
-use super::domain::{CpuMode, Domain, Graphics, GraphicsPort, GuestAgent, SecureBoot};
+use super::domain::{Domain, Graphics, GraphicsPort, GuestAgent, SecureBoot};
 use super::nic::{Nic, NicSource};
 use crate::model::units::Bytes;
 
@@ -108,12 +109,32 @@ fn sections(domain: &Domain) -> Vec<(&'static str, Vec<u8>)> {
         memory,
         firmware,
         boot,
+        direct_boot,
         disks,
         nics,
+        hostdevs,
+        filesystems,
+        tpm,
+        watchdogs,
+        rngs,
+        iommu,
+        launch_security,
         guest_agent,
+        channels,
         graphics,
+        videos,
         consoles,
-        metadata_namespaces,
+        controllers,
+        devices,
+        features,
+        clock,
+        lifecycle,
+        smbios,
+        security_labels,
+        settings,
+        passthrough_arguments,
+        metadata,
+        unknown,
     } = domain;
     vec![
         ("identity", bytes(identity)),
@@ -122,13 +143,22 @@ fn sections(domain: &Domain) -> Vec<(&'static str, Vec<u8>)> {
         ("cpu", bytes(cpu)),
         ("memory", bytes(memory)),
         ("firmware", bytes(firmware)),
-        ("boot", bytes(boot)),
+        ("boot", bytes(&(boot, direct_boot))),
         ("disks", bytes(&disks.iter().map(settled_disk).collect::<Vec<_>>())),
         ("nics", bytes(&nics.iter().map(settled_nic).collect::<Vec<_>>())),
+        ("hostdevs", bytes(hostdevs)),
+        ("filesystems", bytes(filesystems)),
+        ("tpm", bytes(tpm)),
+        ("devices", bytes(&(watchdogs, rngs, iommu, channels, videos, controllers, devices))),
+        ("launch-security", bytes(launch_security)),
         ("guest-agent", bytes(&guest_agent.as_ref().map(settled_agent))),
         ("graphics", bytes(&graphics.iter().map(settled_graphics).collect::<Vec<_>>())),
         ("consoles", bytes(consoles)),
-        ("metadata", bytes(metadata_namespaces)),
+        ("features", bytes(&(features, clock, lifecycle, smbios))),
+        ("security-labels", bytes(security_labels)),
+        ("settings", bytes(&(settings, passthrough_arguments))),
+        ("metadata", bytes(metadata)),
+        ("unknown", bytes(unknown)),
     ]
 }
 
@@ -138,20 +168,19 @@ fn bytes<T: Serialize>(value: &T) -> Vec<u8> {
 }
 
 fn settled_disk(disk: &Disk) -> Disk {
-    let Disk { target, bus, device, source, format, serial, writes, boot_order, address, size } = disk.clone();
+    let mut disk = disk.clone();
     // The capacity is decided; how much of it is allocated follows the guest's writes.
-    let size = size.map(|DiskSize { capacity, allocation: _, physical: _ }| DiskSize {
+    disk.size = disk.size.map(|DiskSize { capacity, allocation: _, physical: _ }| DiskSize {
         capacity,
         allocation: Bytes(0),
         physical: Bytes(0),
     });
-    Disk { target, bus, device, source, format, serial, writes, boot_order, address, size }
+    disk
 }
 
 fn settled_nic(nic: &Nic) -> Nic {
-    let Nic { mac, source, vlan, virtualport, model, mtu, target, link, boot_order, address, addresses: _ } =
-        nic.clone();
-    let source = match source {
+    let mut nic = nic.clone();
+    nic.source = match nic.source {
         NicSource::Network { network, portgroup, bridge: _ } => NicSource::Network { network, portgroup, bridge: None },
         decided @ (NicSource::Bridge { .. }
         | NicSource::Direct { .. }
@@ -164,8 +193,9 @@ fn settled_nic(nic: &Nic) -> Nic {
         | NicSource::Socket { .. }
         | NicSource::Unknown { .. }) => decided,
     };
-    let target = target.filter(|name| !is_runtime_name(name));
-    Nic { mac, source, vlan, virtualport, model, mtu, target, link, boot_order, address, addresses: Vec::new() }
+    nic.target = nic.target.filter(|name| !is_runtime_name(name));
+    nic.addresses.clear();
+    nic
 }
 
 /// Whether libvirt makes such names up at each start.

@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 use super::disk::DiskSize;
 use super::domain::Domain;
 use super::generation::{Generation, pending_sections};
+use super::host::Host;
 use super::network::{Network, PortgroupDefault};
 use super::nic::{AddressOrigin, Nic, NicAddress, NicSource, Trunk};
+use super::storage::Pool;
 use crate::model::units::Mac;
 
 /// The shape of the inventory's JSON; raised when a reader of the old shape would go wrong.
-pub const INVENTORY_FORMAT: u32 = 1;
+pub const INVENTORY_FORMAT: u32 = 2;
 
 /// One VM's resources and network settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,8 +30,21 @@ pub struct Inventory {
     pub domain: Domain,
     /// The libvirt networks its interfaces are on, by name.
     pub networks: BTreeMap<String, Network>,
+    /// The storage pools its disks are in, by name, each with those of its volumes that the disks use.
+    pub pools: BTreeMap<String, Pool>,
+    /// The host under it, as far as it matters to this VM; none when nobody looked (the inventory comes from files).
+    pub host: Option<Host>,
     /// What would be there after the next start.
     pub definition: Definition,
+}
+
+/// A part of the XML that was read by nobody. Its value is not kept: it might be a secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct UnknownPart {
+    /// The element, with its attribute where that alone is unknown: `/domain/devices/disk[1]/target/@spin`.
+    pub path: String,
+    /// Its line in that document.
+    pub line: u64,
 }
 
 /// The persistent definition, compared with the running domain.
@@ -75,6 +90,10 @@ pub struct Discovered {
     pub leases: Vec<Lease>,
     /// What the guest agent says.
     pub agent: Vec<AgentAddress>,
+    /// Pools, each with the volumes that were looked at; at least those that disks name.
+    pub pools: Vec<Pool>,
+    /// The host.
+    pub host: Option<Host>,
 }
 
 impl Discovered {
@@ -87,6 +106,8 @@ impl Discovered {
             networks: Vec::new(),
             leases: Vec::new(),
             agent: Vec::new(),
+            pools: Vec::new(),
+            host: None,
         }
     }
 }
@@ -116,7 +137,7 @@ pub struct AgentAddress {
 impl Inventory {
     /// Puts the parts together.
     pub fn build(discovered: Discovered) -> Self {
-        let Discovered { live, inactive, sizes, networks, leases, agent } = discovered;
+        let Discovered { live, inactive, sizes, networks, leases, agent, pools, host } = discovered;
         let definition = match inactive {
             Inactive::NotAsked => Definition::NotAsked,
             Inactive::Transient => Definition::Transient,
@@ -125,6 +146,7 @@ impl Inventory {
                 pending: pending_sections(&live, &domain),
             },
         };
+        let pools = pools.into_iter().map(|pool| (pool.name.clone(), pool)).collect();
         let mut domain = live;
         for disk in &mut domain.disks {
             disk.size = sizes.get(&disk.target).copied();
@@ -143,7 +165,7 @@ impl Inventory {
             }
             nic.addresses = nic.mac.map(|mac| gather(mac, network, &leases, &agent)).unwrap_or_default();
         }
-        Self { format: INVENTORY_FORMAT, domain, networks, definition }
+        Self { format: INVENTORY_FORMAT, domain, networks, pools, host, definition }
     }
 
     /// The generation of the parts that matter; see `Generation`.
@@ -172,12 +194,12 @@ fn inherit_vlan(nic: &mut Nic, network: &Network) {
 fn gather(mac: Mac, network: Option<&Network>, leases: &[Lease], agent: &[AgentAddress]) -> Vec<NicAddress> {
     let fixed = network.into_iter().flat_map(|network| &network.subnets).flat_map(|subnet| {
         let ours = subnet.hosts.iter().filter(move |host| host.mac == Some(mac)).filter_map(|host| host.ip);
-        ours.map(|ip| NicAddress { ip, prefix: Some(subnet.prefix), origin: AddressOrigin::StaticHost })
+        ours.map(|ip| NicAddress::new(ip, Some(subnet.prefix), AddressOrigin::StaticHost))
     });
     let leased = leases.iter().filter(|lease| lease.mac == mac);
-    let leased = leased.map(|lease| NicAddress { ip: lease.ip, prefix: lease.prefix, origin: AddressOrigin::Lease });
+    let leased = leased.map(|lease| NicAddress::new(lease.ip, lease.prefix, AddressOrigin::Lease));
     let told = agent.iter().filter(|address| address.mac == mac && !address.ip.is_loopback());
-    let told = told.map(|told| NicAddress { ip: told.ip, prefix: told.prefix, origin: AddressOrigin::Agent });
+    let told = told.map(|told| NicAddress::new(told.ip, told.prefix, AddressOrigin::Agent));
     let mut addresses: Vec<NicAddress> = fixed.chain(leased).chain(told).collect();
     addresses.sort();
     addresses.dedup();

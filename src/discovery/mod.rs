@@ -13,33 +13,54 @@
 
 mod address;
 mod boot;
+mod cpu;
+mod device;
 mod disk;
 mod domain;
 mod error;
 mod foreign;
 mod generation;
+mod host;
 mod inventory;
+mod memory;
 mod network;
 mod nic;
 mod parse;
 mod quantity;
 mod raw;
 mod scan;
+mod settings;
+mod storage;
 mod survey;
 #[cfg(test)]
 mod tests;
 
 pub use address::DeviceAddress;
-pub use disk::{Disk, DiskBus, DiskDevice, DiskSize, DiskSource, Writes};
+pub use cpu::{Cpu, CpuFeature, CpuMode, FeaturePolicy, NumaCell, Pinning, Topology};
+pub use device::{
+    Channel, Controller, Filesystem, Hostdev, HostdevType, Iommu, LaunchSecurity, OtherDevice, Rng, RngRate, Tpm,
+    Video, Watchdog,
+};
+pub use disk::{
+    Backing, BackingImage, ChainEnd, Disk, DiskBus, DiskCache, DiskDevice, DiskSize, DiskSource, Encryption, Mirror,
+    VolumeRef, Writes,
+};
 pub use domain::{
-    AgentState, BootClass, BootDevice, BootOrder, Console, ConsoleRole, Cpu, CpuMode, Domain, DomainType, Firmware,
-    FirmwareKind, Graphics, GraphicsPort, GraphicsType, GuestAgent, Identity, Memory, Platform, SecureBoot, Topology,
+    AgentState, BootClass, BootDevice, BootOrder, Clock, Console, ConsoleRole, DirectBoot, Domain, DomainType, Feature,
+    Firmware, FirmwareKind, Graphics, GraphicsPort, GraphicsType, GuestAgent, Identity, ManagerMark, Platform,
+    SecureBoot, SecurityLabel, Timer,
 };
 pub use error::{ParseDomainError, ParseNetworkError, Place, XmlRefusal};
 pub use generation::Generation;
 pub(crate) use generation::hex;
-pub use inventory::{AgentAddress, Definition, Discovered, INVENTORY_FORMAT, Inactive, Inventory, Lease};
+pub use host::{Capabilities, Host, Link, OvsPort};
+pub use inventory::{AgentAddress, Definition, Discovered, INVENTORY_FORMAT, Inactive, Inventory, Lease, UnknownPart};
+pub use memory::{Balloon, HugePages, Memory, MemoryHotplug, MemoryModule};
 pub use network::{DhcpHost, DnsService, ForwardMode, Network, Portgroup, PortgroupDefault, Subnet, parse_network};
-pub use nic::{AddressOrigin, LinkState, Nic, NicAddress, NicSource, Trunk, VirtualPort, Vlan};
+pub use nic::{
+    AddressOrigin, Bandwidth, Certainty, LinkState, Nic, NicAddress, NicSource, Rate, Trunk, VirtualPort, Vlan,
+};
 pub use parse::parse_domain;
+pub use settings::Settings;
+pub use storage::{Pool, PoolType, Volume};
 pub use survey::Limits;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::error::{FieldFault, ParseNetworkError};
 use super::foreign::foreign;
+use super::inventory::UnknownPart;
 use super::nic::{VirtualPort, Vlan};
 use super::quantity::shorten;
 use super::raw;
@@ -50,6 +51,8 @@ pub struct Network {
     pub virtualport: Option<VirtualPort>,
     /// Variants an interface may choose by name.
     pub portgroups: Vec<Portgroup>,
+    /// What its XML says and this version does not know.
+    pub unknown: Vec<UnknownPart>,
 }
 
 /// Whether libvirt answers DNS on a network.
@@ -186,6 +189,7 @@ fn read_network(raw: raw::Network) -> Result<Network, FieldFault> {
         vlan: vlan.map_err(|reason| FieldFault::new(&["network", "vlan"], reason))?.unwrap_or_default(),
         virtualport: raw.virtualport.map(VirtualPort::from_raw),
         portgroups,
+        unknown: Vec::new(),
     })
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::address::DeviceAddress;
 use super::foreign::foreign;
 use super::raw;
+use super::settings::Settings;
 use crate::model::units::Mac;
 
 /// One network interface.
@@ -27,6 +28,12 @@ pub struct Nic {
     pub model: Option<String>,
     /// MTU, when it is set.
     pub mtu: Option<u32>,
+    /// Queues, when there are several. *Units*: pairs of a receiving and a sending one.
+    pub queues: Option<u32>,
+    /// Limits of traffic towards the guest and from it, when set.
+    pub bandwidth: Option<Bandwidth>,
+    /// The network filter, when there is one.
+    pub filter: Option<String>,
     /// The host's device.
     pub target: Option<String>,
     /// Whether the cable is plugged.
@@ -35,6 +42,8 @@ pub struct Nic {
     pub boot_order: Option<u32>,
     /// Its place on the guest's buses.
     pub address: Option<DeviceAddress>,
+    /// Everything else (`driver.name`, `rom.bar`, `port.isolated`, `filter.IP`, …), by path.
+    pub settings: Settings,
     /// Addresses, with where each was learnt; sorted.
     pub addresses: Vec<NicAddress>,
 }
@@ -67,6 +76,28 @@ pub enum NicSource {
     Unknown { raw: String },
 }
 
+/// Limits of an interface's or a network's traffic, as seen from the guest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bandwidth {
+    /// Towards the guest.
+    pub inbound: Option<Rate>,
+    /// From the guest.
+    pub outbound: Option<Rate>,
+}
+
+/// The limit of one direction.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// *Units*: KiB per second.
+    pub average: Option<u64>,
+    /// *Units*: KiB per second.
+    pub peak: Option<u64>,
+    /// *Units*: KiB.
+    pub burst: Option<u64>,
+    /// What is guaranteed. *Units*: KiB per second.
+    pub floor: Option<u64>,
+}
+
 /// VLAN tags of a port.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vlan {
@@ -74,6 +105,8 @@ pub struct Vlan {
     pub tags: Vec<u16>,
     /// Whether the port carries several.
     pub trunk: Trunk,
+    /// The tag of frames that come untagged, on a trunk that has one.
+    pub native: Option<u16>,
 }
 
 /// Whether a port is a trunk.
@@ -96,6 +129,8 @@ pub struct VirtualPort {
     pub interface_id: Option<String>,
     /// The port's profile in the switch's controller.
     pub profile_id: Option<String>,
+    /// Other parameters (`managerid`, `typeid`, `instanceid`, …), by name.
+    pub settings: Settings,
 }
 
 foreign! {
@@ -112,6 +147,8 @@ pub struct NicAddress {
     pub prefix: Option<u8>,
     /// Where it was learnt.
     pub origin: AddressOrigin,
+    /// How sure it is.
+    pub certainty: Certainty,
 }
 
 /// Where an address was learnt.
@@ -124,6 +161,41 @@ pub enum AddressOrigin {
     Lease,
     /// The guest agent says the guest uses it now.
     Agent,
+    /// The host's neighbour table has it for this MAC.
+    Arp,
+}
+
+/// How sure an address is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Certainty {
+    /// Written down for this MAC: it is the guest's to use, now and later.
+    Assigned,
+    /// The guest itself says so, as of now.
+    Reported,
+    /// Handed out and not yet expired; the guest may have another by now.
+    Granted,
+    /// Seen on the wire not long ago; it may be stale or forged.
+    Seen,
+}
+
+impl AddressOrigin {
+    /// How sure an address of this origin is.
+    pub fn certainty(self) -> Certainty {
+        match self {
+            Self::StaticHost => Certainty::Assigned,
+            Self::Agent => Certainty::Reported,
+            Self::Lease => Certainty::Granted,
+            Self::Arp => Certainty::Seen,
+        }
+    }
+}
+
+impl NicAddress {
+    /// An address, as sure as its origin.
+    pub fn new(ip: IpAddr, prefix: Option<u8>, origin: AddressOrigin) -> Self {
+        Self { ip, prefix, origin, certainty: origin.certainty() }
+    }
 }
 
 impl Nic {
@@ -144,6 +216,10 @@ impl Nic {
             virtualport: raw.virtualport.map(VirtualPort::from_raw),
             model: raw.model.and_then(|model| model.kind),
             mtu,
+            queues: None,
+            bandwidth: None,
+            filter: None,
+            settings: Settings::new(),
             target: raw.target.and_then(|target| target.dev),
             link: raw.link.and_then(|link| link.state).map_or(LinkState::Up, LinkState::from),
             boot_order,
@@ -202,13 +278,18 @@ impl Vlan {
         }
         let several = raw.trunk.as_deref() == Some("yes") || tags.len() > 1;
         let native = raw.tags.iter().any(|tag| tag.native_mode.is_some());
-        Ok(Self { tags, trunk: if several || native { Trunk::Yes } else { Trunk::No } })
+        Ok(Self { tags, native: None, trunk: if several || native { Trunk::Yes } else { Trunk::No } })
     }
 }
 
 impl VirtualPort {
     pub(super) fn from_raw(raw: raw::VirtualPort) -> Self {
         let parameters = raw.parameters.unwrap_or_default();
-        Self { kind: raw.kind, interface_id: parameters.interface_id, profile_id: parameters.profile_id }
+        Self {
+            kind: raw.kind,
+            interface_id: parameters.interface_id,
+            profile_id: parameters.profile_id,
+            settings: Settings::new(),
+        }
     }
 }

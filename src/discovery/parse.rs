@@ -4,15 +4,18 @@
 //! domain or one refusal with its line; what the model does not know is passed over.
 
 use super::boot::Orders;
+use super::cpu::{Cpu, CpuMode, Topology};
 use super::disk::Disk;
 use super::domain::{
-    AgentState, Console, ConsoleRole, Cpu, CpuMode, Domain, DomainType, Firmware, FirmwareKind, Graphics, GraphicsPort,
-    GraphicsType, GuestAgent, Identity, Memory, Platform, SecureBoot, Topology,
+    AgentState, Clock, Console, ConsoleRole, Domain, DomainType, Firmware, FirmwareKind, Graphics, GraphicsPort,
+    GraphicsType, GuestAgent, Identity, ManagerMark, Platform, SecureBoot,
 };
 use super::error::{FieldFault, ParseDomainError};
+use super::memory::Memory;
 use super::nic::Nic;
 use super::quantity::{read_kib, shorten};
 use super::raw;
+use super::settings::Settings;
 use super::survey::{Limits, Survey, survey};
 use crate::model::units::Kib;
 
@@ -60,7 +63,7 @@ fn read_domain(raw: raw::Domain, survey: Survey<'_>) -> Result<Domain, FieldFaul
         }
     }
     Ok(Domain {
-        identity: Identity { uuid, name, title, description },
+        identity: Identity { uuid, name, title, description, genid: None, hwuuid: None },
         guest_os: survey.guest_os,
         memory: read_memory(memory.as_ref(), current_memory.as_ref(), cpu.as_ref())?,
         cpu: read_cpu(vcpu, cpu)?,
@@ -74,7 +77,31 @@ fn read_domain(raw: raw::Domain, survey: Survey<'_>) -> Result<Domain, FieldFaul
         consoles: read_consoles(serials, ConsoleRole::Serial)
             .chain(read_consoles(consoles, ConsoleRole::Console))
             .collect(),
-        metadata_namespaces: survey.namespaces.into_iter().collect(),
+        metadata: survey
+            .namespaces
+            .into_iter()
+            .map(|namespace| ManagerMark { namespace, element: String::new() })
+            .collect(),
+        direct_boot: None,
+        hostdevs: Vec::new(),
+        filesystems: Vec::new(),
+        tpm: None,
+        watchdogs: Vec::new(),
+        rngs: Vec::new(),
+        iommu: None,
+        launch_security: None,
+        channels: Vec::new(),
+        videos: Vec::new(),
+        controllers: Vec::new(),
+        devices: Vec::new(),
+        features: Vec::new(),
+        clock: Clock::default(),
+        lifecycle: Settings::new(),
+        smbios: Settings::new(),
+        security_labels: Vec::new(),
+        settings: Settings::new(),
+        passthrough_arguments: 0,
+        unknown: Vec::new(),
     })
 }
 
@@ -85,6 +112,7 @@ fn read_platform(kind: Option<String>, os_type: Option<raw::OsType>) -> Platform
         os_type: os_type.kind,
         arch: os_type.arch,
         machine: os_type.machine,
+        emulator: None,
     }
 }
 
@@ -113,7 +141,7 @@ fn read_cpu(vcpu: Option<raw::Vcpu>, cpu: Option<raw::Cpu>) -> Result<Cpu, Field
         }),
         None => None,
     };
-    Ok(Cpu { vcpus_max, vcpus, mode: cpu.mode.map(CpuMode::from), model: cpu.model, topology })
+    Ok(Cpu { vcpus_max, vcpus, mode: cpu.mode.map(CpuMode::from), model: cpu.model, topology, ..Cpu::default() })
 }
 
 /// Reads memory; a domain may leave `<memory>` out and give it by NUMA cell.
@@ -145,7 +173,7 @@ fn read_memory(
             Kib(sum)
         }
     };
-    Ok(Memory { max_kib, current_kib: read(current, CURRENT)?.unwrap_or(max_kib) })
+    Ok(Memory { max_kib, current_kib: read(current, CURRENT)?.unwrap_or(max_kib), ..Memory::default() })
 }
 
 /// Reads firmware from `os/@firmware`, or else from the loader, or else BIOS.
@@ -172,7 +200,14 @@ fn read_firmware(os: &raw::Os) -> Firmware {
         .nvram
         .as_ref()
         .and_then(|nvram| nvram.path.clone().or_else(|| nvram.source.as_ref().and_then(|source| source.file.clone())));
-    Firmware { kind, secure_boot, loader: loader.and_then(|loader| loader.path.clone()), nvram }
+    Firmware {
+        kind,
+        secure_boot,
+        loader: loader.and_then(|loader| loader.path.clone()),
+        nvram,
+        nvram_template: None,
+        settings: Settings::new(),
+    }
 }
 
 fn read_disks(raw: Vec<raw::Disk>, orders: &mut Orders) -> Result<Vec<Disk>, FieldFault> {

@@ -38,6 +38,8 @@ fn surrounded() -> Inventory {
                 prefix: Some(24),
             },
         ],
+        pools: Vec::new(),
+        host: None,
     })
 }
 

@@ -4,7 +4,9 @@
 #![allow(dead_code)]
 
 pub(crate) mod agent;
+pub(crate) mod consumers;
 pub(crate) mod qemu;
+pub(crate) mod shop;
 
 use std::io::Write;
 use std::time::{Duration, Instant};

@@ -167,7 +167,7 @@ fn read(connect: &Connect, handle: &Handle, known: &mut Known) -> Result<Discove
         networks.extend(network);
         leases.extend(of_network);
     }
-    Ok(Discovered { live, inactive, sizes, networks, leases, agent: Vec::new() })
+    Ok(Discovered { live, inactive, sizes, networks, leases, agent: Vec::new(), pools: Vec::new(), host: None })
 }
 
 /// A domain's XML, read.

@@ -1,0 +1,235 @@
+//! How a renderer accounts for every field of the inventory.
+//!
+//! ```text
+//! Inventory ──Fields::of──► paths of what it has ──Report: rules, specific before general──► Mapping
+//! ```
+//!
+//! Assumes that a renderer writes its rules from the special to the general: the first one that covers a field decides.
+//! Guarantees that a field without a rule is never silent: it ends as `refused` under a sentence that says so, and the
+//! test over the corpus fails.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde_json::{Map, Value};
+
+use super::mapping::{Fate, Mapping, MappingEntry};
+use crate::discovery::Inventory;
+
+/// What stands in the report for a field that its renderer forgot.
+pub(super) const FORGOTTEN: &str = "covirt has no rule for this field in this format, which is a defect of covirt";
+
+/// Sections whose elements are described field by field, and the field that names an element.
+const DETAILED: &[(&str, &str)] = &[("disks", "target"), ("nics", "mac")];
+
+/// The paths of all that an inventory has, in its order; empty lists, `null` and `false` are nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Fields {
+    paths: Vec<String>,
+    sections: BTreeMap<String, Range<usize>>,
+}
+
+impl Fields {
+    /// Lists the fields of `inventory`.
+    pub fn of(inventory: &Inventory) -> Self {
+        let mut fields = Self::default();
+        // Every key of the model is a string, so that it has a JSON form.
+        let Ok(Value::Object(sections)) = serde_json::to_value(inventory) else {
+            return fields;
+        };
+        for (section, value) in &sections {
+            let start = fields.paths.len();
+            fields.add_section(section, value);
+            fields.sections.insert(section.clone(), start..fields.paths.len());
+        }
+        fields
+    }
+
+    fn add_section(&mut self, section: &str, value: &Value) {
+        match value {
+            // How to read the inventory, and nothing of the VM.
+            Value::Number(_) if section == "format" => {}
+            Value::Object(named) if matches!(section, "networks" | "pools") => {
+                for (key, value) in named {
+                    self.add_parts(&format!("{section}[{key}]"), value);
+                }
+            }
+            Value::Object(_) => self.add_parts(section, value),
+            Value::Array(items) => {
+                let key = DETAILED.iter().find(|(name, _)| *name == section).map(|(_, key)| *key);
+                for (nth, item) in items.iter().enumerate() {
+                    let name = element_name(section, item, nth);
+                    match key {
+                        Some(_) => self.add_parts(&name, item),
+                        None => self.paths.push(name),
+                    }
+                }
+            }
+            Value::Null | Value::Bool(false) => {}
+            Value::Bool(true) | Value::Number(_) | Value::String(_) => self.paths.push(section.to_owned()),
+        }
+    }
+
+    /// Each part of an object; its settings one by one.
+    fn add_parts(&mut self, path: &str, value: &Value) {
+        let Some(parts) = value.as_object() else {
+            return;
+        };
+        for (name, part) in parts {
+            match part {
+                Value::Null | Value::Bool(false) => {}
+                Value::Array(items) if items.is_empty() => {}
+                Value::Object(inner) if inner.is_empty() => {}
+                Value::Object(settings) if name == "settings" => self.add_settings(&format!("{path}.{name}"), settings),
+                Value::Bool(true) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+                    self.paths.push(format!("{path}.{name}"));
+                }
+            }
+        }
+    }
+
+    fn add_settings(&mut self, path: &str, settings: &Map<String, Value>) {
+        self.paths.extend(settings.keys().map(|key| format!("{path}.{key}")));
+    }
+
+    /// The paths.
+    pub fn paths(&self) -> &[String] {
+        &self.paths
+    }
+}
+
+/// An element by what names it in its section, else by its place, from 0.
+fn element_name(section: &str, item: &Value, nth: usize) -> String {
+    let key = match section {
+        "disks" => "target",
+        "nics" => "mac",
+        "features" => "name",
+        "metadata" => "namespace",
+        _ => "",
+    };
+    match item.get(key).and_then(Value::as_str) {
+        Some(name) => format!("{section}[{name}]"),
+        None => format!("{section}[{nth}]"),
+    }
+}
+
+/// A mapping report under construction.
+#[derive(Debug)]
+pub struct Report<'a> {
+    fields: &'a Fields,
+    fates: Vec<Option<Fate>>,
+}
+
+impl<'a> Report<'a> {
+    /// A report in which nothing is decided yet.
+    pub(super) fn new(fields: &'a Fields) -> Self {
+        Self { fields, fates: vec![None; fields.paths.len()] }
+    }
+
+    /// Carried as it is, to the place named.
+    pub(super) fn exact(&mut self, pattern: &str, to: &str) {
+        self.rule(pattern, || Fate::Exact { to: to.to_owned() });
+    }
+
+    /// Carried, changed by the rule named.
+    pub(super) fn approximate(&mut self, pattern: &str, to: &str, rule: &str) {
+        self.rule(pattern, || Fate::Approximate { to: to.to_owned(), rule: rule.to_owned() });
+    }
+
+    /// Left behind, because.
+    pub(super) fn not_carried(&mut self, pattern: &str, why: &str) {
+        self.rule(pattern, || Fate::NotCarried { why: why.to_owned() });
+    }
+
+    /// Cannot be right over there, because.
+    pub(super) fn refused(&mut self, pattern: &str, why: &str) {
+        self.rule(pattern, || Fate::Refused { why: why.to_owned() });
+    }
+
+    /// Decides every field that `pattern` covers and that no rule before has decided.
+    ///
+    /// A pattern is a path (`cpu.topology`, `disks[vda].serial`) or the beginning of several (`cpu`, `disks[vda]`,
+    /// `graphics`); `[*]` stands for any element. A pattern that covers nothing the VM has does nothing.
+    fn rule(&mut self, pattern: &str, fate: impl Fn() -> Fate) {
+        let section = pattern.split(['.', '[']).next().unwrap_or_default();
+        let Some(range) = self.fields.sections.get(section).cloned() else {
+            return;
+        };
+        let paths = self.fields.paths.get(range.clone()).into_iter().flatten();
+        let fates = self.fates.get_mut(range).into_iter().flatten();
+        for (path, slot) in paths.zip(fates) {
+            if slot.is_none() && covers(pattern, path) {
+                *slot = Some(fate());
+            }
+        }
+    }
+
+    /// The finished mapping.
+    pub(super) fn finish(self) -> Mapping {
+        let forgotten = || Fate::Refused { why: FORGOTTEN.to_owned() };
+        let entries = self.fields.paths.iter().zip(self.fates);
+        Mapping(
+            entries
+                .map(|(path, fate)| MappingEntry { field: path.clone(), fate: fate.unwrap_or_else(forgotten) })
+                .collect(),
+        )
+    }
+}
+
+/// Whether `pattern` names `path` or a beginning of it.
+fn covers(pattern: &str, path: &str) -> bool {
+    let (mut pattern, mut path) = (pattern, path);
+    while let Some((before, after)) = pattern.split_once("[*]") {
+        let Some(rest) = path.strip_prefix(before).and_then(|rest| rest.strip_prefix('[')) else {
+            return false;
+        };
+        let Some((_, rest)) = rest.split_once(']') else {
+            return false;
+        };
+        (pattern, path) = (after, rest);
+    }
+    path.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::{Discovered, Limits, parse_domain};
+
+    fn fields() -> Fields {
+        let xml = "<domain type='kvm'><name>a</name><uuid>7c1f9f1e-2f0a-4b7b-9c55-3f6f0e2a6d10</uuid>\
+                   <memory>1024</memory><devices><disk type='file'><source file='/a'/><target dev='vda' bus='virtio'/>\
+                   </disk></devices></domain>";
+        Fields::of(&Inventory::build(Discovered::from_domain(parse_domain(xml, Limits::default()).unwrap())))
+    }
+
+    #[test]
+    fn only_what_the_vm_has_is_listed() {
+        let fields = fields();
+        assert!(fields.paths().iter().any(|path| path == "disks[vda].bus"));
+        assert!(!fields.paths().iter().any(|path| path.starts_with("tpm") || path.ends_with(".serial")));
+    }
+
+    #[test]
+    fn a_pattern_covers_whole_names_only() {
+        assert!(covers("disks[*].bus", "disks[vda].bus"));
+        assert!(covers("disks", "disks[vda].bus"));
+        assert!(covers("disks[vda]", "disks[vda].settings.driver.queues"));
+        assert!(!covers("disks[*].s", "disks[vda].size"));
+        assert!(!covers("disks[vd]", "disks[vda].size"));
+        assert!(!covers("cpu.model", "cpu"));
+    }
+
+    #[test]
+    fn the_first_rule_decides_and_a_forgotten_field_says_so() {
+        let fields = fields();
+        let mut report = Report::new(&fields);
+        report.exact("disks[vda].bus", "there");
+        report.not_carried("disks", "no place");
+        let mapping = report.finish();
+        let fate = |field: &str| mapping.0.iter().find(|entry| entry.field == field).map(|entry| entry.fate.clone());
+        assert_eq!(fate("disks[vda].bus"), Some(Fate::Exact { to: "there".to_owned() }));
+        assert_eq!(fate("disks[vda].source"), Some(Fate::NotCarried { why: "no place".to_owned() }));
+        assert_eq!(fate("identity.name"), Some(Fate::Refused { why: FORGOTTEN.to_owned() }));
+    }
+}
