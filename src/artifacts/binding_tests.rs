@@ -37,7 +37,7 @@ fn is(syntax: Syntax, text: &str, line: u64, field: &str, reason: &str, hint: Op
 
 #[test]
 fn what_is_no_toml_or_json_has_its_line() {
-    is(Syntax::Toml, "hostname = 'a'\ndns = [\n", 3, "", "this is not TOML", None);
+    is(Syntax::Toml, "hostname = 'a'\ndns = [\n", 2, "", "this is not TOML", None);
     is(Syntax::Toml, "hostname = 'a'\nhostname = 'b'\n", 2, "", "duplicate key", None);
     is(Syntax::Json, "{\n \"hostname\": \"a\",\n}", 3, "", "this is not JSON", None);
     is(Syntax::Json, "", 1, "", "this is not JSON", None);
