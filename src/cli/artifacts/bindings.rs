@@ -14,10 +14,10 @@ pub(super) struct BindingArgs {
     /// What libvirt cannot know: a file of TOML, or of JSON where its name ends so; - is standard input. With FORMAT= it is
     /// for that format only; may be given again
     #[arg(long = "binding", value_name = "[FORMAT=]FILE", value_parser = parse_file, help_heading = "Bindings")]
-    files: Vec<BindingFile>,
+    binding: Vec<BindingFile>,
     /// A folder of bindings named VM.FORMAT.toml or VM.FORMAT.json, where VM is the UUID or the name
     #[arg(long = "bindings", value_name = "DIR", help_heading = "Bindings")]
-    folder: Option<PathBuf>,
+    bindings: Option<PathBuf>,
 }
 
 /// One named binding.
@@ -43,36 +43,50 @@ fn parse_file(text: &str) -> Result<BindingFile, String> {
     }
 }
 
+/// The bindings of a command: those that were named, read, and where others may be.
+#[derive(Debug)]
+pub(super) struct Bindings {
+    named: Vec<(Option<Format>, Bound)>,
+    folder: Option<PathBuf>,
+}
+
 impl BindingArgs {
-    /// Refuses one file for several formats: no two formats have the same fields.
+    /// Reads what is named, before anybody is asked for a VM. One file for several formats is refused: no two formats have
+    /// the same fields.
     ///
-    /// *Errors*: [`CarryOutError::Usage`].
-    pub(super) fn check(&self, formats: &[Format]) -> Result<(), CarryOutError> {
+    /// *Errors*: [`CarryOutError::Usage`], [`CarryOutError::Read`].
+    pub(super) fn read(&self, formats: &[Format]) -> Result<Bindings, CarryOutError> {
         let usage = |text: String| Err(CarryOutError::Usage(text));
         if formats.len() > 1
-            && let Some(file) = self.files.iter().find(|file| file.format.is_none())
+            && let Some(file) = self.binding.iter().find(|file| file.format.is_none())
         {
             return usage(format!("--binding {} is for which format? Say --binding FORMAT=FILE", file.path.display()));
         }
         for format in formats {
-            let named = self.files.iter().filter(|file| file.format.is_none_or(|named| named == *format)).count();
+            let named = self.binding.iter().filter(|file| file.format.is_none_or(|named| named == *format)).count();
             if named > 1 {
                 return usage(format!("there are several bindings for {}", format.name()));
             }
         }
-        if let Some(named) = self.files.iter().filter_map(|file| file.format).find(|named| !formats.contains(named)) {
+        if let Some(named) = self.binding.iter().filter_map(|file| file.format).find(|named| !formats.contains(named)) {
             return usage(format!("there is a binding for {}, which is not asked for", named.name()));
         }
-        Ok(())
+        let read = |file: &BindingFile| Ok((file.format, Bound { text: read(&file.path)?, path: Some(file.path.clone()) }));
+        let named = self.binding.iter().map(read).collect::<Result<_, CarryOutError>>()?;
+        Ok(Bindings { named, folder: self.bindings.clone() })
     }
+}
 
+impl Bindings {
     /// The binding of a VM for a format; an empty one when there is none.
     ///
     /// *Errors*: [`CarryOutError::Read`].
     pub(super) fn of(&self, format: Format, inventory: &Inventory) -> Result<Bound, CarryOutError> {
-        let named = self.files.iter().find(|file| file.format.is_none_or(|named| named == format));
-        let path = named.map(|file| file.path.clone()).or_else(|| self.in_folder(format, inventory));
-        match path {
+        let named = self.named.iter().find(|(named, _)| named.is_none_or(|named| named == format));
+        if let Some((_, bound)) = named {
+            return Ok(bound.clone());
+        }
+        match self.in_folder(format, inventory) {
             Some(path) => Ok(Bound { text: read(&path)?, path: Some(path) }),
             None => Ok(Bound { text: BindingText::empty(), path: None }),
         }

@@ -12,11 +12,12 @@ use super::super::exit::Exit;
 use super::super::fault::CarryOutError;
 use super::super::output::{Output, Shown};
 use super::super::vm_diff::{Change, changes_between, print_changes};
-use super::bindings::BindingArgs;
-use super::chosen::HeldAgainst;
+use super::bindings::{BindingArgs, Bindings};
+use super::chosen::{HeldAgainst, Looked};
 use super::folder::{FoundBundle, bundles_in};
 use super::rendering::{parse_format, render_one};
-use crate::artifacts::{Bundle, FoundFile, INVENTORY_FILE, MANIFEST_FILE, verify};
+use crate::artifacts::{Bundle, Format, FoundFile, INVENTORY_FILE, MANIFEST_FILE, Manifest, verify};
+use crate::discovery::Inventory;
 
 /// `artifacts diff`.
 #[derive(Debug, clap::Args)]
@@ -69,30 +70,47 @@ enum Kind {
 /// *Errors*: those of reading, of the calls, of bindings and of rendering.
 pub(super) async fn diff(client: &Client, args: &DiffArgs, output: &mut Output) -> Result<Exit, CarryOutError> {
     let (found, _) = bundles_in(&args.folder)?;
+    let earlier: Vec<Earlier> = found.into_iter().map(Earlier::of).collect::<Result<_, _>>()?;
+    let formats: Vec<Format> = earlier.iter().map(|bundle| bundle.format).collect();
+    let bindings = args.bindings.read(&formats)?;
     let mut different = Vec::new();
-    for bundle in found {
-        different.push(compare(client, args, bundle).await?);
+    for bundle in earlier {
+        let looked = args.against.look(client, &bundle.manifest).await?;
+        different.push(bundle.compare(&looked, &bindings)?);
     }
     output.show(&different, |output, different| different.iter().try_for_each(|one| print_different(output, one)))?;
     let same = different.iter().all(|one| one.inventory.is_empty() && one.files.is_empty());
     Ok(if same { Exit::Done } else { Exit::Differs })
 }
 
-async fn compare(client: &Client, args: &DiffArgs, found: FoundBundle) -> Result<Different, CarryOutError> {
-    let verified = verify(&found.files);
-    let (Some(manifest), Some(before)) = (verified.manifest, verified.inventory) else {
-        return Err(CarryOutError::NoBundle { folder: found.folder });
-    };
-    let format = parse_format(&manifest.format).map_err(CarryOutError::Usage)?;
-    let looked = args.against.look(client, &manifest).await?;
-    let now = render_one(&looked, format, &args.bindings)?;
-    Ok(Different {
-        same_binding: now.manifest.binding == manifest.binding,
-        inventory: changes_between(&before, &looked.inventory),
-        files: changed_files(&found, &now),
-        format: manifest.format,
-        folder: found.folder,
-    })
+/// A bundle as it was written once.
+struct Earlier {
+    found: FoundBundle,
+    format: Format,
+    manifest: Manifest,
+    inventory: Inventory,
+}
+
+impl Earlier {
+    fn of(found: FoundBundle) -> Result<Self, CarryOutError> {
+        let verified = verify(&found.files);
+        let (Some(manifest), Some(inventory)) = (verified.manifest, verified.inventory) else {
+            return Err(CarryOutError::NoBundle { folder: found.folder });
+        };
+        let format = parse_format(&manifest.format).map_err(CarryOutError::Usage)?;
+        Ok(Self { found, format, manifest, inventory })
+    }
+
+    fn compare(self, looked: &Looked, bindings: &Bindings) -> Result<Different, CarryOutError> {
+        let now = render_one(looked, self.format, bindings)?;
+        Ok(Different {
+            same_binding: now.manifest.binding == self.manifest.binding,
+            inventory: changes_between(&self.inventory, &looked.inventory),
+            files: changed_files(&self.found, &now),
+            format: self.manifest.format,
+            folder: self.found.folder,
+        })
+    }
 }
 
 fn changed_files(found: &FoundBundle, now: &Bundle) -> Vec<FileChange> {

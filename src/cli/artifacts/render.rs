@@ -52,13 +52,12 @@ struct Written<'a> {
 /// *Errors*: those of the calls, of files, of bindings, of rendering and of writing.
 pub(super) async fn render(client: &Client, args: &RenderArgs, output: &mut Output) -> Result<Exit, CarryOutError> {
     let formats = formats_of(&args.formats);
-    args.bindings.check(&formats)?;
-    // Before anything is asked: a file that cannot be read is the sooner fault.
+    let bindings = args.bindings.read(&formats)?;
     let looked = args.vm.look(client).await?;
     let subject = Subject::new(&looked.inventory, &looked.source);
     let mut bundles: Vec<(&str, Bundle)> = Vec::new();
     for format in &formats {
-        let bound = args.bindings.of(*format, &looked.inventory)?;
+        let bound = bindings.of(*format, &looked.inventory)?;
         match render_bound(&subject, *format, bound) {
             Ok(bundle) => bundles.push((if formats.len() == 1 { "" } else { format.name() }, bundle)),
             Err(refused) if args.skip_refused => tell_left_out(&refused)?,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::super::fault::CarryOutError;
-use super::bindings::{BindingArgs, Bound};
+use super::bindings::{Bindings, Bound};
 use super::chosen::Looked;
 use crate::artifacts::{Bundle, Fate, Format, RenderError, Subject};
 
@@ -81,7 +81,7 @@ pub(super) fn formats_of(wanted: &[Wanted]) -> Vec<Format> {
 /// Renders a VM in one format.
 ///
 /// *Errors*: those of the binding and of rendering.
-pub(super) fn render_one(looked: &Looked, format: Format, bindings: &BindingArgs) -> Result<Bundle, CarryOutError> {
+pub(super) fn render_one(looked: &Looked, format: Format, bindings: &Bindings) -> Result<Bundle, CarryOutError> {
     let bound = bindings.of(format, &looked.inventory)?;
     Ok(render_bound(&Subject::new(&looked.inventory, &looked.source), format, bound)?)
 }

@@ -47,8 +47,9 @@ struct Told {
 pub(super) async fn report(client: &Client, args: &ReportArgs, output: &mut Output) -> Result<Exit, CarryOutError> {
     let told = match args.format {
         Some(format) => {
+            let bindings = args.bindings.read(&[format])?;
             let looked = look(client, args.what.as_deref().unwrap_or_default(), &args.documents).await?;
-            let bundle = render_one(&looked, format, &args.bindings)?;
+            let bundle = render_one(&looked, format, &bindings)?;
             vec![Told { format: format.name().to_owned(), fields: worst_first(bundle.mapping) }]
         }
         None if args.documents.is_given() => {
