@@ -22,6 +22,8 @@ mod foreign;
 mod generation;
 mod host;
 mod inventory;
+mod known;
+mod limits;
 mod memory;
 mod network;
 mod nic;
@@ -34,6 +36,7 @@ mod storage;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod xml;
 
 pub use address::DeviceAddress;
 pub use cpu::{Cpu, CpuFeature, CpuMode, FeaturePolicy, NumaCell, Pinning, Topology};
@@ -55,6 +58,7 @@ pub use generation::Generation;
 pub(crate) use generation::hex;
 pub use host::{Capabilities, Host, Link, OvsPort};
 pub use inventory::{AgentAddress, Definition, Discovered, INVENTORY_FORMAT, Inactive, Inventory, Lease, UnknownPart};
+pub use limits::Limits;
 pub use memory::{Balloon, HugePages, Memory, MemoryHotplug, MemoryModule};
 pub use network::{DhcpHost, DnsService, ForwardMode, Network, Portgroup, PortgroupDefault, Subnet, parse_network};
 pub use nic::{
@@ -63,4 +67,3 @@ pub use nic::{
 pub use parse::parse_domain;
 pub use settings::Settings;
 pub use storage::{Pool, PoolType, Volume};
-pub use survey::Limits;

@@ -10,10 +10,10 @@ use uuid::Uuid;
 use super::error::{FieldFault, ParseNetworkError};
 use super::foreign::foreign;
 use super::inventory::UnknownPart;
+use super::limits::Limits;
 use super::nic::{VirtualPort, Vlan};
 use super::quantity::shorten;
-use super::raw;
-use super::survey::{Limits, survey};
+use super::xml::{self, Element};
 use crate::model::units::Mac;
 
 foreign! {
@@ -133,99 +133,84 @@ impl Network {
 /// *Errors*: `network-too-large`, `network-too-deep`, `network-unsupported`, `network-malformed`.
 /// *Source*: <https://libvirt.org/formatnetwork.html>.
 pub fn parse_network(xml: impl AsRef<[u8]>, limits: Limits) -> Result<Network, ParseNetworkError> {
-    let survey = survey(xml.as_ref(), "network", limits)?;
-    let raw: raw::Network = raw::read(survey.text)?;
-    read_network(raw).map_err(|fault| {
-        let (place, field, reason) = fault.placed(survey.text);
-        ParseNetworkError::Field { place, field, reason }
-    })
+    let (network, unknown) = xml::read(xml.as_ref(), "network", limits, read_network)?;
+    Ok(Network { unknown, ..network })
 }
 
-fn read_network(raw: raw::Network) -> Result<Network, FieldFault> {
-    let name = raw.name.filter(|name| !name.is_empty());
-    let name = name.ok_or_else(|| FieldFault::new(&["network", "name"], "every network has a name"))?;
-    let uuid = match raw.uuid {
-        Some(text) => {
-            let fault = |_| FieldFault::new(&["network", "uuid"], format!("{:?} is not a UUID", shorten(&text)));
-            Some(text.parse().map_err(fault)?)
+fn read_network(network: Element<'_>) -> Result<Network, FieldFault> {
+    let name = network.text_of("name").ok_or_else(|| network.missing("name", "every network has a name"))?;
+    let uuid = match network.child("uuid") {
+        Some(element) => {
+            let text = element.text().unwrap_or_default();
+            Some(text.trim().parse().map_err(|_| element.fault(format!("{:?} is not a UUID", shorten(&text))))?)
         }
         None => None,
     };
-    let mtu = match raw.mtu.and_then(|mtu| mtu.size) {
-        Some(text) => {
-            let fault = |_| FieldFault::new(&["network", "mtu"], "the size is not a number");
-            Some(text.parse().map_err(fault)?)
-        }
-        None => None,
-    };
-    let mut subnets = Vec::with_capacity(raw.ips.len());
-    for (nth, ip) in raw.ips.into_iter().enumerate() {
-        subnets.push(read_subnet(ip).map_err(|reason| FieldFault::nth(&["network", "ip"], nth, reason))?);
-    }
-    let mut portgroups = Vec::with_capacity(raw.portgroups.len());
-    for (nth, group) in raw.portgroups.into_iter().enumerate() {
-        let fault = |reason| FieldFault::nth(&["network", "portgroup"], nth, reason);
-        portgroups.push(read_portgroup(group).map_err(fault)?);
-    }
-    let vlan = raw.vlan.as_ref().map(Vlan::from_raw).transpose();
-    let dns = raw.dns.unwrap_or_default();
+    let dns = network.child("dns");
+    let forwarders = dns.iter().flat_map(|dns| dns.children("forwarder"));
     Ok(Network {
         name,
         uuid,
         // A bare `<forward/>` means NAT.
-        forward: raw.forward.map(|forward| ForwardMode::from(forward.mode.unwrap_or_else(|| "nat".to_owned()))),
-        bridge: raw.bridge.and_then(|bridge| bridge.name),
-        mtu,
-        domain: raw.domain.and_then(|domain| domain.name),
-        dns: if dns.enable.as_deref() == Some("no") { DnsService::Off } else { DnsService::On },
+        forward: network
+            .child("forward")
+            .map(|forward| ForwardMode::from(forward.attribute("mode").unwrap_or("nat").to_owned())),
+        bridge: network.child("bridge").and_then(|bridge| bridge.owned("name")),
+        mtu: network.child("mtu").map(|mtu| mtu.number("size")).transpose()?.flatten(),
+        domain: network.child("domain").and_then(|domain| domain.owned("name")),
+        dns: match dns.and_then(|dns| dns.attribute("enable")) {
+            Some("no") => DnsService::Off,
+            Some(_) | None => DnsService::On,
+        },
         // A forwarder for one domain only is no server to ask everything.
-        forwarders: dns
-            .forwarders
-            .into_iter()
-            .filter(|forwarder| forwarder.domain.is_none())
-            .filter_map(|forwarder| forwarder.address?.parse().ok())
+        forwarders: forwarders
+            .filter(|forwarder| forwarder.attribute("domain").is_none())
+            .filter_map(|forwarder| forwarder.attribute("addr")?.parse().ok())
             .collect(),
-        subnets,
-        vlan: vlan.map_err(|reason| FieldFault::new(&["network", "vlan"], reason))?.unwrap_or_default(),
-        virtualport: raw.virtualport.map(VirtualPort::from_raw),
-        portgroups,
+        subnets: network.children("ip").map(read_subnet).collect::<Result<_, _>>()?,
+        vlan: network.child("vlan").map(Vlan::read).transpose()?.unwrap_or_default(),
+        virtualport: network.child("virtualport").map(VirtualPort::read),
+        portgroups: network.children("portgroup").map(read_portgroup).collect::<Result<_, _>>()?,
         unknown: Vec::new(),
     })
 }
 
-fn read_portgroup(raw: raw::Portgroup) -> Result<Portgroup, String> {
+fn read_portgroup(group: Element<'_>) -> Result<Portgroup, FieldFault> {
     Ok(Portgroup {
-        name: raw.name.ok_or("the portgroup has no name")?,
-        default: if raw.default.as_deref() == Some("yes") { PortgroupDefault::Yes } else { PortgroupDefault::No },
-        vlan: raw.vlan.as_ref().map(Vlan::from_raw).transpose()?.unwrap_or_default(),
-        virtualport: raw.virtualport.map(VirtualPort::from_raw),
+        name: group.owned("name").ok_or_else(|| group.fault("the portgroup has no name"))?,
+        default: if group.says_yes("default") { PortgroupDefault::Yes } else { PortgroupDefault::No },
+        vlan: group.child("vlan").map(Vlan::read).transpose()?.unwrap_or_default(),
+        virtualport: group.child("virtualport").map(VirtualPort::read),
     })
 }
 
-fn read_ip(text: &str) -> Result<IpAddr, String> {
-    text.parse().map_err(|_| format!("{:?} is not an IP address", shorten(text)))
+fn read_ip(element: Element<'_>, text: &str) -> Result<IpAddr, FieldFault> {
+    text.parse().map_err(|_| element.fault(format!("{:?} is not an IP address", shorten(text))))
 }
 
-fn read_subnet(raw: raw::Ip) -> Result<Subnet, String> {
-    let host = read_ip(raw.address.as_deref().ok_or("the subnet has no address")?)?;
-    let prefix = match (raw.prefix, raw.netmask) {
+fn read_subnet(subnet: Element<'_>) -> Result<Subnet, FieldFault> {
+    let host = subnet.attribute("address").ok_or_else(|| subnet.fault("the subnet has no address"))?;
+    let host = read_ip(subnet, host)?;
+    let prefix = match (subnet.attribute("prefix"), subnet.attribute("netmask")) {
         (Some(text), _) => text.parse().ok().filter(|prefix| *prefix <= widest(host)),
-        (None, Some(mask)) => prefix_of_netmask(&mask),
+        (None, Some(mask)) => prefix_of_netmask(mask),
         (None, None) => Some(classful_prefix(host)),
     };
-    let raw::Dhcp { ranges: raw_ranges, hosts: raw_hosts } = raw.dhcp.unwrap_or_default();
-    let mut ranges = Vec::with_capacity(raw_ranges.len());
-    for range in raw_ranges {
-        let (start, end) = range.start.zip(range.end).ok_or("a DHCP range needs a start and an end")?;
-        ranges.push((read_ip(&start)?, read_ip(&end)?));
+    let dhcp = subnet.child("dhcp");
+    let mut ranges = Vec::new();
+    for range in dhcp.iter().flat_map(|dhcp| dhcp.children("range")) {
+        let ends = range.attribute("start").zip(range.attribute("end"));
+        let (start, end) = ends.ok_or_else(|| range.fault("a DHCP range needs a start and an end"))?;
+        ranges.push((read_ip(range, start)?, read_ip(range, end)?));
     }
-    let mut hosts = Vec::with_capacity(raw_hosts.len());
-    for host in raw_hosts {
+    let mut hosts = Vec::new();
+    for host in dhcp.iter().flat_map(|dhcp| dhcp.children("host")) {
         // IPv6 hosts are known by a DUID (`id`), which says nothing about an interface.
-        let mac = host.mac.map(|mac| mac.parse::<Mac>().map_err(|fault| fault.to_string())).transpose()?;
-        hosts.push(DhcpHost { mac, name: host.name, ip: host.ip.as_deref().map(read_ip).transpose()? });
+        let mac = host.attribute("mac").map(|mac| mac.parse::<Mac>().map_err(|fault| host.fault(fault))).transpose()?;
+        let ip = host.attribute("ip").map(|ip| read_ip(host, ip)).transpose()?;
+        hosts.push(DhcpHost { mac, name: host.owned("name"), ip });
     }
-    let prefix = prefix.ok_or("the prefix or netmask is not one")?;
+    let prefix = prefix.ok_or_else(|| subnet.fault("the prefix or netmask is not one"))?;
     Ok(Subnet { host, prefix, ranges, hosts })
 }
 
