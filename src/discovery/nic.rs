@@ -14,6 +14,7 @@ use super::known::{Known, known};
 use super::raw;
 use super::settings::Settings;
 use super::xml::Element;
+use crate::model::time::Wall;
 use crate::model::units::Mac;
 
 /// One network interface.
@@ -152,6 +153,8 @@ pub struct NicAddress {
     pub origin: AddressOrigin,
     /// How sure it is.
     pub certainty: Certainty,
+    /// When a lease ends unless it is renewed; none for what does not end by itself.
+    pub expires: Option<Wall>,
 }
 
 /// Where an address was learnt.
@@ -197,7 +200,7 @@ impl AddressOrigin {
 impl NicAddress {
     /// An address, as sure as its origin.
     pub fn new(ip: IpAddr, prefix: Option<u8>, origin: AddressOrigin) -> Self {
-        Self { ip, prefix, origin, certainty: origin.certainty() }
+        Self { ip, prefix, origin, certainty: origin.certainty(), expires: None }
     }
 }
 
