@@ -34,7 +34,7 @@ pub use bundle::{
     BUNDLE_FORMAT, Bundle, BundleFile, FileMode, FileRecord, MANIFEST_FILE, MAPPING_FILE, Manifest, Source,
 };
 pub use error::RenderError;
-pub use guest::{Guest, GuestNic};
+pub use guest::{Guest, GuestNic, GuestRoute, GuestVlan};
 pub use mapping::{Fate, Mapping, MappingEntry};
 pub use report::{Fields, Report};
 
