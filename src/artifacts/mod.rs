@@ -27,6 +27,7 @@ mod ovf;
 mod proxmox;
 mod report;
 mod terraform;
+mod xml;
 mod yaml;
 
 pub use binding::{BindingFault, BindingText, DraftField, Need, Syntax};
