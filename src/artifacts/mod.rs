@@ -32,6 +32,7 @@ mod proxmox;
 mod report;
 mod terraform;
 mod verify;
+mod xml;
 mod yaml;
 
 pub use archive::archive;
