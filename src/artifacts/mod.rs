@@ -32,6 +32,7 @@ mod proxmox;
 mod report;
 mod terraform;
 mod verify;
+mod xml;
 mod yaml;
 
 pub use archive::archive;
@@ -41,7 +42,7 @@ pub use bundle::{
     Source,
 };
 pub use error::RenderError;
-pub use guest::{Guest, GuestNic};
+pub use guest::{Guest, GuestNic, GuestRoute, GuestVlan};
 pub use mapping::{Fate, Mapping, MappingEntry};
 pub use report::{Fields, Report};
 pub use verify::{Flaw, FlawKind, FoundFile, Verified, verify};

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::raw;
+use super::xml::Element;
 
 /// A device's address.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -52,6 +53,19 @@ impl DeviceAddress {
             },
         };
         Some(Self(text))
+    }
+}
+
+impl DeviceAddress {
+    /// Reads an `<address>` of a PCI device, whose type may go without saying.
+    pub(super) fn read_pci(address: Element<'_>) -> Option<Self> {
+        if !matches!(address.attribute("type"), Some("pci") | None) {
+            return None;
+        }
+        let [domain, bus, slot, function] =
+            ["domain", "bus", "slot", "function"].map(|name| address.attribute(name).map_or(Some(0), read_number));
+        let (domain, bus, slot, function) = (domain?, bus?, slot?, function?);
+        Some(Self(format!("pci:{domain:04x}:{bus:02x}:{slot:02x}.{function:x}")))
     }
 }
 

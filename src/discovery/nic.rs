@@ -8,9 +8,13 @@ use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::address::DeviceAddress;
+use super::error::FieldFault;
 use super::foreign::foreign;
+use super::known::{Known, known};
 use super::raw;
 use super::settings::Settings;
+use super::xml::Element;
+use crate::model::time::Wall;
 use crate::model::units::Mac;
 
 /// One network interface.
@@ -149,6 +153,8 @@ pub struct NicAddress {
     pub origin: AddressOrigin,
     /// How sure it is.
     pub certainty: Certainty,
+    /// When a lease ends unless it is renewed; none for what does not end by itself.
+    pub expires: Option<Wall>,
 }
 
 /// Where an address was learnt.
@@ -194,7 +200,7 @@ impl AddressOrigin {
 impl NicAddress {
     /// An address, as sure as its origin.
     pub fn new(ip: IpAddr, prefix: Option<u8>, origin: AddressOrigin) -> Self {
-        Self { ip, prefix, origin, certainty: origin.certainty() }
+        Self { ip, prefix, origin, certainty: origin.certainty(), expires: None }
     }
 }
 
@@ -270,6 +276,23 @@ impl NicSource {
 }
 
 impl Vlan {
+    /// Reads `<vlan>`.
+    pub(super) fn read(vlan: Element<'_>) -> Result<Self, FieldFault> {
+        let (mut tags, mut native) = (Vec::new(), None);
+        for tag in vlan.children("tag") {
+            let id = tag.attribute("id").and_then(|id| id.trim().parse().ok()).filter(|id| *id < 4096_u16);
+            let id = id.ok_or_else(|| tag.fault("a vlan tag is not a number below 4096"))?;
+            tags.push(id);
+            match tag.attribute("nativeMode") {
+                // Its frames come and go without a tag.
+                Some("untagged") => native = Some(id),
+                Some(_) | None => {}
+            }
+        }
+        let several = vlan.says_yes("trunk") || tags.len() > 1 || native.is_some();
+        Ok(Self { tags, native, trunk: if several { Trunk::Yes } else { Trunk::No } })
+    }
+
     pub(super) fn from_raw(raw: &raw::Vlan) -> Result<Self, String> {
         let mut tags = Vec::with_capacity(raw.tags.len());
         for tag in &raw.tags {
@@ -282,7 +305,26 @@ impl Vlan {
     }
 }
 
+/// The parameters of a switch port; by name alone, as libvirt's documentation calls them.
+const PARAMETERS: Known = known("parameters", &["managerid", "typeid", "typeidversion", "instanceid"], &[]);
+
 impl VirtualPort {
+    /// Reads `<virtualport>`.
+    pub(super) fn read(port: Element<'_>) -> Self {
+        let parameters = port.child("parameters");
+        let mut settings = Settings::new();
+        let read = Self {
+            kind: port.owned("type"),
+            interface_id: parameters.and_then(|parameters| parameters.owned("interfaceid")),
+            profile_id: parameters.and_then(|parameters| parameters.owned("profileid")),
+            settings: Settings::new(),
+        };
+        if let Some(parameters) = parameters {
+            PARAMETERS.keep(parameters, "", &mut settings);
+        }
+        Self { settings, ..read }
+    }
+
     pub(super) fn from_raw(raw: raw::VirtualPort) -> Self {
         let parameters = raw.parameters.unwrap_or_default();
         Self {

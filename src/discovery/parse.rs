@@ -10,13 +10,14 @@ use super::domain::{
     AgentState, Clock, Console, ConsoleRole, Domain, DomainType, Firmware, FirmwareKind, Graphics, GraphicsPort,
     GraphicsType, GuestAgent, Identity, ManagerMark, Platform, SecureBoot,
 };
-use super::error::{FieldFault, ParseDomainError};
+use super::error::ParseDomainError;
+use super::limits::Limits;
 use super::memory::Memory;
 use super::nic::Nic;
 use super::quantity::{read_kib, shorten};
-use super::raw;
+use super::raw::{self, RawFault};
 use super::settings::Settings;
-use super::survey::{Limits, Survey, survey};
+use super::survey::{Survey, survey};
 use crate::model::units::Kib;
 
 const DISK: &[&str] = &["domain", "devices", "disk"];
@@ -41,15 +42,15 @@ pub fn parse_domain(xml: impl AsRef<[u8]>, limits: Limits) -> Result<Domain, Par
     })
 }
 
-fn read_domain(raw: raw::Domain, survey: Survey<'_>) -> Result<Domain, FieldFault> {
+fn read_domain(raw: raw::Domain, survey: Survey<'_>) -> Result<Domain, RawFault> {
     let raw::Domain { kind, name, uuid, title, description, memory, current_memory, vcpu, os, cpu, devices } = raw;
     let name = name
         .filter(|name| !name.is_empty())
-        .ok_or_else(|| FieldFault::new(&["domain", "name"], "every domain has a name"))?;
+        .ok_or_else(|| RawFault::new(&["domain", "name"], "every domain has a name"))?;
     let uuid = match uuid {
         Some(text) => Some(
             text.parse()
-                .map_err(|_| FieldFault::new(&["domain", "uuid"], format!("{:?} is not a UUID", shorten(&text))))?,
+                .map_err(|_| RawFault::new(&["domain", "uuid"], format!("{:?} is not a UUID", shorten(&text))))?,
         ),
         None => None,
     };
@@ -117,13 +118,13 @@ fn read_platform(kind: Option<String>, os_type: Option<raw::OsType>) -> Platform
 }
 
 /// A whole number in an attribute or element, or `default` where it is missing.
-fn read_number(text: Option<&str>, path: &'static [&'static str], default: u32) -> Result<u32, FieldFault> {
+fn read_number(text: Option<&str>, path: &'static [&'static str], default: u32) -> Result<u32, RawFault> {
     text.map_or(Ok(default), |text| {
-        text.trim().parse().map_err(|_| FieldFault::new(path, format!("{:?} is not a whole number", shorten(text))))
+        text.trim().parse().map_err(|_| RawFault::new(path, format!("{:?} is not a whole number", shorten(text))))
     })
 }
 
-fn read_cpu(vcpu: Option<raw::Vcpu>, cpu: Option<raw::Cpu>) -> Result<Cpu, FieldFault> {
+fn read_cpu(vcpu: Option<raw::Vcpu>, cpu: Option<raw::Cpu>) -> Result<Cpu, RawFault> {
     const VCPU: &[&str] = &["domain", "vcpu"];
     const TOPOLOGY: &[&str] = &["domain", "cpu", "topology"];
     let vcpu = vcpu.unwrap_or_default();
@@ -149,7 +150,7 @@ fn read_memory(
     max: Option<&raw::Quantity>,
     current: Option<&raw::Quantity>,
     cpu: Option<&raw::Cpu>,
-) -> Result<Memory, FieldFault> {
+) -> Result<Memory, RawFault> {
     const MEMORY: &[&str] = &["domain", "memory"];
     const CURRENT: &[&str] = &["domain", "currentMemory"];
     const CELL: &[&str] = &["domain", "cpu", "numa", "cell"];
@@ -157,7 +158,7 @@ fn read_memory(
         let Some((number, unit)) = quantity.and_then(|q| q.number.as_deref().map(|number| (number, &q.unit))) else {
             return Ok(None);
         };
-        read_kib(number, unit.as_deref()).map(Some).map_err(|fault| FieldFault::new(path, fault))
+        read_kib(number, unit.as_deref()).map(Some).map_err(|fault| RawFault::new(path, fault))
     };
     let max_kib = match read(max, MEMORY)? {
         Some(kib) => kib,
@@ -165,7 +166,7 @@ fn read_memory(
             let cells = cpu.and_then(|cpu| cpu.numa.as_ref()).map(|numa| numa.cells.as_slice()).unwrap_or_default();
             let mut sum = 0_u64;
             for (nth, cell) in cells.iter().enumerate() {
-                let fault = |reason: &dyn std::fmt::Display| FieldFault::nth(CELL, nth, reason);
+                let fault = |reason: &dyn std::fmt::Display| RawFault::nth(CELL, nth, reason);
                 let number = cell.memory.as_deref().unwrap_or("0");
                 let kib = read_kib(number, cell.unit.as_deref()).map_err(|reason| fault(&reason))?;
                 sum = sum.checked_add(kib.0).ok_or_else(|| fault(&"the cells add up to more than 2^64 KiB"))?;
@@ -210,21 +211,21 @@ fn read_firmware(os: &raw::Os) -> Firmware {
     }
 }
 
-fn read_disks(raw: Vec<raw::Disk>, orders: &mut Orders) -> Result<Vec<Disk>, FieldFault> {
+fn read_disks(raw: Vec<raw::Disk>, orders: &mut Orders) -> Result<Vec<Disk>, RawFault> {
     let mut disks: Vec<Disk> = Vec::with_capacity(raw.len());
     for (nth, disk) in raw.into_iter().enumerate() {
         let target = disk.target.as_ref().and_then(|target| target.dev.clone()).unwrap_or_default();
         let order = orders.read(disk.boot.as_ref(), DISK, nth, || format!("disk:{target}"))?;
-        disks.push(Disk::from_raw(disk, order).map_err(|reason| FieldFault::nth(DISK, nth, reason))?);
+        disks.push(Disk::from_raw(disk, order).map_err(|reason| RawFault::nth(DISK, nth, reason))?);
     }
     Ok(disks)
 }
 
-fn read_nics(raw: Vec<raw::Interface>, orders: &mut Orders) -> Result<Vec<Nic>, FieldFault> {
+fn read_nics(raw: Vec<raw::Interface>, orders: &mut Orders) -> Result<Vec<Nic>, RawFault> {
     let mut nics = Vec::with_capacity(raw.len());
     for (nth, mut interface) in raw.into_iter().enumerate() {
         let boot = interface.boot.take();
-        let mut nic = Nic::from_raw(interface, None).map_err(|reason| FieldFault::nth(INTERFACE, nth, reason))?;
+        let mut nic = Nic::from_raw(interface, None).map_err(|reason| RawFault::nth(INTERFACE, nth, reason))?;
         nic.boot_order = orders.read(boot.as_ref(), INTERFACE, nth, || match nic.mac {
             Some(mac) => format!("nic:{mac}"),
             None => format!("nic:{nth}"),

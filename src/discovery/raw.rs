@@ -7,12 +7,14 @@
 use serde::Deserialize;
 use serde_xml_rs::SerdeXml;
 
-use super::error::XmlRefusal;
+use std::fmt;
+
+use super::error::{Place, XmlRefusal};
 
 /// Reads a surveyed text.
 pub(super) fn read<'de, T: Deserialize<'de>>(text: &str) -> Result<T, XmlRefusal> {
     // libvirt writes devices of one kind among those of others.
-    SerdeXml::new().overlapping_sequences(true).from_str(text).map_err(|fault| XmlRefusal::from_parser(text, &fault))
+    SerdeXml::new().overlapping_sequences(true).from_str(text).map_err(|fault| from_parser(text, &fault))
 }
 
 /// Defines raw structs whose every field may be missing.
@@ -210,5 +212,65 @@ raw! {
         "@default" default: Text,
         "vlan" vlan: Option<Vlan>,
         "virtualport" virtualport: Option<VirtualPort>,
+    }
+}
+
+fn from_parser(text: &str, fault: &serde_xml_rs::Error) -> XmlRefusal {
+    let (place, reason) = if let serde_xml_rs::Error::Reader(fault) = fault {
+        place_and_reason(&fault.to_string())
+    } else {
+        repeated_element(text, &fault.to_string())
+    };
+    XmlRefusal::Malformed { place, reason: super::quantity::shorten_to(&reason, 200) }
+}
+
+/// Splits the reader's `LINE:COLUMN reason`.
+fn place_and_reason(message: &str) -> (Option<Place>, String) {
+    let split = message.split_once(' ').and_then(|(place, reason)| {
+        let (line, column) = place.split_once(':')?;
+        Some((Place { line: line.parse().ok()?, column: column.parse().ok()? }, reason))
+    });
+    match split {
+        Some((place, reason)) => (Some(place), reason.to_owned()),
+        None => (None, message.to_owned()),
+    }
+}
+
+/// Finds the element behind serde's "duplicate field", the one fault of shape the raw structs leave possible.
+fn repeated_element(text: &str, message: &str) -> (Option<Place>, String) {
+    let name = message.split_once("duplicate field `").and_then(|(_, rest)| rest.split_once('`')).map(|(name, _)| name);
+    match name {
+        Some(name) => (super::scan::locate_repeated(text, name), format!("<{name}> is given more than once")),
+        // The parser's message may go on to print attributes, and an attribute may be a password.
+        None => (None, message.split(" [attributes").next().unwrap_or_default().to_owned()),
+    }
+}
+
+/// A value that is wrong, before its line is known.
+#[derive(Debug)]
+pub(crate) struct RawFault {
+    /// The path of the element from the root.
+    pub(crate) path: &'static [&'static str],
+    /// Which of the elements of that path, from 0.
+    pub(crate) nth: usize,
+    /// One sentence.
+    pub(crate) reason: String,
+}
+
+impl RawFault {
+    pub(crate) fn new(path: &'static [&'static str], reason: impl fmt::Display) -> Self {
+        Self::nth(path, 0, reason)
+    }
+
+    pub(crate) fn nth(path: &'static [&'static str], nth: usize, reason: impl fmt::Display) -> Self {
+        Self { path, nth, reason: reason.to_string() }
+    }
+
+    /// Looks up the line; when the element itself is missing, its parent's.
+    pub(crate) fn placed(self, text: &str) -> (Option<Place>, String, String) {
+        let parent = self.path.split_last().map_or(self.path, |(_, parents)| parents);
+        let place =
+            super::scan::locate(text, self.path, self.nth).or_else(|| super::scan::locate(text, parent, self.nth));
+        (place, self.path.join("/"), self.reason)
     }
 }

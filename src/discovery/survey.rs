@@ -7,28 +7,11 @@
 use std::collections::BTreeSet;
 
 use super::error::{Place, XmlRefusal};
+use super::limits::Limits;
 use super::scan::{Scanner, Tag, TagKind};
 
 /// libosinfo's namespace; its `os` element names the guest's operating system.
 const LIBOSINFO: &str = "http://libosinfo.org/xmlns/libvirt/domain/1.0";
-
-/// How much XML is accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of text.
-    pub bytes: usize,
-    /// Elements inside one another.
-    pub depth: usize,
-    /// Elements in all; the time to parse can grow with the square of it.
-    pub elements: usize,
-}
-
-impl Default for Limits {
-    /// 4 MiB, 64 levels, 16,384 elements: some thirty times the largest domain seen.
-    fn default() -> Self {
-        Self { bytes: 4 << 20, depth: 64, elements: 16_384 }
-    }
-}
 
 /// What the first look found.
 #[derive(Debug, Clone, PartialEq, Eq)]

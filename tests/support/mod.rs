@@ -5,6 +5,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod consumers;
+pub(crate) mod debian;
 pub(crate) mod qemu;
 pub(crate) mod shop;
 

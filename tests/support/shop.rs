@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use covirt::artifacts::{BindingText, Bundle, Format, INVENTORY_FILE, RenderError, Source, Subject, Syntax};
-use covirt::discovery::{Discovered, Inventory, Limits, parse_domain, parse_network};
+use covirt::discovery::{
+    Discovered, Inventory, Limits, Pool, parse_domain, parse_network, parse_pool, parse_volume,
+};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -21,7 +23,16 @@ pub(crate) fn inventory() -> Inventory {
 pub(crate) fn inventory_of(domain: &str) -> Inventory {
     let live = parse_domain(domain, Limits::default()).unwrap();
     let network = parse_network(fixture("network/front.xml"), Limits::default()).unwrap();
-    Inventory::build(Discovered { networks: vec![network], ..Discovered::from_domain(live) })
+    let pools = vec![pool("images", "shop-front.qcow2"), pool("vg0", "shop-data")];
+    Inventory::build(Discovered { networks: vec![network], pools, ..Discovered::from_domain(live) })
+}
+
+/// A pool of the surroundings with one of its volumes.
+fn pool(name: &str, volume: &str) -> Pool {
+    let mut pool = parse_pool(fixture(&format!("pool/{name}.xml")), Limits::default()).unwrap();
+    let volume = parse_volume(fixture(&format!("volume/{volume}.xml")), Limits::default()).unwrap();
+    pool.volumes.insert(volume.name.clone(), volume);
+    pool
 }
 
 /// The binding kept for a format: `fixtures/binding/NAME.toml`.
