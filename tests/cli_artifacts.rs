@@ -476,9 +476,17 @@ fn documents_that_cannot_be_read_are_told_with_file_and_line() {
 
 #[test]
 fn discovery_from_files_knows_the_surroundings() {
-    let discovered = covirt(&["discover", DOMAIN, "--network", NETWORK]);
+    let pools = ["--pool", "fixtures/pool/images.xml", "--pool", "fixtures/pool/vg0.xml"];
+    // One is found by its folder, the other is named.
+    let volumes = ["--volume", "fixtures/volume/shop-front.qcow2.xml", "--volume", "vg0=fixtures/volume/shop-data.xml"];
+    let discovered = covirt(&[&["discover", DOMAIN, "--network", NETWORK][..], &pools, &volumes].concat());
     ends(&discovered, 0);
     let inventory = json(&discovered);
+    assert_eq!(inventory["disks"][0]["volume"]["pool"], "images", "{}", inventory["disks"][0]);
+    assert_eq!(inventory["pools"]["vg0"]["volumes"]["shop-data"]["capacity"], 42_949_672_960_u64);
+    let homeless = covirt(&["discover", DOMAIN, "--volume", "fixtures/volume/shop-data.xml"]);
+    ends(&homeless, 1);
+    assert!(err(&homeless).contains("[volume-without-pool]"), "{}", err(&homeless));
     assert_eq!(inventory["networks"]["front"]["forward"], "nat");
     assert_eq!(inventory["nics"][0]["addresses"][0]["ip"], "192.0.2.21");
 }
