@@ -95,7 +95,11 @@ fn tree(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() { found.extend(tree(&path)) } else { found.push((path.clone(), std::fs::read(&path).unwrap())) }
+        if path.is_dir() {
+            found.extend(tree(&path))
+        } else {
+            found.push((path.clone(), std::fs::read(&path).unwrap()))
+        }
     }
     found.sort();
     found
@@ -280,7 +284,15 @@ fn artifacts_know_when_they_are_stale_and_what_changed() {
     assert!(out(&check).contains("STALE"), "{}", out(&check));
     let diff = against(&["artifacts", "diff"], &target, &domain, &[]);
     ends(&diff, 16);
-    for line in ["memory.max_kib", "3145728", "4194304", "--- a/meta-data", "-local-hostname: \"shop-front\"", "+local-hostname: \"shop-back\"", "seed.iso differs"] {
+    for line in [
+        "memory.max_kib",
+        "3145728",
+        "4194304",
+        "--- a/meta-data",
+        "-local-hostname: \"shop-front\"",
+        "+local-hostname: \"shop-back\"",
+        "seed.iso differs",
+    ] {
         assert!(out(&diff).contains(line), "{line} is not in\n{}", out(&diff));
     }
     let diff = against(&["artifacts", "diff"], &target, &domain, &["-o", "json"]);
@@ -387,7 +399,10 @@ fn a_bad_binding_is_told_with_file_line_and_hint() {
     assert!(err(&refused).ends_with(expected), "{}", err(&refused));
     let refused = artifacts("render", &[&words[..], &["--output", "json"]].concat());
     let told: Value = serde_json::from_str(&err(&refused)).unwrap();
-    assert_eq!((&told["code"], &told["line"], &told["field"]), (&"binding-malformed".into(), &2.into(), &"hostnam".into()));
+    assert_eq!(
+        (&told["code"], &told["line"], &told["field"]),
+        (&"binding-malformed".into(), &2.into(), &"hostnam".into())
+    );
     for words in [
         &["--for", "nocloud,ovf", "-o", "-", "--binding", bound][..],
         &["--for", "nocloud", "-o", "-", "--binding", &format!("ovf={bound}")],
@@ -436,7 +451,11 @@ fn a_binding_is_begun_and_checked_for_every_format() {
         let check = artifacts("bind", &["--for", format.name(), "--check", file]);
         if !open.is_empty() {
             ends(&check, 1);
-            assert!(err(&check).contains("b.toml: line ") && err(&check).contains("needed and missing"), "{}", err(&check));
+            assert!(
+                err(&check).contains("b.toml: line ") && err(&check).contains("needed and missing"),
+                "{}",
+                err(&check)
+            );
         }
         if let Some(bound) = binding(*format) {
             let (_, kept) = bound.split_once('=').unwrap();
@@ -468,7 +487,11 @@ fn documents_that_cannot_be_read_are_told_with_file_and_line() {
     ] {
         let refused = covirt(words);
         ends(&refused, 1);
-        assert!(err(&refused).contains("bad.xml:2: ") && err(&refused).contains("[network-malformed]"), "{}", err(&refused));
+        assert!(
+            err(&refused).contains("bad.xml:2: ") && err(&refused).contains("[network-malformed]"),
+            "{}",
+            err(&refused)
+        );
     }
     let both = covirt(&["artifacts", "render", "web01", "--domain", DOMAIN, "--for", "nocloud", "-o", "-"]);
     ends(&both, 2);

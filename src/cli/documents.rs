@@ -7,9 +7,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::discovery::{
-    Discovered, Domain, Inactive, Inventory, Limits, Network, Place, parse_domain, parse_network,
-};
+use crate::discovery::{Discovered, Domain, Inactive, Inventory, Limits, Network, Place, parse_domain, parse_network};
 
 /// What is around a VM, in files.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -110,8 +108,7 @@ impl Around {
 ///
 /// *Errors*: [`ReadDocumentError`].
 pub fn read_domain(path: &Path) -> Result<Domain, ReadDocumentError> {
-    parse_domain(read(path)?, Limits::default())
-        .map_err(|error| refused(path, error.place(), &error, error.code()))
+    parse_domain(read(path)?, Limits::default()).map_err(|error| refused(path, error.place(), &error, error.code()))
 }
 
 fn refused(path: &Path, place: Option<Place>, error: &dyn fmt::Display, code: &'static str) -> ReadDocumentError {
