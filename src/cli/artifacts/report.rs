@@ -25,7 +25,7 @@ pub struct ReportArgs {
     what: Option<String>,
     /// The provider's format
     #[arg(long = "for", value_name = "FORMAT", value_parser = parse_format)]
-    format: Option<Format>,
+    wanted: Option<Format>,
     #[command(flatten)]
     documents: Documents,
     #[command(flatten)]
@@ -45,7 +45,7 @@ struct Told {
 ///
 /// *Errors*: those of the call, of files, of the binding and of rendering.
 pub(super) async fn report(client: &Client, args: &ReportArgs, output: &mut Output) -> Result<Exit, CarryOutError> {
-    let told = match args.format {
+    let told = match args.wanted {
         Some(format) => {
             let bindings = args.bindings.read(&[format])?;
             let looked = look(client, args.what.as_deref().unwrap_or_default(), &args.documents).await?;
