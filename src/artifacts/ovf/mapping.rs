@@ -8,8 +8,7 @@ use super::layout::{HardDisk, Layout, capacity_of, format_of, is_passed_through}
 use super::os_type::{Fit, os_type};
 use crate::artifacts::report::Report;
 use crate::discovery::{
-    BootClass, BootOrder, Disk, DiskDevice, FirmwareKind, Inventory, LinkState, Nic, SecureBoot, Topology, Trunk,
-    Writes,
+    BootClass, BootOrder, Disk, DiskDevice, FirmwareKind, Inventory, LinkState, Nic, SecureBoot, Topology, Trunk, Writes,
 };
 
 const COPY: &str = "the descriptor describes a copy, which is another VM with an identity of its own";
@@ -31,7 +30,7 @@ pub(super) fn map(report: &mut Report<'_>, inventory: &Inventory, binding: &OvfB
         }
     }
     for (nth, nic) in inventory.domain.nics.iter().enumerate() {
-        map_nic(report, nth, nic, layout);
+        map_nic(report, nth, nic, binding, layout);
     }
     report.approximate(
         "tpm",
@@ -43,7 +42,10 @@ pub(super) fn map(report: &mut Report<'_>, inventory: &Inventory, binding: &OvfB
     }
     report.refused("launch_security", "the imported VM's memory is not protected from its host");
     report.refused("direct_boot", "the kernel is a file of this host; the imported VM boots from its disk");
-    report.refused("passthrough_arguments", "arguments past libvirt are this hypervisor's own");
+    match inventory.domain.passthrough_arguments {
+        0 => report.not_carried("passthrough_arguments", "there are none"),
+        _ => report.refused("passthrough_arguments", "arguments past libvirt are this hypervisor's own"),
+    }
     report.approximate("networks[*].name", "NetworkSection", "for the networks of interfaces");
     report.approximate("networks[*].forward", "NetworkSection: Description", "a word for people");
     report.not_carried("networks", HOST);
@@ -88,13 +90,9 @@ fn map_identity(report: &mut Report<'_>, inventory: &Inventory, binding: &OvfBin
     let known = os_type(inventory.domain.guest_os.as_deref(), inventory.domain.platform.arch.as_deref());
     let to = "OperatingSystemSection: id, Description";
     match (binding.os_type, known.fit) {
-        (Some(_), _) => {
-            report.approximate("guest_os", to, "the id is the binding's; libosinfo's id is the description")
-        }
+        (Some(_), _) => report.approximate("guest_os", to, "the id is the binding's; libosinfo's id is the description"),
         (None, Fit::Product) => report.approximate("guest_os", to, "CIM's number for the product, without its version"),
-        (None, Fit::Family) => {
-            report.approximate("guest_os", to, "CIM has no number for the product, only for its kind")
-        }
+        (None, Fit::Family) => report.approximate("guest_os", to, "CIM has no number for the product, only for its kind"),
     }
     report.approximate("platform.arch", "OperatingSystemSection: id", "only the width, where CIM's numbers tell it");
 }
@@ -149,12 +147,9 @@ fn map_firmware(report: &mut Report<'_>, inventory: &Inventory) {
         (_, SecureBoot::On | SecureBoot::Off) => {
             report.exact("firmware.secure_boot", "vmw:Config bootOptions.efiSecureBootEnabled");
         }
-        (_, SecureBoot::Unsaid) => {
-            report.not_carried("firmware.secure_boot", "nobody said; the importer's default holds")
-        }
+        (_, SecureBoot::Unsaid) => report.not_carried("firmware.secure_boot", "nobody said; the importer's default holds"),
     }
-    report
-        .not_carried("firmware.nvram", "the importer makes new variables: what the guest set in these does not travel");
+    report.not_carried("firmware.nvram", "the importer makes new variables: what the guest set in these does not travel");
     report.not_carried("firmware", IMPORTER);
 }
 
@@ -214,8 +209,7 @@ fn map_disk(report: &mut Report<'_>, disk: &Disk, planned: &HardDisk, binding: &
         report.approximate(&field("size"), "Disk: capacity", rule);
     }
     report.refused(&field("mirror"), "a block job is changing the disk: export it when the job has ended");
-    report
-        .refused(&field("encryption"), "the key does not travel: export the disk decrypted, or give it one over there");
+    report.refused(&field("encryption"), "the key does not travel: export the disk decrypted, or give it one over there");
     for field in [field("serial"), field("wwn")] {
         report.not_carried(&field, NO_PLACE);
     }
@@ -246,7 +240,7 @@ fn map_other_disk(report: &mut Report<'_>, disk: &Disk) {
     }
 }
 
-fn map_nic(report: &mut Report<'_>, nth: usize, nic: &Nic, layout: &Layout) {
+fn map_nic(report: &mut Report<'_>, nth: usize, nic: &Nic, binding: &OvfBinding, layout: &Layout) {
     let key = nic.mac.map_or_else(|| nth.to_string(), |mac| mac.to_string());
     let field = |name: &str| format!("nics[{key}].{name}");
     if is_passed_through(nic) {
@@ -262,9 +256,10 @@ fn map_nic(report: &mut Report<'_>, nth: usize, nic: &Nic, layout: &Layout) {
     match (nic.vlan.trunk, nic.vlan.tags.is_empty()) {
         (Trunk::Yes, _) => report.refused(&field("vlan"), "a trunk is not one network, and OVF knows nothing else"),
         (Trunk::No, true) => report.exact(&field("vlan"), "Item: Connection"),
-        (Trunk::No, false) => {
-            report.approximate(&field("vlan"), "Item: Connection", "the tag is in the network's name")
+        (Trunk::No, false) if nic.mac.is_some_and(|mac| binding.networks.contains_key(&mac)) => {
+            report.not_carried(&field("vlan"), "the network that the binding names has its own");
         }
+        (Trunk::No, false) => report.approximate(&field("vlan"), "Item: Connection", "the tag is in the network's name"),
     }
     if layout.nics.iter().any(|adapter| adapter.nth == nth && adapter.same_model) {
         report.exact(&field("model"), "Item: ResourceSubType");
