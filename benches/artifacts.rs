@@ -32,7 +32,10 @@ fn documents() -> Vec<Documents> {
     match std::fs::read_to_string(corpus.join("accepted.txt")) {
         Ok(names) => {
             let read = |name| std::fs::read(corpus.join("domain").join(name)).expect("the listed files are there");
-            all.push(Documents { what: "the corpus", texts: names.lines().filter(|n| !n.is_empty()).map(read).collect() });
+            all.push(Documents {
+                what: "the corpus",
+                texts: names.lines().filter(|n| !n.is_empty()).map(read).collect(),
+            });
         }
         Err(_) => eprintln!("SKIPPED: no corpus; the project's own fixture alone"),
     }

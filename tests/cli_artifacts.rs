@@ -14,6 +14,19 @@ use support::shop;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const DOMAIN: &str = "fixtures/domain/live-uefi-two-nics.xml";
 const NETWORK: &str = "fixtures/network/front.xml";
+/// What is around the reference VM.
+const AROUND: [&str; 10] = [
+    "--network",
+    NETWORK,
+    "--pool",
+    "fixtures/pool/images.xml",
+    "--pool",
+    "fixtures/pool/vg0.xml",
+    "--volume",
+    "fixtures/volume/shop-front.qcow2.xml",
+    "--volume",
+    "vg0=fixtures/volume/shop-data.xml",
+];
 
 /// Runs `covirt` where no agent answers.
 fn covirt(words: &[&str]) -> Output {
@@ -22,9 +35,9 @@ fn covirt(words: &[&str]) -> Output {
     command.args(words).output().unwrap()
 }
 
-/// `covirt artifacts DEED … --domain … --network …`.
+/// `covirt artifacts DEED … --domain …` and what is around it.
 fn artifacts(deed: &str, words: &[&str]) -> Output {
-    covirt(&[&["artifacts", deed], words, &["--domain", DOMAIN, "--network", NETWORK]].concat())
+    covirt(&[&["artifacts", deed], words, &["--domain", DOMAIN], &AROUND].concat())
 }
 
 fn code(output: &Output) -> i32 {
@@ -84,10 +97,10 @@ fn render(format: Format, folder: &Path) -> Output {
     artifacts("render", &words)
 }
 
-/// A NoCloud bundle of the reference VM.
+/// A NoCloud bundle of the reference VM, without a binding.
 fn nocloud(folder: &Path) -> PathBuf {
     let target = folder.join("seed");
-    ends(&render(Format::NoCloud, &target), 0);
+    ends(&artifacts("render", &["--for", "nocloud", "-o", target.to_str().unwrap()]), 0);
     target
 }
 
@@ -95,7 +108,11 @@ fn tree(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() { found.extend(tree(&path)) } else { found.push((path.clone(), std::fs::read(&path).unwrap())) }
+        if path.is_dir() {
+            found.extend(tree(&path))
+        } else {
+            found.push((path.clone(), std::fs::read(&path).unwrap()))
+        }
     }
     found.sort();
     found
@@ -267,7 +284,7 @@ fn changed_domain(folder: &Path) -> PathBuf {
 
 fn against(deed: &[&str], target: &Path, domain: &Path, more: &[&str]) -> Output {
     let (target, domain) = (target.to_str().unwrap(), domain.to_str().unwrap());
-    covirt(&[deed, &[target, "--domain", domain, "--network", NETWORK], more].concat())
+    covirt(&[deed, &[target, "--domain", domain], &AROUND, more].concat())
 }
 
 #[test]
@@ -280,7 +297,15 @@ fn artifacts_know_when_they_are_stale_and_what_changed() {
     assert!(out(&check).contains("STALE"), "{}", out(&check));
     let diff = against(&["artifacts", "diff"], &target, &domain, &[]);
     ends(&diff, 16);
-    for line in ["memory.max_kib", "3145728", "4194304", "--- a/meta-data", "-local-hostname: \"shop-front\"", "+local-hostname: \"shop-back\"", "seed.iso differs"] {
+    for line in [
+        "memory.max_kib",
+        "3145728",
+        "4194304",
+        "--- a/meta-data",
+        "-local-hostname: \"shop-front\"",
+        "+local-hostname: \"shop-back\"",
+        "seed.iso differs",
+    ] {
         assert!(out(&diff).contains(line), "{line} is not in\n{}", out(&diff));
     }
     let diff = against(&["artifacts", "diff"], &target, &domain, &["-o", "json"]);
@@ -387,7 +412,10 @@ fn a_bad_binding_is_told_with_file_line_and_hint() {
     assert!(err(&refused).ends_with(expected), "{}", err(&refused));
     let refused = artifacts("render", &[&words[..], &["--output", "json"]].concat());
     let told: Value = serde_json::from_str(&err(&refused)).unwrap();
-    assert_eq!((&told["code"], &told["line"], &told["field"]), (&"binding-malformed".into(), &2.into(), &"hostnam".into()));
+    assert_eq!(
+        (&told["code"], &told["line"], &told["field"]),
+        (&"binding-malformed".into(), &2.into(), &"hostnam".into())
+    );
     for words in [
         &["--for", "nocloud,ovf", "-o", "-", "--binding", bound][..],
         &["--for", "nocloud", "-o", "-", "--binding", &format!("ovf={bound}")],
@@ -436,7 +464,11 @@ fn a_binding_is_begun_and_checked_for_every_format() {
         let check = artifacts("bind", &["--for", format.name(), "--check", file]);
         if !open.is_empty() {
             ends(&check, 1);
-            assert!(err(&check).contains("b.toml: line ") && err(&check).contains("needed and missing"), "{}", err(&check));
+            assert!(
+                err(&check).contains("b.toml: line ") && err(&check).contains("needed and missing"),
+                "{}",
+                err(&check)
+            );
         }
         if let Some(bound) = binding(*format) {
             let (_, kept) = bound.split_once('=').unwrap();
@@ -468,7 +500,11 @@ fn documents_that_cannot_be_read_are_told_with_file_and_line() {
     ] {
         let refused = covirt(words);
         ends(&refused, 1);
-        assert!(err(&refused).contains("bad.xml:2: ") && err(&refused).contains("[network-malformed]"), "{}", err(&refused));
+        assert!(
+            err(&refused).contains("bad.xml:2: ") && err(&refused).contains("[network-malformed]"),
+            "{}",
+            err(&refused)
+        );
     }
     let both = covirt(&["artifacts", "render", "web01", "--domain", DOMAIN, "--for", "nocloud", "-o", "-"]);
     ends(&both, 2);
@@ -476,10 +512,8 @@ fn documents_that_cannot_be_read_are_told_with_file_and_line() {
 
 #[test]
 fn discovery_from_files_knows_the_surroundings() {
-    let pools = ["--pool", "fixtures/pool/images.xml", "--pool", "fixtures/pool/vg0.xml"];
-    // One is found by its folder, the other is named.
-    let volumes = ["--volume", "fixtures/volume/shop-front.qcow2.xml", "--volume", "vg0=fixtures/volume/shop-data.xml"];
-    let discovered = covirt(&[&["discover", DOMAIN, "--network", NETWORK][..], &pools, &volumes].concat());
+    // One volume is found by its pool's folder, the other is named.
+    let discovered = covirt(&[&["discover", DOMAIN][..], &AROUND].concat());
     ends(&discovered, 0);
     let inventory = json(&discovered);
     assert_eq!(inventory["disks"][0]["volume"]["pool"], "images", "{}", inventory["disks"][0]);

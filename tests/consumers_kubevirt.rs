@@ -245,7 +245,12 @@ fn rich() -> Inventory {
         Timer { name: "hypervclock".to_owned(), settings: settings(&[("present", "yes")]) },
         Timer { name: "tsc".to_owned(), settings: settings(&[("mode", "native")]) },
     ];
-    domain.watchdogs = vec![Watchdog { model: "i6300esb".to_owned(), action: "poweroff".to_owned(), address: None }];
+    domain.watchdogs = vec![Watchdog {
+        model: "i6300esb".to_owned(),
+        action: "poweroff".to_owned(),
+        address: None,
+        settings: settings(&[]),
+    }];
     domain.devices = vec![
         other("input", "tablet", &[("bus", "usb")]),
         other("input", "mouse", &[("bus", "ps2")]),

@@ -4,9 +4,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use covirt::discovery::{
-    Limits, ParseError, UnknownPart, parse_capabilities, parse_network, parse_pool, parse_volume,
-};
+use covirt::discovery::{Limits, ParseError, UnknownPart, parse_capabilities, parse_network, parse_pool, parse_volume};
 
 fn corpus(test: &str, kind: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus").join(kind);
@@ -21,8 +19,13 @@ fn corpus(test: &str, kind: &str) -> Vec<PathBuf> {
 
 /// Reads each file; its value keeps through JSON, and nothing in it is unknown.
 #[track_caller]
-fn all_is_known<T>(test: &str, kind: &str, least: usize, read: fn(Vec<u8>) -> Result<T, ParseError>, unknown: fn(&T) -> &[UnknownPart])
-where
+fn all_is_known<T>(
+    test: &str,
+    kind: &str,
+    least: usize,
+    read: fn(Vec<u8>) -> Result<T, ParseError>,
+    unknown: fn(&T) -> &[UnknownPart],
+) where
     T: PartialEq + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
 {
     let paths = corpus(test, kind);

@@ -57,10 +57,7 @@ impl BindingText {
     }
 
     /// Reads it as what one provider needs; `draft` gives the format's fields when there is something to explain.
-    pub(super) fn read<B: DeserializeOwned>(
-        &self,
-        draft: impl FnOnce() -> Vec<DraftField>,
-    ) -> Result<B, BindingFault> {
+    pub(super) fn read<B: DeserializeOwned>(&self, draft: impl FnOnce() -> Vec<DraftField>) -> Result<B, BindingFault> {
         let (path, message) = match self.syntax {
             Syntax::Toml => {
                 let parsed = toml::Deserializer::parse(&self.text).map_err(|fault| BindingFault {

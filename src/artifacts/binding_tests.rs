@@ -57,15 +57,36 @@ fn an_unknown_field_has_its_line_and_the_one_that_was_meant() {
 
 #[test]
 fn a_wrong_type_has_its_line_and_what_the_field_is_but_not_its_value() {
-    is(Syntax::Toml, "\nhostname = 7\n", 2, "hostname", "a string is expected, not integer", Some("the guest's host name"));
-    is(Syntax::Json, "{\n\"ssh_keys\":\n \"hunter2\"}", 3, "ssh_keys", "a sequence is expected, not string", Some("keys"));
+    is(
+        Syntax::Toml,
+        "\nhostname = 7\n",
+        2,
+        "hostname",
+        "a string is expected, not integer",
+        Some("the guest's host name"),
+    );
+    is(
+        Syntax::Json,
+        "{\n\"ssh_keys\":\n \"hunter2\"}",
+        3,
+        "ssh_keys",
+        "a sequence is expected, not string",
+        Some("keys"),
+    );
     assert!(!fault(Syntax::Toml, "ssh_keys = 'hunter2'").to_string().contains("hunter2"));
     is(Syntax::Toml, "ssh_keys = [\n 'ssh-ed25519 a',\n 7]\n", 3, "ssh_keys[1]", "a string is expected", Some("keys"));
 }
 
 #[test]
 fn a_value_that_a_type_refuses_has_its_line() {
-    is(Syntax::Toml, "hostname = 'a'\ndns = ['192.0.2.53', 'nowhere']\n", 2, "dns[1]", "invalid IP address", Some("DNS"));
+    is(
+        Syntax::Toml,
+        "hostname = 'a'\ndns = ['192.0.2.53', 'nowhere']\n",
+        2,
+        "dns[1]",
+        "invalid IP address",
+        Some("DNS"),
+    );
     let text = "{\n \"nics\": {\n  \"52:54\": {}}}";
     is(Syntax::Json, text, 3, "nics.\"52:54\"", "is not a MAC address", None);
 }

@@ -55,9 +55,12 @@ impl<'a> Complaint<'a> {
                 let line = noted(binding, if path.0.is_empty() { 0 } else { around }, name).unwrap_or(around);
                 (field, line, "it is needed and missing".to_owned(), hint)
             }
-            Self::Unknown { name, known } => {
-                (path.clone(), around, "there is no such field".to_owned(), Some(hint_for_unknown(name, &known, path, draft)))
-            }
+            Self::Unknown { name, known } => (
+                path.clone(),
+                around,
+                "there is no such field".to_owned(),
+                Some(hint_for_unknown(name, &known, path, draft)),
+            ),
             Self::Type { expected, found } => {
                 (path.clone(), around, format!("{expected} is expected, not {found}"), help_for(path, draft))
             }
@@ -82,9 +85,11 @@ fn plain(message: &str) -> String {
 /// What a missing field is; for a missing table, what it has; and what else is missing.
 fn hint_for_missing(field: &FieldPath, binding: &BindingText, draft: &[DraftField]) -> Option<String> {
     let keys = field.keys();
-    let below = |other: &&DraftField| other.path.len() > keys.len() && other.path.iter().zip(&keys).all(|(a, b)| a == b);
+    let below =
+        |other: &&DraftField| other.path.len() > keys.len() && other.path.iter().zip(&keys).all(|(a, b)| a == b);
     let help = help_for(field, draft).or_else(|| {
-        let names: Vec<&str> = draft.iter().filter(below).filter_map(|field| Some(field.path.last()?.as_str())).collect();
+        let names: Vec<&str> =
+            draft.iter().filter(below).filter_map(|field| Some(field.path.last()?.as_str())).collect();
         (!names.is_empty()).then(|| format!("a table with {}", names.join(", ")))
     })?;
     let also: Vec<String> = draft

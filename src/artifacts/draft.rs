@@ -20,8 +20,11 @@ pub(super) fn toml_of(format: Format, inventory: &Inventory) -> String {
     let identity = &inventory.domain.identity;
     let vm = identity.uuid.map_or_else(|| identity.name.clone(), |uuid| format!("{} ({uuid})", identity.name));
     let mut text = comment(&format!("What {} needs to know of {vm} and libvirt cannot tell.", format.name()));
-    let open: Vec<String> =
-        fields.iter().filter(|field| field.is_open()).map(|field| FieldPath::of_keys(&field.path).to_string()).collect();
+    let open: Vec<String> = fields
+        .iter()
+        .filter(|field| field.is_open())
+        .map(|field| FieldPath::of_keys(&field.path).to_string())
+        .collect();
     text.push_str(&match open.as_slice() {
         [] => comment("Nothing has to be filled in; every line may be left as it is."),
         open => comment(&format!("NEEDED, to be filled in below: {}.", open.join(", "))),

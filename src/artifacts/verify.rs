@@ -116,7 +116,8 @@ impl Verified {
     fn hold_meaning(&mut self, found: &BTreeMap<String, FoundFile>, manifest: &Manifest) {
         let contradicts = |what: &str| FlawKind::Contradicts { what: what.to_owned() };
         if manifest.bundle != BUNDLE_FORMAT {
-            let what = format!("this covirt reads bundles of shape {BUNDLE_FORMAT}, and this one has {}", manifest.bundle);
+            let what =
+                format!("this covirt reads bundles of shape {BUNDLE_FORMAT}, and this one has {}", manifest.bundle);
             self.tell(MANIFEST_FILE, FlawKind::Contradicts { what });
         }
         // It was written in one way only: any other spelling was made by somebody else.

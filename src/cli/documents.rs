@@ -129,7 +129,8 @@ impl Surroundings {
         for VolumeFile { pool, path } in &self.volumes {
             let volume = parse_volume(read(path)?, Limits::default());
             let volume = volume.map_err(|error| refused(path, error.place(), &error, error.code()))?;
-            let homeless = "no pool given here holds it: name it with --volume POOL=FILE, and give the pool with --pool";
+            let homeless =
+                "no pool given here holds it: name it with --volume POOL=FILE, and give the pool with --pool";
             let home = home_of(&mut around.pools, pool.as_deref(), &volume);
             let home = home.ok_or_else(|| refused(path, None, &homeless, "volume-without-pool"))?;
             home.volumes.insert(volume.name.clone(), volume);
@@ -158,8 +159,7 @@ impl Around {
 ///
 /// *Errors*: [`ReadDocumentError`].
 pub fn read_domain(path: &Path) -> Result<Domain, ReadDocumentError> {
-    parse_domain(read(path)?, Limits::default())
-        .map_err(|error| refused(path, error.place(), &error, error.code()))
+    parse_domain(read(path)?, Limits::default()).map_err(|error| refused(path, error.place(), &error, error.code()))
 }
 
 fn refused(path: &Path, place: Option<Place>, error: &dyn fmt::Display, code: &'static str) -> ReadDocumentError {

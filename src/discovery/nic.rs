@@ -245,6 +245,22 @@ impl Vlan {
 const PARAMETERS: Known = known("parameters", &["managerid", "typeid", "typeidversion", "instanceid"], &[]);
 
 impl VirtualPort {
+    /// Takes over what is not said yet.
+    pub(super) fn fill_from(&mut self, other: &Self) {
+        let Self { kind, interface_id, profile_id, settings } = other;
+        let fill = |mine: &mut Option<String>, theirs: &Option<String>| {
+            if mine.is_none() {
+                mine.clone_from(theirs);
+            }
+        };
+        fill(&mut self.kind, kind);
+        fill(&mut self.interface_id, interface_id);
+        fill(&mut self.profile_id, profile_id);
+        for (name, value) in settings {
+            self.settings.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+    }
+
     /// Reads `<virtualport>`.
     pub(super) fn read(port: Element<'_>) -> Self {
         let parameters = port.child("parameters");

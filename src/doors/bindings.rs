@@ -58,7 +58,8 @@ fn read(path: &Path) -> Result<Option<String>, Refusal> {
         tracing::error!(path = %path.display(), %fault, "a binding cannot be read");
         Refusal::new(Code::BindingUnreadable, "the VM's binding for this format cannot be read")
     };
-    let malformed = |what: &str| Refusal::new(Code::BindingMalformed, format!("the VM's binding for this format {what}"));
+    let malformed =
+        |what: &str| Refusal::new(Code::BindingMalformed, format!("the VM's binding for this format {what}"));
     match std::fs::metadata(path) {
         Err(fault) if fault.kind() == ErrorKind::NotFound => return Ok(None),
         Err(fault) => return Err(unreadable(fault)),

@@ -53,7 +53,10 @@ async fn the_formats_are_listed_with_what_is_bound() {
         assert_eq!(format["bound"], json!(format["name"] == "nocloud"), "{format}");
         assert!(format["title"].as_str().is_some_and(|title| !title.is_empty()));
     }
-    assert_eq!(format!("\"{}\"", list["generation"].as_str().expect("text")), tag(&get(&agent, "/inventory", &[]).await));
+    assert_eq!(
+        format!("\"{}\"", list["generation"].as_str().expect("text")),
+        tag(&get(&agent, "/inventory", &[]).await)
+    );
 }
 
 #[tokio::test]

@@ -163,15 +163,20 @@ impl PrivateLibvirt {
     #[track_caller]
     fn signal(&self, signal: &str) {
         assert!(self.own.is_some(), "{signal}: other tests use this libvirtd; take PrivateLibvirt::own()");
-        let info = run(tool("private-libvirtd.sh").arg("info").arg(&self.dir));
-        let pid = info.lines().find_map(|line| line.strip_prefix("libvirtd_pid=")).expect("libvirtd runs");
-        run(Command::new("kill").args([signal, pid]));
+        run(Command::new("kill").args([signal, &self.pid()]));
     }
 
     #[track_caller]
     fn control(&self, command: &str) {
         assert!(self.own.is_some(), "{command}: other tests use this libvirtd; take PrivateLibvirt::own()");
         run(tool("private-libvirtd.sh").arg(command).arg(&self.dir));
+    }
+
+    /// libvirtd's process, whose namespaces are its own.
+    #[track_caller]
+    pub(crate) fn pid(&self) -> String {
+        let info = run(tool("private-libvirtd.sh").arg("info").arg(&self.dir));
+        info.lines().find_map(|line| line.strip_prefix("libvirtd_pid=")).expect("libvirtd runs").to_owned()
     }
 
     /// Run virsh against it and return what it printed, for what the bindings lack.

@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use covirt::artifacts::{BindingText, Bundle, Format, INVENTORY_FILE, RenderError, Source, Subject, Syntax};
-use covirt::discovery::{
-    Discovered, Inventory, Limits, Pool, parse_domain, parse_network, parse_pool, parse_volume,
-};
+use covirt::discovery::{Discovered, Inventory, Limits, Pool, parse_domain, parse_network, parse_pool, parse_volume};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 

@@ -30,7 +30,7 @@ pub(super) fn map(report: &mut Report<'_>, inventory: &Inventory, binding: &OvfB
         }
     }
     for (nth, nic) in inventory.domain.nics.iter().enumerate() {
-        map_nic(report, nth, nic, layout);
+        map_nic(report, nth, nic, binding, layout);
     }
     report.approximate(
         "tpm",
@@ -42,7 +42,10 @@ pub(super) fn map(report: &mut Report<'_>, inventory: &Inventory, binding: &OvfB
     }
     report.refused("launch_security", "the imported VM's memory is not protected from its host");
     report.refused("direct_boot", "the kernel is a file of this host; the imported VM boots from its disk");
-    report.refused("passthrough_arguments", "arguments past libvirt are this hypervisor's own");
+    match inventory.domain.passthrough_arguments {
+        0 => report.not_carried("passthrough_arguments", "there are none"),
+        _ => report.refused("passthrough_arguments", "arguments past libvirt are this hypervisor's own"),
+    }
     report.approximate("networks[*].name", "NetworkSection", "for the networks of interfaces");
     report.approximate("networks[*].forward", "NetworkSection: Description", "a word for people");
     report.not_carried("networks", HOST);
@@ -237,7 +240,7 @@ fn map_other_disk(report: &mut Report<'_>, disk: &Disk) {
     }
 }
 
-fn map_nic(report: &mut Report<'_>, nth: usize, nic: &Nic, layout: &Layout) {
+fn map_nic(report: &mut Report<'_>, nth: usize, nic: &Nic, binding: &OvfBinding, layout: &Layout) {
     let key = nic.mac.map_or_else(|| nth.to_string(), |mac| mac.to_string());
     let field = |name: &str| format!("nics[{key}].{name}");
     if is_passed_through(nic) {
@@ -253,6 +256,9 @@ fn map_nic(report: &mut Report<'_>, nth: usize, nic: &Nic, layout: &Layout) {
     match (nic.vlan.trunk, nic.vlan.tags.is_empty()) {
         (Trunk::Yes, _) => report.refused(&field("vlan"), "a trunk is not one network, and OVF knows nothing else"),
         (Trunk::No, true) => report.exact(&field("vlan"), "Item: Connection"),
+        (Trunk::No, false) if nic.mac.is_some_and(|mac| binding.networks.contains_key(&mac)) => {
+            report.not_carried(&field("vlan"), "the network that the binding names has its own");
+        }
         (Trunk::No, false) => report.approximate(&field("vlan"), "Item: Connection", "the tag is in the network's name"),
     }
     if layout.nics.iter().any(|adapter| adapter.nth == nth && adapter.same_model) {

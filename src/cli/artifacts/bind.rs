@@ -57,7 +57,8 @@ pub(super) async fn bind(client: &Client, args: &BindArgs, output: &mut Output) 
         let bound = Bound { text: read(path)?, path: Some(path.clone()) };
         render_bound(&Subject::new(inventory, &looked.source), format, bound)?;
         let told = Told { format: format.name(), file: path, needed: Vec::new() };
-        output.show(&told, |output, _| output.line(&format!("{} is in order for {}", path.display(), format.name())))?;
+        output
+            .show(&told, |output, _| output.line(&format!("{} is in order for {}", path.display(), format.name())))?;
         return Ok(Exit::Done);
     }
     let text = format.draft_toml(inventory);

@@ -71,7 +71,8 @@ impl BindingArgs {
         if let Some(named) = self.binding.iter().filter_map(|file| file.format).find(|named| !formats.contains(named)) {
             return usage(format!("there is a binding for {}, which is not asked for", named.name()));
         }
-        let read = |file: &BindingFile| Ok((file.format, Bound { text: read(&file.path)?, path: Some(file.path.clone()) }));
+        let read =
+            |file: &BindingFile| Ok((file.format, Bound { text: read(&file.path)?, path: Some(file.path.clone()) }));
         let named = self.binding.iter().map(read).collect::<Result<_, CarryOutError>>()?;
         Ok(Bindings { named, folder: self.bindings.clone() })
     }

@@ -89,12 +89,7 @@ pub(super) async fn check(client: &Client, args: &CheckArgs, output: &mut Output
 
 fn look_over(found: FoundBundle) -> Checked {
     let verified = verify(&found.files);
-    Checked {
-        folder: found.folder,
-        manifest: verified.manifest,
-        flaws: verified.flaws,
-        freshness: Freshness::NotAsked,
-    }
+    Checked { folder: found.folder, manifest: verified.manifest, flaws: verified.flaws, freshness: Freshness::NotAsked }
 }
 
 fn print_report(output: &mut Output, report: &Report) -> io::Result<()> {

@@ -118,8 +118,11 @@ fn print_written(output: &mut Output, written: &Written<'_>) -> io::Result<()> {
     }
     let counts: Vec<String> = counts.iter().map(|(fate, count)| format!("{count} {fate}")).collect();
     output.line(&format!("{} fields of the inventory: {}", mapping.0.len(), counts.join(", ")))?;
-    let told: Vec<&MappingEntry> =
-        mapping.0.iter().filter(|entry| matches!(entry.fate, Fate::Approximate { .. } | Fate::Refused { .. })).collect();
+    let told: Vec<&MappingEntry> = mapping
+        .0
+        .iter()
+        .filter(|entry| matches!(entry.fate, Fate::Approximate { .. } | Fate::Refused { .. }))
+        .collect();
     if told.is_empty() {
         return Ok(());
     }

@@ -29,7 +29,11 @@ impl fmt::Display for RenderFormatError {
                 write!(f, "{}: {fault} [{}]", path.display(), error.code())
             }
             (RenderError::Binding(fault), None) => {
-                write!(f, "{format} needs a binding: {fault}; covirt artifacts bind --init writes one [{}]", error.code())
+                write!(
+                    f,
+                    "{format} needs a binding: {fault}; covirt artifacts bind --init writes one [{}]",
+                    error.code()
+                )
             }
             (_, _) => write!(f, "{format}: {error} [{}]", error.code()),
         }
@@ -42,7 +46,8 @@ impl RenderFormatError {
     /// The same for programs.
     #[must_use]
     pub fn document(&self) -> Value {
-        let mut document = json!({ "code": self.error.code(), "format": self.format, "detail": self.error.to_string() });
+        let mut document =
+            json!({ "code": self.error.code(), "format": self.format, "detail": self.error.to_string() });
         if let (RenderError::Binding(fault), Some(map)) = (&self.error, document.as_object_mut()) {
             map.insert("field".to_owned(), json!(fault.field));
             map.insert("line".to_owned(), json!(fault.line));
@@ -73,8 +78,9 @@ pub(super) fn parse_wanted(name: &str) -> Result<Wanted, String> {
 
 /// The formats, each once, in their own order.
 pub(super) fn formats_of(wanted: &[Wanted]) -> Vec<Format> {
-    let is_wanted =
-        |format: &Format| wanted.iter().any(|wanted| matches!(wanted, Wanted::All) || matches!(wanted, Wanted::One(one) if one == format));
+    let is_wanted = |format: &Format| {
+        wanted.iter().any(|wanted| matches!(wanted, Wanted::All) || matches!(wanted, Wanted::One(one) if one == format))
+    };
     Format::ALL.iter().copied().filter(is_wanted).collect()
 }
 
@@ -90,9 +96,11 @@ pub(super) fn render_one(looked: &Looked, format: Format, bindings: &Bindings) -
 ///
 /// *Errors*: [`RenderFormatError`].
 pub(super) fn render_bound(subject: &Subject<'_>, format: Format, bound: Bound) -> Result<Bundle, RenderFormatError> {
-    format
-        .render(subject, &bound.text)
-        .map_err(|error| RenderFormatError { format: format.name(), binding: bound.path, error })
+    format.render(subject, &bound.text).map_err(|error| RenderFormatError {
+        format: format.name(),
+        binding: bound.path,
+        error,
+    })
 }
 
 /// The word for a fate.

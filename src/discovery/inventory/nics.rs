@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{AgentAddress, Lease, Neighbour};
 use crate::discovery::network::{Network, Portgroup, PortgroupDefault};
-use crate::discovery::nic::{AddressOrigin, Nic, NicAddress, NicSource, VirtualPort};
+use crate::discovery::nic::{AddressOrigin, Nic, NicAddress, NicSource};
 use crate::model::units::Mac;
 
 /// The addresses that were told, of any MAC.
@@ -47,7 +47,8 @@ fn inherit(nic: &mut Nic, network: &Network) {
     let ports = [network.virtualport.as_ref(), group.and_then(|group| group.virtualport.as_ref())];
     for port in ports.into_iter().flatten() {
         match &mut nic.virtualport {
-            Some(own) => merge(own, port),
+            // libvirt starts no domain in which two of them differ.
+            Some(own) => own.fill_from(port),
             none => *none = Some(port.clone()),
         }
     }
@@ -62,22 +63,6 @@ fn portgroup_of<'a>(nic: &Nic, network: &'a Network) -> Option<&'a Portgroup> {
         Some(name) => group.name == *name,
         None => group.default == PortgroupDefault::Yes,
     })
-}
-
-/// Takes over what is not said yet; libvirt starts no domain in which two of them differ.
-fn merge(own: &mut VirtualPort, other: &VirtualPort) {
-    let VirtualPort { kind, interface_id, profile_id, settings } = other;
-    let fill = |mine: &mut Option<String>, theirs: &Option<String>| {
-        if mine.is_none() {
-            mine.clone_from(theirs);
-        }
-    };
-    fill(&mut own.kind, kind);
-    fill(&mut own.interface_id, interface_id);
-    fill(&mut own.profile_id, profile_id);
-    for (name, value) in settings {
-        own.settings.entry(name.clone()).or_insert_with(|| value.clone());
-    }
 }
 
 /// Every address known for `mac`.

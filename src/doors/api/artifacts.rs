@@ -90,7 +90,8 @@ enum Shape {
 impl Shape {
     /// What `Accept` likes best of the two (RFC 9110 section 12.5.1); JSON when it says nothing or likes both the same.
     fn wanted(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let accept: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+        let accept: Vec<&str> =
+            headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
         let accept = accept.join(",");
         if accept.trim().is_empty() {
             return Ok(Self::Json);

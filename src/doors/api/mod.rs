@@ -60,13 +60,7 @@ pub struct Api {
 impl Api {
     /// The API over these lanes, for these callers.
     #[must_use]
-    pub fn new(
-        lanes: Lanes,
-        directory: Directory,
-        sessions: Sessions,
-        limits: Limits,
-        bindings: Bindings,
-    ) -> Self {
+    pub fn new(lanes: Lanes, directory: Directory, sessions: Sessions, limits: Limits, bindings: Bindings) -> Self {
         Self { lanes, directory: Arc::new(directory), sessions, limits, bindings }
     }
 

@@ -54,9 +54,8 @@ struct Dump {
 /// Reads the links of this process's network namespace. It blocks; it may not be called where futures are polled.
 pub fn read_links() -> Result<HostLinks, ReadLinksError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let dump = runtime.block_on(async {
-        tokio::time::timeout(TIME_LIMIT, dump()).await.unwrap_or(Err(ReadLinksError::Timeout))
-    })?;
+    let dump = runtime
+        .block_on(async { tokio::time::timeout(TIME_LIMIT, dump()).await.unwrap_or(Err(ReadLinksError::Timeout)) })?;
     Ok(understood(&dump))
 }
 
@@ -186,4 +185,38 @@ fn neighbour_of(message: &NeighbourMessage) -> Option<Neighbour> {
 fn mac_of(bytes: &[u8]) -> Option<Mac> {
     let [a, b, c, d, e, f] = bytes else { return None };
     format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `ip link add link eth0 name eth0.42 type vlan id 42` leads to, where the test's kernel may have no VLANs.
+    #[test]
+    fn a_vlan_says_its_tag_and_what_it_stands_on() {
+        let link = |index: u32, attributes: Vec<LinkAttribute>| {
+            let mut message = LinkMessage::default();
+            message.header.index = index;
+            message.attributes = attributes;
+            message
+        };
+        let name = |name: &str| LinkAttribute::IfName(name.to_owned());
+        let vlan = LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Vlan),
+            LinkInfo::Data(InfoData::Vlan(vec![InfoVlan::Id(42)])),
+        ]);
+        let links = vec![
+            link(1, vec![name("eth0"), LinkAttribute::Mtu(1500)]),
+            link(2, vec![name("eth0.42"), LinkAttribute::Link(1), vlan.clone()]),
+            link(3, vec![name("eth7.42"), LinkAttribute::Link(1), LinkAttribute::LinkNetNsId(0), vlan]),
+        ];
+        let read = understood(&Dump { links, addresses: Vec::new(), neighbours: Vec::new() });
+        let told = |name: &str| {
+            let link = &read.links[name];
+            (link.kind.as_deref(), link.lower.as_deref(), link.vlan)
+        };
+        assert_eq!(told("eth0"), (None, None, None));
+        assert_eq!(told("eth0.42"), (Some("vlan"), Some("eth0"), Some(42)));
+        assert_eq!(told("eth7.42"), (Some("vlan"), None, Some(42)), "what is below it is in another namespace");
+    }
 }
