@@ -230,10 +230,10 @@ fn settled_agent(agent: &GuestAgent) -> GuestAgent {
 
 fn settled_graphics(graphics: &Graphics) -> Graphics {
     // libvirt fills the address in from its own configuration when the domain starts.
-    let Graphics { kind, listen: _, port } = graphics.clone();
+    let Graphics { kind, listen: _, port, settings } = graphics.clone();
     let port = match port {
         GraphicsPort::Auto(_) => GraphicsPort::Auto(None),
         decided @ (GraphicsPort::Fixed(_) | GraphicsPort::Unsaid) => decided,
     };
-    Graphics { kind, listen: None, port }
+    Graphics { kind, listen: None, port, settings }
 }

@@ -32,6 +32,11 @@ pub(super) const fn text(name: &'static str, attributes: &'static [&'static str]
 }
 
 impl Known {
+    /// The element's name.
+    pub(super) const fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// The same element with a text.
     pub(super) const fn with_text(self) -> Self {
         Self { text: true, ..self }

@@ -1,9 +1,9 @@
 //! Steps 1 and 2: from what libvirt says about a domain and its surroundings to one `Inventory`.
 //!
 //! ```text
-//! domain XML ──survey──► raw shape ──parse_domain──► Domain ─┐
-//! network XML ─survey──► raw shape ─parse_network──► Network ┼─ Inventory::build ─► Inventory ─► Generation
-//! block info, leases, agent addresses ───────────────────────┘
+//! domain XML ──limits──► tree ──parse_domain──► Domain ─┐
+//! network XML ─limits──► tree ─parse_network──► Network ┼─ Inventory::build ─► Inventory ─► Generation
+//! block info, leases, agent addresses ──────────────────┘
 //! ```
 //!
 //! Assumes that somebody else asked libvirt; may be given anything, also hostile text. Pure: no I/O, no clock.
@@ -12,7 +12,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod address;
-mod boot;
 mod cpu;
 mod device;
 mod disk;
@@ -27,13 +26,10 @@ mod limits;
 mod memory;
 mod network;
 mod nic;
-mod parse;
 mod quantity;
-mod raw;
-mod scan;
+mod read;
 mod settings;
 mod storage;
-mod survey;
 #[cfg(test)]
 mod tests;
 mod xml;
@@ -53,7 +49,7 @@ pub use domain::{
     Firmware, FirmwareKind, Graphics, GraphicsPort, GraphicsType, GuestAgent, Identity, ManagerMark, Platform,
     SecureBoot, SecurityLabel, Timer,
 };
-pub use error::{Document, ParseDomainError, ParseError, Place, XmlRefusal};
+pub use error::{Document, ParseError, Place, XmlRefusal};
 pub use generation::Generation;
 pub(crate) use generation::hex;
 pub use host::{Capabilities, Host, Link, OvsPort, parse_capabilities};
@@ -69,6 +65,6 @@ pub use network::{
 pub use nic::{
     AddressOrigin, Bandwidth, Certainty, LinkState, Nic, NicAddress, NicSource, Rate, Trunk, VirtualPort, Vlan,
 };
-pub use parse::parse_domain;
+pub use read::parse_domain;
 pub use settings::Settings;
 pub use storage::{Pool, PoolType, Volume, parse_pool, parse_volume};

@@ -1,6 +1,6 @@
 //! Network interfaces: what the guest sees, what they are plugged into, and their addresses with their origin.
 //!
-//! Assumes a raw `<interface>`. Guarantees a source that says its kind, and no address here: the XML has none, so
+//! Assumes nothing. Guarantees a source that says its kind, and no address here: the XML has none, so
 //! addresses are added from networks, leases and the guest agent when the inventory is built.
 
 use core::net::IpAddr;
@@ -11,7 +11,6 @@ use super::address::DeviceAddress;
 use super::error::FieldFault;
 use super::foreign::foreign;
 use super::known::{Known, known};
-use super::raw;
 use super::settings::Settings;
 use super::xml::Element;
 use crate::model::time::Wall;
@@ -204,37 +203,6 @@ impl NicAddress {
     }
 }
 
-impl Nic {
-    /// Reads a raw interface, whose boot order was read before.
-    pub(super) fn from_raw(raw: raw::Interface, boot_order: Option<u32>) -> Result<Self, String> {
-        let mac = match raw.mac.and_then(|mac| mac.address) {
-            Some(text) => Some(text.parse::<Mac>().map_err(|fault| fault.to_string())?),
-            None => None,
-        };
-        let mtu = match raw.mtu.and_then(|mtu| mtu.size) {
-            Some(text) => Some(text.parse().map_err(|_| "the mtu size is not a number".to_owned())?),
-            None => None,
-        };
-        Ok(Self {
-            mac,
-            source: NicSource::from_raw(raw.kind.as_deref(), raw.source.unwrap_or_default()),
-            vlan: raw.vlan.as_ref().map(Vlan::from_raw).transpose()?.unwrap_or_default(),
-            virtualport: raw.virtualport.map(VirtualPort::from_raw),
-            model: raw.model.and_then(|model| model.kind),
-            mtu,
-            queues: None,
-            bandwidth: None,
-            filter: None,
-            settings: Settings::new(),
-            target: raw.target.and_then(|target| target.dev),
-            link: raw.link.and_then(|link| link.state).map_or(LinkState::Up, LinkState::from),
-            boot_order,
-            address: raw.address.as_ref().and_then(DeviceAddress::from_raw),
-            addresses: Vec::new(),
-        })
-    }
-}
-
 impl NicSource {
     /// The name of the libvirt network, for an interface on one.
     pub fn network(&self) -> Option<&str> {
@@ -250,27 +218,6 @@ impl NicSource {
             | Self::Internal { .. }
             | Self::Socket { .. }
             | Self::Unknown { .. } => None,
-        }
-    }
-
-    fn from_raw(kind: Option<&str>, source: raw::Source) -> Self {
-        match kind.unwrap_or_default() {
-            "network" => match source.network {
-                Some(network) => Self::Network { network, portgroup: source.portgroup, bridge: source.bridge },
-                None => Self::Unknown { raw: "network".to_owned() },
-            },
-            "bridge" => Self::Bridge { bridge: source.bridge },
-            "direct" => Self::Direct { device: source.dev, mode: source.mode },
-            "user" => Self::User,
-            "ethernet" => Self::Ethernet,
-            "hostdev" => Self::Hostdev { address: source.address.as_ref().and_then(DeviceAddress::from_raw) },
-            "vhostuser" => Self::VhostUser { path: source.path, mode: source.mode },
-            "vdpa" => Self::Vdpa { device: source.dev },
-            "internal" => Self::Internal { name: source.name },
-            transport @ ("client" | "server" | "mcast" | "udp") => {
-                Self::Socket { transport: transport.to_owned(), address: source.address_text, port: source.port }
-            }
-            other => Self::Unknown { raw: other.to_owned() },
         }
     }
 }
@@ -291,17 +238,6 @@ impl Vlan {
         }
         let several = vlan.says_yes("trunk") || tags.len() > 1 || native.is_some();
         Ok(Self { tags, native, trunk: if several { Trunk::Yes } else { Trunk::No } })
-    }
-
-    pub(super) fn from_raw(raw: &raw::Vlan) -> Result<Self, String> {
-        let mut tags = Vec::with_capacity(raw.tags.len());
-        for tag in &raw.tags {
-            let id = tag.id.as_deref().and_then(|id| id.parse().ok()).filter(|id| *id < 4096_u16);
-            tags.push(id.ok_or("a vlan tag is not a number below 4096")?);
-        }
-        let several = raw.trunk.as_deref() == Some("yes") || tags.len() > 1;
-        let native = raw.tags.iter().any(|tag| tag.native_mode.is_some());
-        Ok(Self { tags, native: None, trunk: if several || native { Trunk::Yes } else { Trunk::No } })
     }
 }
 
@@ -339,15 +275,5 @@ impl VirtualPort {
             PARAMETERS.keep(parameters, "", &mut settings);
         }
         Self { settings, ..read }
-    }
-
-    pub(super) fn from_raw(raw: raw::VirtualPort) -> Self {
-        let parameters = raw.parameters.unwrap_or_default();
-        Self {
-            kind: raw.kind,
-            interface_id: parameters.interface_id,
-            profile_id: parameters.profile_id,
-            settings: Settings::new(),
-        }
     }
 }

@@ -12,7 +12,7 @@ fn domain(xml: &str) -> Domain {
     parse_domain(xml, Limits::default()).unwrap()
 }
 
-fn refusal(xml: impl AsRef<[u8]>) -> ParseDomainError {
+fn refusal(xml: impl AsRef<[u8]>) -> ParseError {
     parse_domain(xml, Limits::default()).unwrap_err()
 }
 

@@ -77,6 +77,12 @@ impl<'a> Marks<'a> {
         }
     }
 
+    fn clear(&self, offset: usize) {
+        if let Some(word) = self.bits.get(offset / 64) {
+            word.set(word.get() & !(1 << (offset % 64)));
+        }
+    }
+
     fn has(&self, offset: usize) -> bool {
         self.bits.get(offset / 64).is_some_and(|word| word.get() & 1 << (offset % 64) != 0)
     }
@@ -103,6 +109,11 @@ impl<'a> Element<'a> {
     /// Marks the element itself, as its parent's reader does; its parts stay to be read.
     pub(super) fn mark(&self) {
         self.marks.set(self.offset());
+    }
+
+    /// Takes the mark back: its reader found that it does not know such an element.
+    pub(super) fn unmark(&self) {
+        self.marks.clear(self.offset());
     }
 
     /// Whether somebody asked for it before.
@@ -138,6 +149,11 @@ impl<'a> Element<'a> {
         let attribute = self.node.attribute_node(name)?;
         self.marks.set(attribute.range().start);
         Some(attribute.value())
+    }
+
+    /// An attribute's value, without marking it.
+    pub(super) fn peek(&self, name: &str) -> Option<&'a str> {
+        self.node.attribute(name)
     }
 
     /// An attribute's value, to keep.
