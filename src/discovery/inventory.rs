@@ -190,9 +190,8 @@ impl Inventory {
         let networks = self.networks.values().flat_map(|net| of(format!("network:{}", net.name), &net.unknown));
         let pools = self.pools.values().flat_map(|pool| {
             let volumes = pool.volumes.values();
-            of(format!("pool:{}", pool.name), &pool.unknown).chain(
-                volumes.flat_map(|volume| of(format!("volume:{}/{}", pool.name, volume.name), &volume.unknown)),
-            )
+            of(format!("pool:{}", pool.name), &pool.unknown)
+                .chain(volumes.flat_map(|volume| of(format!("volume:{}/{}", pool.name, volume.name), &volume.unknown)))
         });
         let capabilities = self.host.iter().filter_map(|host| host.capabilities.as_ref());
         of("domain".to_owned(), &self.domain.unknown)

@@ -17,7 +17,8 @@ const XML: &str = "<capabilities><host><uuid>2f7d0c1b-91a3-4e5f-8c60-5b4a3928171
 #[test]
 fn the_hosts_part_and_the_machines_are_read() {
     let read = parse_capabilities(XML, Limits::default()).unwrap();
-    let machines = |kind: &str, names: &[&str]| (kind.to_owned(), names.iter().map(|name| (*name).to_owned()).collect());
+    let machines =
+        |kind: &str, names: &[&str]| (kind.to_owned(), names.iter().map(|name| (*name).to_owned()).collect());
     let expected = Capabilities {
         arch: Some("x86_64".to_owned()),
         cpu_model: Some("Broadwell".to_owned()),

@@ -28,8 +28,7 @@ pub(super) fn resolve(
     }
     let named_pools: BTreeSet<&str> = disks.iter().filter_map(|disk| pool_named(disk.source.as_ref())).collect();
     pools.retain(|name, pool| {
-        pool.volumes
-            .retain(|volume, _| used.contains(&VolumeRef { pool: name.clone(), volume: volume.clone() }));
+        pool.volumes.retain(|volume, _| used.contains(&VolumeRef { pool: name.clone(), volume: volume.clone() }));
         !pool.volumes.is_empty() || named_pools.contains(name.as_str())
     });
     pools

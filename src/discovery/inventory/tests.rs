@@ -51,7 +51,9 @@ fn pool(name: &str, kind: PoolType, volumes: Vec<Volume>) -> Pool {
 }
 
 fn disk(source: &str, format: &str, target: &str) -> String {
-    format!("<disk type='file'><driver name='qemu' type='{format}'/><source file='{source}'/><target dev='{target}'/></disk>")
+    format!(
+        "<disk type='file'><driver name='qemu' type='{format}'/><source file='{source}'/><target dev='{target}'/></disk>"
+    )
 }
 
 fn reference(pool: &str, volume: &str) -> Option<VolumeRef> {

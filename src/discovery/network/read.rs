@@ -223,7 +223,8 @@ fn keep_dnsmasq(network: Element<'_>, settings: &mut Settings) {
 
 /// An attribute that is an IP address, when it is there.
 fn read_ip(element: Element<'_>, attribute: &str) -> Result<Option<IpAddr>, FieldFault> {
-    let read = |text: &str| text.parse().map_err(|_| element.fault(format!("{:?} is not an IP address", shorten(text))));
+    let read =
+        |text: &str| text.parse().map_err(|_| element.fault(format!("{:?} is not an IP address", shorten(text))));
     element.attribute(attribute).map(read).transpose()
 }
 

@@ -63,7 +63,8 @@ fn a_pool_of_virtual_functions_names_its_devices() {
          <address type='pci' domain='0' bus='4' slot='0' function='1'/></forward></network>",
     );
     assert_eq!(read.forward, Some(ForwardMode::Hostdev));
-    let [ForwardDevice::PhysicalFunction { name }, ForwardDevice::Address { address }] = &read.forward_devices[..] else {
+    let [ForwardDevice::PhysicalFunction { name }, ForwardDevice::Address { address }] = &read.forward_devices[..]
+    else {
         panic!("{:?}", read.forward_devices)
     };
     assert_eq!((name.as_str(), address.as_str()), ("eth3", "pci:0000:04:00.1"));
@@ -90,7 +91,8 @@ fn dns_dhcp_and_routes_are_read() {
     );
     assert_eq!(read.unknown, []);
     assert_eq!(read.forwarders, ["192.0.2.53".parse::<IpAddr>().unwrap()]);
-    let domains: Vec<_> = read.domain_forwarders.iter().map(|one| (one.domain.as_str(), one.address.is_some())).collect();
+    let domains: Vec<_> =
+        read.domain_forwarders.iter().map(|one| (one.domain.as_str(), one.address.is_some())).collect();
     assert_eq!(domains, [("corp.example", true), ("local.example", false)]);
     assert_eq!(read.records.len(), 3);
     assert!(matches!(&read.records[0], DnsRecord::Host { names, .. } if names == &["a", "b"]), "{:?}", read.records);

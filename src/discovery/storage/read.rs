@@ -116,7 +116,8 @@ fn keep_options(pool: Element<'_>, settings: &mut Settings) {
         let found = pool.elements().find(|element| element.namespace() == Some(namespace) && element.name() == name);
         let Some(options) = found else { continue };
         options.mark();
-        let ours = options.elements().filter(|option| option.namespace() == Some(namespace) && option.name() == "option");
+        let ours =
+            options.elements().filter(|option| option.namespace() == Some(namespace) && option.name() == "option");
         for (nth, option) in ours.enumerate() {
             option.mark();
             let told = option.attribute("name").unwrap_or_default();

@@ -85,7 +85,8 @@ fn what_is_no_pool_or_volume_has_a_code_and_a_line() {
     assert_eq!(of_pool("<pool type='dir'/>").code(), "pool-malformed");
     assert_eq!(of_pool("<pool><name>n</name></pool>").code(), "pool-malformed");
     assert_eq!(of_pool("<volume/>").code(), "pool-unsupported");
-    let fault = parse_volume("<volume><name>v</name>\n<capacity unit='furlong'>1</capacity></volume>", Limits::default());
+    let fault =
+        parse_volume("<volume><name>v</name>\n<capacity unit='furlong'>1</capacity></volume>", Limits::default());
     let fault = fault.unwrap_err();
     assert_eq!((fault.code(), fault.place().map(|place| place.line)), ("volume-malformed", Some(2)));
 }

@@ -54,9 +54,8 @@ struct Dump {
 /// Reads the links of this process's network namespace. It blocks; it may not be called where futures are polled.
 pub fn read_links() -> Result<HostLinks, ReadLinksError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let dump = runtime.block_on(async {
-        tokio::time::timeout(TIME_LIMIT, dump()).await.unwrap_or(Err(ReadLinksError::Timeout))
-    })?;
+    let dump = runtime
+        .block_on(async { tokio::time::timeout(TIME_LIMIT, dump()).await.unwrap_or(Err(ReadLinksError::Timeout)) })?;
     Ok(understood(&dump))
 }
 

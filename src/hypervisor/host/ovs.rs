@@ -36,7 +36,8 @@ pub enum ReadOvsError {
 
 /// Reads the switch ports by the name of the host's device. It blocks, for two seconds at most.
 pub fn read_ovs_ports(socket: &Path) -> Result<BTreeMap<String, OvsPort>, ReadOvsError> {
-    let select = |table: &str, columns: &[&str]| json!({ "op": "select", "table": table, "where": [], "columns": columns });
+    let select =
+        |table: &str, columns: &[&str]| json!({ "op": "select", "table": table, "where": [], "columns": columns });
     let question = json!([
         "Open_vSwitch",
         select("Bridge", &["name", "ports"]),

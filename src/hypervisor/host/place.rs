@@ -79,7 +79,9 @@ mod tests {
 
     #[test]
     fn a_remote_host_and_the_mock_driver_are_elsewhere() {
-        for uri in ["qemu://far/system", "qemu+ssh://far/system", "qemu+tls:///system", "qemu:///session", "test:///default"] {
+        for uri in
+            ["qemu://far/system", "qemu+ssh://far/system", "qemu+tls:///system", "qemu:///session", "test:///default"]
+        {
             assert_eq!(sockets_of(uri), Vec::<PathBuf>::new(), "{uri}");
         }
         let usual = sockets_of("qemu:///system");

@@ -41,7 +41,10 @@ pub(super) struct Known {
 /// How a volume is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
-    Named { pool: String, volume: String },
+    Named {
+        pool: String,
+        volume: String,
+    },
     Path(String),
     /// Ceph's volumes have keys that look like paths and are none.
     Key(String),
@@ -50,11 +53,11 @@ enum Place {
 impl Place {
     fn of(source: &DiskSource) -> Option<Self> {
         match source {
-            DiskSource::Volume { pool, volume, .. } => {
-                Some(Self::Named { pool: pool.clone(), volume: volume.clone() })
-            }
+            DiskSource::Volume { pool, volume, .. } => Some(Self::Named { pool: pool.clone(), volume: volume.clone() }),
             DiskSource::File { path } | DiskSource::Block { device: path } => Some(Self::Path(path.clone())),
-            DiskSource::Network { protocol, name: Some(name), .. } if protocol == "rbd" => Some(Self::Key(name.clone())),
+            DiskSource::Network { protocol, name: Some(name), .. } if protocol == "rbd" => {
+                Some(Self::Key(name.clone()))
+            }
             DiskSource::Network { .. }
             | DiskSource::Directory { .. }
             | DiskSource::Nvme { .. }
