@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::disk::DiskSize;
 use super::domain::Domain;
-use super::generation::{Generation, pending_sections};
+use super::generation::Generation;
 use super::host::Host;
 use super::network::{Network, PortgroupDefault};
 use super::nic::{AddressOrigin, Nic, NicAddress, NicSource, Trunk};
+use super::pending::pending;
 use super::storage::Pool;
 use crate::model::units::Mac;
 
@@ -59,7 +60,7 @@ pub enum Definition {
     Persistent {
         /// The generation of the definition.
         generation: Generation,
-        /// The sections of the domain in which it differs from what runs now.
+        /// The fields in which it differs from what runs now, by path: `memory.current_kib`, `disks[vdb]`.
         pending: Vec<String>,
     },
 }
@@ -141,10 +142,9 @@ impl Inventory {
         let definition = match inactive {
             Inactive::NotAsked => Definition::NotAsked,
             Inactive::Transient => Definition::Transient,
-            Inactive::Known(domain) => Definition::Persistent {
-                generation: Generation::of_domain(&domain),
-                pending: pending_sections(&live, &domain),
-            },
+            Inactive::Known(domain) => {
+                Definition::Persistent { generation: Generation::of_domain(&domain), pending: pending(&live, &domain) }
+            }
         };
         let pools = pools.into_iter().map(|pool| (pool.name.clone(), pool)).collect();
         let mut domain = live;
