@@ -146,14 +146,19 @@ impl<'a> Element<'a> {
 
     /// An attribute's value.
     pub(super) fn attribute(&self, name: &str) -> Option<&'a str> {
-        let attribute = self.node.attribute_node(name)?;
+        let attribute = self.find(name)?;
         self.marks.set(attribute.range().start);
         Some(attribute.value())
     }
 
     /// An attribute's value, without marking it.
     pub(super) fn peek(&self, name: &str) -> Option<&'a str> {
-        self.node.attribute(name)
+        self.find(name).map(|attribute| attribute.value())
+    }
+
+    /// The parser's own look-up would take an attribute of another namespace.
+    fn find(&self, name: &str) -> Option<Attribute<'a, 'a>> {
+        self.node.attributes().find(|attribute| attribute.name() == name && attribute.namespace().is_none())
     }
 
     /// An attribute's value, to keep.
@@ -195,7 +200,7 @@ impl<'a> Element<'a> {
 
     /// A number in an attribute, where nothing hangs on it: anything else stays unread.
     pub(super) fn number_if_any<N: FromStr>(&self, name: &str) -> Option<N> {
-        let number = self.node.attribute(name)?.trim().parse().ok()?;
+        let number = self.peek(name)?.trim().parse().ok()?;
         self.attribute(name);
         Some(number)
     }
