@@ -170,7 +170,7 @@ fn there_is_a_difference_exactly_when_the_generation_moves() {
     let mut moved = 0;
     for (start, _) in EVERYTHING.match_indices(['\'', '>']).step_by(4) {
         let mut changed = EVERYTHING.to_owned();
-        changed.insert_str(start + 1, "1");
+        changed.insert(start + 1, '1');
         let Some(after) = look(&changed) else { continue };
         let differs = !differences(&before, &after).is_empty();
         assert_eq!(differs, before.generation() != after.generation(), "{}", &EVERYTHING[start..start + 40]);

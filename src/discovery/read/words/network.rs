@@ -60,6 +60,7 @@ pub(in crate::discovery::read) const INTERFACE: Known = known(
         known("coalesce", &[], &[known("rx", &[], &[known("frames", &["max"], &[])])]),
         known("tune", &[], &[text("sndbuf", &[])]),
         known("port", &["isolated"], &[]),
+        known("vlan", &[], &[known("tag", &["nativeMode"], &[]).many()]),
         TEAMING,
         IP,
         ROUTE,
