@@ -8,6 +8,7 @@ pub(crate) mod consumers;
 pub(crate) mod debian;
 pub(crate) mod qemu;
 pub(crate) mod shop;
+pub(crate) mod varied;
 
 use std::io::Write;
 use std::time::{Duration, Instant};
