@@ -11,10 +11,9 @@ use covirt::discovery::{Discovered, DiskDevice, Inventory, Limits, parse_domain,
 use serde_json::{Value, json};
 use support::consumers::{Consumers, said};
 use support::debian::Debian;
+use support::varied::nothing_is_forgotten;
 use support::{shop, skip};
 
-/// What stands in a mapping for a field that has no rule.
-const FORGOTTEN: &str = "covirt has no rule for this field";
 const ID: &str = "i-00d3f6a518f0e4f6e";
 
 fn shop() -> Bundle {
@@ -81,10 +80,7 @@ fn no_field_of_any_real_domain_is_forgotten() {
     for (name, inventory) in &domains {
         let bundle = shop::render(Format::Ec2, inventory, &binding_for(inventory))
             .unwrap_or_else(|error| panic!("{name}: {error}"));
-        for entry in &bundle.mapping.0 {
-            let forgotten = matches!(&entry.fate, Fate::Refused { why } if why.contains(FORGOTTEN));
-            assert!(!forgotten, "{name}: {}", entry.field);
-        }
+        nothing_is_forgotten(name, &bundle);
         let disks = inventory.domain.disks.iter();
         let volumes = disks.filter(|disk| matches!(disk.device, DiskDevice::Disk | DiskDevice::Lun)).count();
         let described = json_of(&bundle, "api/DescribeVolumes.json");
@@ -136,13 +132,19 @@ fn sizes_are_whole_gib_rounded_up_and_the_rule_is_named() {
     let Fate::Approximate { rule, .. } = fate(&bundle, "disks[vda].size") else { panic!("the size is rounded") };
     assert!(rule.contains("rounded up"), "{rule}");
     inventory.domain.disks[0].size = Some(size((20 << 30) + 1));
-    let error = shop::render(Format::Ec2, &inventory, &shop::binding(Format::Ec2)).unwrap_err();
-    assert!(error.to_string().contains("volumes.vda.size_gib: the disk has 21 GiB"), "{error}");
+    let wrong = shop::toml(shop::binding(Format::Ec2).text.replace("[volumes.vda]", "[volumes.vda]\nsize_gib = 20"));
+    let error = shop::render(Format::Ec2, &inventory, &wrong).unwrap_err();
+    assert!(error.to_string().contains("the disk has 21 GiB, and not 20"), "{error}");
 }
 
 #[test]
 fn a_size_that_nobody_knows_is_left_out_and_reported() {
-    let bundle = changed("size_gib = 40", "").unwrap();
+    let mut inventory = shop::inventory();
+    inventory.pools.clear();
+    inventory.domain.disks.iter_mut().for_each(|disk| disk.size = None);
+    let sized = shop::toml(shop::binding(Format::Ec2).text.replace("[volumes.vda]", "[volumes.vda]\nsize_gib = 20"));
+    let bundle = shop::render(Format::Ec2, &inventory, &sized).unwrap();
+    assert_eq!(json_of(&bundle, "api/DescribeVolumes.json")["Volumes"][0]["Size"], 20);
     let volume = &json_of(&bundle, "api/DescribeVolumes.json")["Volumes"][1];
     assert!(volume.get("Size").is_none(), "{volume}");
     assert!(matches!(fate(&bundle, "disks[vdb].source"), Fate::Refused { .. }));
@@ -243,24 +245,30 @@ fn regions_are_in_their_partition() {
 
 #[test]
 fn a_bad_binding_is_refused_with_field_line_and_hint() {
-    for (from, to, names) in [
-        ("\"123456789012\"", "\"1234\"", "line 1: \"1234\" is not an account: 12 digits"),
-        ("\"ami-05f0f0f0f0f0f0f01\"", "\"ami-xyz\"", "line 7: \"ami-xyz\" is not an image's id"),
-        ("state = \"running\"", "state = \"asleep\"", "line 5"),
-        ("state = \"running\"\n", "", "state"),
-        ("\"eu-central-1a\"", "\"eu-west-1a\"", "availability_zone: eu-west-1a is not a zone of the region (a zone"),
-        ("\"52:54:00:1a:2b:01\" = \"subnet", "\"52:54:00:1a:2b:09\" = \"subnet", "subnets.\"52:54:00:1a:2b:09\""),
-        ("\"52:54:00:1a:2b:01\" = \"subnet-05f0f0f0f0f0f0f04\"", "", "every interface is in a subnet (the subnet- id"),
-        ("[volumes.vda]", "[volumes.vdz]", "volumes.vdz: the domain has no such disk (its disks are vda, vdb)"),
-        ("team =", "\"aws:team\" =", "tags.\"aws:team\": this beginning is AWS's own (choose"),
-        ("team =", "Name =", "tags.\"Name\": this tag is made from the VM"),
-        ("\"2026-05-04T03:02:01Z\"", "\"yesterday\"", "line 12"),
-        ("\"198.51.100.21/24\"", "\"198.51.100.21\"", "guest.nics.\"52:54:00:1a:2b:02\".addresses"),
-        ("key_name", "keyname", "unknown field"),
+    for (from, to, told) in [
+        ("\"123456789012\"", "\"1234\"", ["line 1", "account", "12 digits"]),
+        ("\"ami-05f0f0f0f0f0f0f01\"", "\"ami-xyz\"", ["line 7", "image_id", "8 or 17 hexadecimal digits"]),
+        ("state = \"running\"", "state = \"asleep\"", ["line 5", "state", "running, stopped"]),
+        ("state = \"running\"\n", "", ["line", "state", "needed"]),
+        ("\"eu-central-1a\"", "\"eu-west-1a\"", ["line 3", "availability_zone", "eu-central-1 begins"]),
+        ("\"52:54:00:1a:2b:01\" = \"subnet", "\"52:54:00:1a:2b:09\" = \"subnet", ["line 15", "subnets", "no such"]),
+        ("\"52:54:00:1a:2b:01\" = \"subnet-05f0f0f0f0f0f0f04\"", "", ["line 14", "subnets", "every interface"]),
+        ("[volumes.vda]", "[volumes.vdz]", ["line 18", "volumes.vdz", "its disks are vda, vdb"]),
+        ("team =", "\"aws:team\" =", ["line 25", "tags.\"aws:team\"", "choose another beginning"]),
+        ("team =", "Name =", ["line 25", "tags.Name", "made from the VM"]),
+        ("\"2026-05-04T03:02:01Z\"", "\"yesterday\"", ["line 12", "launch_time", "RFC 3339"]),
+        (
+            "\"198.51.100.21/24\"",
+            "\"198.51.100.21\"",
+            ["line 32", "guest.nics.\"52:54:00:1a:2b:02\".addresses", "ADDRESS"],
+        ),
+        ("key_name", "keyname", ["line 11", "keyname", "did you mean key_name?"]),
     ] {
         let error = changed(from, to).unwrap_err();
         assert_eq!(error.code(), "binding-malformed", "{to}");
-        assert!(error.to_string().contains(names), "{to}: {error}");
+        for told in told {
+            assert!(error.to_string().contains(told), "{to}: {told}: {error}");
+        }
     }
     let error = changed("hostname = ", "user_data = \"password: hunter2\"\nhostname = ").unwrap_err();
     assert_eq!(error.code(), "artifact-secret");
