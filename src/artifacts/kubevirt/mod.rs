@@ -11,6 +11,7 @@ mod binding;
 mod compute;
 mod device;
 mod disk;
+mod drive;
 mod feature;
 mod machine;
 mod name;

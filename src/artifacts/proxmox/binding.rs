@@ -126,7 +126,7 @@ checked! {
     /// A mapping of a device or folder of the nodes, or the type of a mediated device.
     MappingId: "an id of letters, digits, - and _" if |text| is_word(text, b"-_");
     /// A machine type.
-    MachineType: "a machine type: pc, q35 or virt, also with QEMU's version" if super::compute::is_machine;
+    MachineType: "a machine type: pc, q35 or virt, also with QEMU's version" if super::machine::is_machine;
     /// A tag.
     Tag: "a tag: lower-case letters, digits, - _ . +" if |text| {
         let starts = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');

@@ -114,7 +114,7 @@ pub(super) fn base64(value: &str) -> String {
 /// A size in the largest unit that divides it.
 pub(super) fn size(size: Bytes) -> String {
     for (unit, scale) in [("T", 1_u64 << 40), ("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)] {
-        if size.0 > 0 && size.0 % scale == 0 {
+        if size.0 > 0 && size.0.is_multiple_of(scale) {
             return format!("{}{unit}", size.0 / scale);
         }
     }

@@ -4,8 +4,8 @@
 //! mappings or by what they are (USB vendor and product), never by where they sit on this host.
 
 use super::binding::Binding;
-use super::compute::{is_arm, is_q35};
 use super::conf::{Conf, Props};
+use super::machine::{is_arm, is_q35};
 use crate::artifacts::report::Report;
 use crate::discovery::{ConsoleRole, Domain, FirmwareKind, GraphicsType, Hostdev, HostdevType, OtherDevice};
 

@@ -8,17 +8,23 @@
 //! *Source*: <https://pve.proxmox.com/pve-docs/qm.conf.5.html>.
 
 mod binding;
-mod compute;
 mod conf;
+mod cpu;
 mod device;
 mod disk;
+mod drive;
+mod machine;
+mod memory;
 mod nic;
+mod state;
 
 use self::binding::Binding;
-use self::compute::{cpu, machine, memory, smbios};
 use self::conf::Conf;
+use self::cpu::cpu;
 use self::device::devices;
 use self::disk::disks;
+use self::machine::{machine, smbios};
+use self::memory::memory;
 use self::nic::nics;
 use super::Renderer;
 use super::binding::DraftField;
