@@ -112,7 +112,7 @@ fn plugged(cpu: &Cpu, sockets: u32, per_socket: u32, report: &mut Report<'_>) ->
         report.exact("cpu.vcpus", "cpu.sockets × cpu.cores × cpu.threads");
         return (sockets, None);
     }
-    if per_socket > 0 && cpu.vcpus > 0 && cpu.vcpus % per_socket == 0 {
+    if per_socket > 0 && cpu.vcpus > 0 && cpu.vcpus.is_multiple_of(per_socket) {
         report.exact("cpu.vcpus_max", "cpu.maxSockets × cpu.cores × cpu.threads");
         report.exact("cpu.vcpus", "cpu.sockets × cpu.cores × cpu.threads");
         return (cpu.vcpus / per_socket, Some(sockets));
@@ -198,7 +198,7 @@ fn pages(domain: &Domain, arch: Arch, report: &mut Report<'_>) -> Option<Pages> 
             return None;
         }
     };
-    if kib.0 == 0 || memory.max_kib.0 % kib.0 != 0 {
+    if kib.0 == 0 || !memory.max_kib.0.is_multiple_of(kib.0) {
         report.refused("memory.hugepages", "KubeVirt wants the guest's memory to be a whole number of pages");
         report.refused("memory.default_hugepages", "KubeVirt wants the guest's memory to be a whole number of pages");
         return None;
@@ -231,7 +231,7 @@ fn memory(
         Some(_) | None => 2048,
     };
     let growth = memory.hotplug.filter(|hotplug| {
-        let aligned = hotplug.max_kib.0 % alignment == 0 && memory.max_kib.0 % alignment == 0;
+        let aligned = hotplug.max_kib.0.is_multiple_of(alignment) && memory.max_kib.0.is_multiple_of(alignment);
         arch == Arch::Amd64 && protection.is_none() && !numa && aligned && hotplug.max_kib >= memory.max_kib
     });
     if growth.is_some() {

@@ -11,6 +11,7 @@ mod binding;
 mod compute;
 mod device;
 mod disk;
+mod drive;
 mod feature;
 mod machine;
 mod name;
@@ -191,11 +192,6 @@ fn tell_rest(inventory: &Inventory, report: &mut Report<'_>) {
     report.not_carried("metadata", "it is another manager's");
     report.not_carried("unknown", "covirt does not know what it means");
     report.not_carried("definition", "the manifests are made from what runs now");
-    report.approximate(
-        "networks[*].bridge",
-        "network-attachment-definition: spec.config",
-        "for those interfaces on it",
-    );
     report.not_carried("networks", HOST);
     report.approximate("pools[*].volumes", "datavolume: spec.storage.resources", "their capacity");
     report.not_carried("pools", HOST);
