@@ -71,7 +71,8 @@ fn print_source(debian: &Consumers, text: &str) -> Output {
 
 fn cot_info(light: &Consumers, text: &str) -> Output {
     let folder = package(text, "vm.ovf");
-    let cot = Command::new(light.folder().join("bin/cot")).args(["info", "-v"]).arg(folder.path().join("vm.ovf")).output();
+    let cot =
+        Command::new(light.folder().join("bin/cot")).args(["info", "-v"]).arg(folder.path().join("vm.ovf")).output();
     cot.unwrap()
 }
 
@@ -96,13 +97,19 @@ fn the_schema_accepts_the_descriptor_and_no_broken_one() {
         ("no Info", text.replacen("<ovf:Info>Virtual disks</ovf:Info>", "", 1)),
         ("no capacity", text.replacen("ovf:capacity=\"21474836480\"", "", 1)),
         ("no id", text.replacen("<ovf:VirtualSystem ovf:id=\"shop-front\">", "<ovf:VirtualSystem>", 1)),
-        ("order", text.replacen("<rasd:ElementName>vda</rasd:ElementName>", "", 1).replacen(
-            "<rasd:ResourceType>17</rasd:ResourceType>",
-            "<rasd:ResourceType>17</rasd:ResourceType><rasd:ElementName>vda</rasd:ElementName>",
-            1,
-        )),
+        (
+            "order",
+            text.replacen("<rasd:ElementName>vda</rasd:ElementName>", "", 1).replacen(
+                "<rasd:ResourceType>17</rasd:ResourceType>",
+                "<rasd:ResourceType>17</rasd:ResourceType><rasd:ElementName>vda</rasd:ElementName>",
+                1,
+            ),
+        ),
         ("no number", text.replacen("<rasd:VirtualQuantity>4<", "<rasd:VirtualQuantity>four<", 1)),
-        ("a child of CIM's that OVF has not", text.replacen("<rasd:Address>52", "<rasd:MACAddress/><rasd:Address>52", 1)),
+        (
+            "a child of CIM's that OVF has not",
+            text.replacen("<rasd:Address>52", "<rasd:MACAddress/><rasd:Address>52", 1),
+        ),
     ];
     let folder = tempfile::tempdir().unwrap();
     for (what, text) in broken {
@@ -241,14 +248,32 @@ fn the_worked_example_says_the_same() {
     let facts = |text: &str| -> Vec<String> {
         let kept = |line: &&str| {
             ["File", "Disk ", "Network ", "OperatingSystemSection ", "Config"].iter().any(|name| line.contains(name))
-                || ["Address>", "AddressOnParent>", "Connection>", "CoresPerSocket", "HostResource>", "Parent>", "Quantity>",
-                    "SubType>", "ResourceType>", "InstanceID>"].iter().any(|name| line.contains(name))
+                || [
+                    "Address>",
+                    "AddressOnParent>",
+                    "Connection>",
+                    "CoresPerSocket",
+                    "HostResource>",
+                    "Parent>",
+                    "Quantity>",
+                    "SubType>",
+                    "ResourceType>",
+                    "InstanceID>",
+                ]
+                .iter()
+                .any(|name| line.contains(name))
         };
-        text.lines().filter(kept).map(|line| line.trim().trim_end_matches("/>").trim_end_matches('>').to_owned()).collect()
+        text.lines()
+            .filter(kept)
+            .map(|line| line.trim().trim_end_matches("/>").trim_end_matches('>').to_owned())
+            .collect()
     };
     // Of a qcow2 image nobody knows how large the exported file will be; and the example's TPM is left out there.
-    let tpm = ["<rasd:ResourceSubType>vmware.vtpm</rasd:ResourceSubType", "<rasd:ResourceType>1</rasd:ResourceType",
-        "<rasd:InstanceID>8</rasd:InstanceID"];
+    let tpm = [
+        "<rasd:ResourceSubType>vmware.vtpm</rasd:ResourceSubType",
+        "<rasd:ResourceType>1</rasd:ResourceType",
+        "<rasd:InstanceID>8</rasd:InstanceID",
+    ];
     let ours: Vec<String> = facts(&ours).into_iter().filter(|line| !tpm.contains(&line.as_str())).collect();
     let theirs: Vec<String> =
         facts(&theirs).into_iter().map(|line| line.replace(" ovf:size=\"2362179584\"", "")).collect();
@@ -273,7 +298,10 @@ fn a_binding_that_cannot_be_is_refused_with_its_place() {
     assert_eq!(fault("[disks.vda]\ncapacity = 1\nfile = '../a'\n").field, "disks.vda.file");
     let twice = "[disks.vda]\ncapacity = 1\nfile = 'a'\n[disks.vdb]\ncapacity = 1\nfile = 'A'\n";
     assert_eq!(fault(twice).field, "disks.vdb.file");
-    assert_eq!(fault(&format!("{sizes}[networks]\n'52:54:00:00:00:09' = 'x'\n")).field, "networks.\"52:54:00:00:00:09\"");
+    assert_eq!(
+        fault(&format!("{sizes}[networks]\n'52:54:00:00:00:09' = 'x'\n")).field,
+        "networks.\"52:54:00:00:00:09\""
+    );
     assert!(matches!(
         refuse(&format!("{sizes}[properties.admin_password]\nvalue = 'x'\n")),
         RenderError::Secret { field } if field == "properties.admin_password"

@@ -66,7 +66,8 @@ fn networks(inventory: &Inventory, layout: &Layout) -> Element {
         let Some(nic) = inventory.domain.nics.get(adapter.nth) else { continue };
         if met.insert(&adapter.network, ()).is_none() {
             let described = Element::text("ovf:Description", describe(nic, inventory));
-            section = section.child(Element::new("ovf:Network").attribute("ovf:name", &adapter.network).child(described));
+            section =
+                section.child(Element::new("ovf:Network").attribute("ovf:name", &adapter.network).child(described));
         }
     }
     section

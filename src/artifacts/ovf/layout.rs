@@ -105,7 +105,8 @@ impl Layout {
             }
         }
         let nics = inventory.domain.nics.iter().enumerate();
-        layout.nics = nics.filter(|(_, nic)| !is_passed_through(nic)).map(|(nth, nic)| adapter(nth, nic, binding)).collect();
+        layout.nics =
+            nics.filter(|(_, nic)| !is_passed_through(nic)).map(|(nth, nic)| adapter(nth, nic, binding)).collect();
         Ok(layout)
     }
 
@@ -118,8 +119,11 @@ impl Layout {
         let target = disk.target.clone();
         let capacity = bound.and_then(|bound| bound.capacity).or_else(|| capacity_of(disk, inventory));
         let capacity = capacity.ok_or_else(|| {
-            BindingFault::new(format!("disks.{target}.capacity"), "OVF asks for the disk's size, and it is not known here")
-                .hint("give it in bytes, as `virsh domblkinfo` shows it under Capacity")
+            BindingFault::new(
+                format!("disks.{target}.capacity"),
+                "OVF asks for the disk's size, and it is not known here",
+            )
+            .hint("give it in bytes, as `virsh domblkinfo` shows it under Capacity")
         })?;
         let format = bound.and_then(|bound| bound.format).unwrap_or_else(|| format_of(disk));
         let file = match bound.and_then(|bound| bound.file.clone()) {
