@@ -1,5 +1,6 @@
 //! Real libvirt XML, when it is at hand beside the project: all that libvirt itself accepts becomes an inventory.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use covirt::discovery::{Discovered, Inventory, Limits, parse_domain, parse_network};
@@ -34,6 +35,23 @@ fn every_domain_that_libvirt_accepts_becomes_an_inventory() {
     }
     assert!(refused.is_empty(), "{read} read, refused:\n{}", refused.join("\n"));
     assert!(read > 700, "only {read} files");
+}
+
+#[test]
+fn nothing_in_a_domain_that_libvirt_accepts_is_unknown() {
+    let Some(folder) = corpus() else { return };
+    let names = std::fs::read_to_string(folder.join("accepted.txt")).unwrap();
+    let mut unknown = BTreeMap::<String, (usize, String)>::new();
+    for name in names.lines().filter(|line| !line.is_empty()) {
+        let bytes = std::fs::read(folder.join("domain").join(name)).unwrap();
+        for part in parse_domain(&bytes, Limits::default()).unwrap().unknown {
+            let place = format!("{name}:{}", part.line);
+            unknown.entry(part.path).or_insert((0, place)).0 += 1;
+        }
+    }
+    let list: Vec<String> =
+        unknown.iter().map(|(path, (count, place))| format!("{path}: {count} times, first in {place}")).collect();
+    assert!(list.is_empty(), "{}", list.join("\n"));
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Where a device sits on the guest's buses, as one comparable text.
 //!
-//! Assumes a raw `<address>`. Guarantees one spelling per place: `pci:0000:04:00.0`, `drive:0.0.0.1`, `ccw:fe.0.0001`;
-//! an address type it does not know is kept by name with what it can say.
+//! Assumes an `<address>`. Guarantees one spelling per place: `pci:0000:04:00.0`, `drive:0.0.0.1`, `ccw:fe.0.0001`;
+//! an address type it does not know is kept by name with all that it says.
 
 use serde::{Deserialize, Serialize};
 
-use super::raw;
+use super::xml::Element;
 
 /// A device's address.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -23,35 +23,70 @@ impl DeviceAddress {
         self.0.strip_prefix("pci:")
     }
 
-    /// Reads a raw address; one without a type, or still unassigned, is none.
-    pub(super) fn from_raw(raw: &raw::Address) -> Option<Self> {
-        let kind = raw.kind.as_deref()?;
-        let number = |text: &Option<String>| text.as_deref().map_or(Some(0), read_number);
+    /// Reads an `<address>`; one without a type, or still unassigned, is none.
+    pub(super) fn read(element: Element<'_>) -> Option<Self> {
+        Self::read_as(element.attribute("type")?, element)
+    }
+
+    /// Reads an `<address>` whose type is known from around it. A number that is none leaves it unread.
+    pub(super) fn read_as(kind: &str, element: Element<'_>) -> Option<Self> {
+        let number = |name: &str| element.attribute(name).map_or(Some(0), read_number);
         let text = match kind {
+            // `<address type='pci'/>` asks libvirt to choose; it is no place yet.
+            "pci" if element.attribute("slot").or(element.attribute("bus")).is_none() => {
+                element.attribute("domain");
+                element.attribute("function");
+                return None;
+            }
             "pci" => {
-                // `<address type='pci'/>` asks libvirt to choose; it is no place yet.
-                raw.slot.as_ref().or(raw.bus.as_ref())?;
-                let (domain, bus) = (number(&raw.domain)?, number(&raw.bus)?);
-                let (slot, function) = (number(&raw.slot)?, number(&raw.function)?);
+                let (domain, bus) = (number("domain")?, number("bus")?);
+                let (slot, function) = (number("slot")?, number("function")?);
                 format!("pci:{domain:04x}:{bus:02x}:{slot:02x}.{function:x}")
             }
             "drive" => {
-                let (controller, bus) = (number(&raw.controller)?, number(&raw.bus)?);
-                let (target, unit) = (number(&raw.target)?, number(&raw.unit)?);
+                let (controller, bus) = (number("controller")?, number("bus")?);
+                let (target, unit) = (number("target")?, number("unit")?);
                 format!("drive:{controller}.{bus}.{target}.{unit}")
             }
             "ccw" => {
-                raw.devno.as_ref()?;
-                let (cssid, ssid, devno) = (number(&raw.cssid)?, number(&raw.ssid)?, number(&raw.devno)?);
+                element.attribute("devno")?;
+                let (cssid, ssid, devno) = (number("cssid")?, number("ssid")?, number("devno")?);
                 format!("ccw:{cssid:x}.{ssid:x}.{devno:04x}")
             }
-            "usb" => format!("usb:{}.{}", number(&raw.bus)?, raw.port.as_deref().unwrap_or("0")),
-            other => match raw.reg.as_deref() {
-                Some(reg) => format!("{other}:{reg}"),
-                None => other.to_owned(),
+            "usb" => format!("usb:{}.{}", number("bus")?, element.attribute("port").unwrap_or("0")),
+            "virtio-serial" | "ccid" => {
+                let (controller, bus) = (number("controller")?, number("bus")?);
+                let unit = element.attribute("port").or_else(|| element.attribute("slot")).unwrap_or("0");
+                format!("{kind}:{controller}.{bus}.{unit}")
+            }
+            "spapr-vio" => match element.attribute("reg") {
+                Some(reg) => format!("{kind}:{reg}"),
+                None => kind.to_owned(),
             },
+            other => {
+                let mut said = Vec::new();
+                for attribute in element.unread_attributes().filter(|attribute| attribute.namespace().is_none()) {
+                    element.attribute(attribute.name());
+                    said.push(format!("{}={}", attribute.name(), attribute.value()));
+                }
+                said.sort();
+                if said.is_empty() { other.to_owned() } else { format!("{other}:{}", said.join(",")) }
+            }
         };
         Some(Self(text))
+    }
+}
+
+impl DeviceAddress {
+    /// Reads an `<address>` of a PCI device, whose type may go without saying.
+    pub(super) fn read_pci(address: Element<'_>) -> Option<Self> {
+        if !matches!(address.attribute("type"), Some("pci") | None) {
+            return None;
+        }
+        let [domain, bus, slot, function] =
+            ["domain", "bus", "slot", "function"].map(|name| address.attribute(name).map_or(Some(0), read_number));
+        let (domain, bus, slot, function) = (domain?, bus?, slot?, function?);
+        Some(Self(format!("pci:{domain:04x}:{bus:02x}:{slot:02x}.{function:x}")))
     }
 }
 
@@ -66,19 +101,33 @@ fn read_number(text: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::discovery::Limits;
+    use crate::discovery::xml::read;
+
+    fn address(xml: &str) -> Option<DeviceAddress> {
+        read(xml.as_bytes(), "address", Limits::default(), |element| Ok(DeviceAddress::read(element))).unwrap().0
+    }
 
     #[test]
-    fn a_pci_address_has_one_spelling() {
-        let text = |slot: &str| Some(slot.to_owned());
-        let raw = raw::Address { kind: text("pci"), bus: text("0x04"), slot: text("0x0A"), ..raw::Address::default() };
-        let address = DeviceAddress::from_raw(&raw).unwrap();
-        assert_eq!(address.as_str(), "pci:0000:04:0a.0");
-        assert_eq!(address.pci(), Some("0000:04:0a.0"));
+    fn an_address_has_one_spelling() {
+        for (xml, text) in [
+            ("<address type='pci' bus='0x04' slot='0x0A'/>", "pci:0000:04:0a.0"),
+            ("<address type='drive' controller='1' unit='2'/>", "drive:1.0.0.2"),
+            ("<address type='ccw' cssid='0xfe' ssid='0x0' devno='0x0001'/>", "ccw:fe.0.0001"),
+            ("<address type='usb' bus='0' port='1.2'/>", "usb:0.1.2"),
+            ("<address type='virtio-serial' controller='0' bus='0' port='3'/>", "virtio-serial:0.0.3"),
+            ("<address type='isa' iobase='0x505' irq='0x1'/>", "isa:iobase=0x505,irq=0x1"),
+            ("<address type='holodeck' wall='7'/>", "holodeck:wall=7"),
+            ("<address type='virtio-mmio'/>", "virtio-mmio"),
+        ] {
+            assert_eq!(address(xml).unwrap().as_str(), text);
+        }
+        assert_eq!(address("<address type='pci' bus='0x04'/>").unwrap().pci(), Some("0000:04:00.0"));
     }
 
     #[test]
     fn an_unassigned_address_is_none() {
-        let raw = raw::Address { kind: Some("pci".to_owned()), ..raw::Address::default() };
-        assert_eq!(DeviceAddress::from_raw(&raw), None);
+        assert_eq!(address("<address type='pci'/>"), None);
+        assert_eq!(address("<address type='pci' slot='somewhere'/>"), None);
     }
 }

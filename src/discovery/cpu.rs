@@ -89,9 +89,18 @@ pub struct Pinning {
     /// For all processors (`vcpu/@cpuset`).
     pub all: Option<String>,
     /// By processor.
+    #[serde(deserialize_with = "numbered")]
     pub vcpus: BTreeMap<u32, String>,
     /// The emulator's own threads.
     pub emulator: Option<String>,
     /// By I/O thread.
+    #[serde(deserialize_with = "numbered")]
     pub iothreads: BTreeMap<u32, String>,
+}
+
+/// Reads a map whose keys are numbers: inside a flattened struct, serde hands keys on as text only.
+fn numbered<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<u32, String>, D::Error> {
+    let texts = BTreeMap::<String, String>::deserialize(deserializer)?;
+    let number = |(key, value): (String, String)| Ok((key.parse().map_err(serde::de::Error::custom)?, value));
+    texts.into_iter().map(number).collect()
 }

@@ -61,6 +61,8 @@ pub struct Watchdog {
     pub action: String,
     /// Its place on the guest's buses.
     pub address: Option<DeviceAddress>,
+    /// Everything else, by path.
+    pub settings: Settings,
 }
 
 /// A random number generator.
@@ -126,6 +128,8 @@ pub struct Channel {
     pub target: Option<String>,
     /// Its name in the guest: `org.qemu.guest_agent.0`, `com.redhat.spice.0`, …
     pub name: Option<String>,
+    /// Everything else, by path; no path that libvirt makes up at each start.
+    pub settings: Settings,
 }
 
 /// A controller.

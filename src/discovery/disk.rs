@@ -1,13 +1,12 @@
 //! Disks: what the guest sees and where the bytes are.
 //!
-//! Assumes a raw `<disk>`. Guarantees a source that says its kind, foreign words kept, and sizes only when block info
+//! Assumes nothing. Guarantees a source that says its kind, foreign words kept, and sizes only when block info
 //! was given: the domain XML knows none.
 
 use serde::{Deserialize, Serialize};
 
 use super::address::DeviceAddress;
 use super::foreign::foreign;
-use super::raw;
 use super::settings::Settings;
 use crate::model::units::Bytes;
 
@@ -184,78 +183,4 @@ pub enum DiskSource {
     VhostUser { path: String },
     /// A kind this version does not know.
     Unknown { raw: String },
-}
-
-impl Disk {
-    /// Reads a raw disk, whose boot order was read before.
-    pub(super) fn from_raw(raw: raw::Disk, boot_order: Option<u32>) -> Result<Self, String> {
-        let target = raw.target.unwrap_or_default();
-        let writes = match (raw.readonly.is_some(), raw.shareable.is_some()) {
-            (false, false) => Writes::Exclusive,
-            (false, true) => Writes::Shared,
-            (true, false) => Writes::ReadOnly,
-            (true, true) => Writes::ReadOnlyShared,
-        };
-        Ok(Self {
-            target: target.dev.ok_or("the disk has no target dev")?,
-            bus: target.bus.map(DiskBus::from),
-            device: DiskDevice::from(raw.device.unwrap_or_else(|| "disk".to_owned())),
-            source: raw.source.and_then(|source| DiskSource::from_raw(raw.kind.as_deref(), source)),
-            format: raw.driver.and_then(|driver| driver.kind),
-            volume: None,
-            backing: Backing::default(),
-            cache: None,
-            io: None,
-            discard: None,
-            wwn: None,
-            mirror: None,
-            encryption: None,
-            iotune: Settings::new(),
-            settings: Settings::new(),
-            serial: raw.serial,
-            writes,
-            boot_order,
-            address: raw.address.as_ref().and_then(DeviceAddress::from_raw),
-            size: None,
-        })
-    }
-}
-
-impl DiskSource {
-    /// Reads a raw source; one without a location is an empty drive.
-    fn from_raw(kind: Option<&str>, source: raw::Source) -> Option<Self> {
-        match kind.unwrap_or("file") {
-            "file" => source.file.map(|path| Self::File { path }),
-            "block" => source.dev.map(|device| Self::Block { device }),
-            "dir" => source.dir.map(|path| Self::Directory { path }),
-            "network" => Some(Self::Network {
-                protocol: source.protocol?,
-                name: source.name,
-                hosts: source.hosts.into_iter().filter_map(spell_host).collect(),
-            }),
-            "volume" => Some(Self::Volume { pool: source.pool?, volume: source.volume?, mode: source.mode }),
-            "nvme" => Some(Self::Nvme {
-                address: source.address.map(pci_by_default).as_ref().and_then(DeviceAddress::from_raw),
-                namespace: source.namespace,
-            }),
-            "vhostuser" => source.path.map(|path| Self::VhostUser { path }),
-            other => Some(Self::Unknown { raw: other.to_owned() }),
-        }
-    }
-}
-
-/// An NVMe source's address is a PCI address that does not say so.
-fn pci_by_default(mut address: raw::Address) -> raw::Address {
-    address.kind.get_or_insert_with(|| "pci".to_owned());
-    address
-}
-
-/// `name:port`, `[v6]:port`, or the path of a socket.
-fn spell_host(host: raw::SourceHost) -> Option<String> {
-    match (host.name, host.port, host.socket) {
-        (Some(name), Some(port), _) if name.contains(':') => Some(format!("[{name}]:{port}")),
-        (Some(name), Some(port), _) => Some(format!("{name}:{port}")),
-        (Some(name), None, _) => Some(name),
-        (None, _, socket) => socket,
-    }
 }

@@ -208,6 +208,8 @@ pub struct SecurityLabel {
     pub relabel: Option<String>,
     /// The label, where an administrator chose it.
     pub label: Option<String>,
+    /// What a dynamic label is made from.
+    pub base_label: Option<String>,
 }
 
 /// A mark of another manager in the domain's metadata.
@@ -286,6 +288,8 @@ pub struct Graphics {
     pub listen: Option<String>,
     /// Where its port comes from.
     pub port: GraphicsPort,
+    /// Everything else (`keymap`, `gl.enable`, `channel[1].mode`, …), by path; never its password.
+    pub settings: Settings,
 }
 
 /// The port of a display.
@@ -311,6 +315,8 @@ pub struct Console {
     pub target: Option<String>,
     /// Its number.
     pub port: Option<u32>,
+    /// Everything else (`source.host`, `log.file`, `target.model.name`, …), by path; no path of a pty.
+    pub settings: Settings,
 }
 
 /// Which element describes the character device.

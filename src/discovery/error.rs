@@ -1,4 +1,4 @@
-//! Why a domain or network text is refused, where, and under which stable code.
+//! Why a text is refused, where, and under which stable code.
 //!
 //! Assumes nothing. Guarantees that every refusal names its reason in one sentence, its line where there is one, and
 //! that no more than a few words of the refused text are repeated.
@@ -57,38 +57,6 @@ impl XmlRefusal {
             Self::Malformed { place, .. } | Self::Unsupported { place, .. } => *place,
         }
     }
-
-    /// Turns the parser's fault into a refusal; the parser gives a place only for what is not well-formed.
-    pub(crate) fn from_parser(text: &str, fault: &serde_xml_rs::Error) -> Self {
-        let (place, reason) = if let serde_xml_rs::Error::Reader(fault) = fault {
-            place_and_reason(&fault.to_string())
-        } else {
-            repeated_element(text, &fault.to_string())
-        };
-        Self::Malformed { place, reason: super::quantity::shorten_to(&reason, 200) }
-    }
-}
-
-/// Splits the reader's `LINE:COLUMN reason`.
-fn place_and_reason(message: &str) -> (Option<Place>, String) {
-    let split = message.split_once(' ').and_then(|(place, reason)| {
-        let (line, column) = place.split_once(':')?;
-        Some((Place { line: line.parse().ok()?, column: column.parse().ok()? }, reason))
-    });
-    match split {
-        Some((place, reason)) => (Some(place), reason.to_owned()),
-        None => (None, message.to_owned()),
-    }
-}
-
-/// Finds the element behind serde's "duplicate field", the one fault of shape the raw structs leave possible.
-fn repeated_element(text: &str, message: &str) -> (Option<Place>, String) {
-    let name = message.split_once("duplicate field `").and_then(|(_, rest)| rest.split_once('`')).map(|(name, _)| name);
-    match name {
-        Some(name) => (super::scan::locate_repeated(text, name), format!("<{name}> is given more than once")),
-        // The parser's message may go on to print attributes, and an attribute may be a password.
-        None => (None, message.split(" [attributes").next().unwrap_or_default().to_owned()),
-    }
 }
 
 /// Why a text is not a domain.
@@ -122,9 +90,78 @@ impl ParseDomainError {
     }
 }
 
-/// Why a text is not a network.
+/// What a text was read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Document {
+    Network,
+    Pool,
+    Volume,
+    Capabilities,
+}
+
+impl Document {
+    /// The name of its root element, with which its codes begin.
+    pub fn root(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Pool => "pool",
+            Self::Volume => "volume",
+            Self::Capabilities => "capabilities",
+        }
+    }
+}
+
+/// Why a text is not the document it was read as.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ParseNetworkError {
+#[error("{fault}")]
+pub struct ParseError {
+    document: Document,
+    fault: Fault,
+}
+
+impl ParseError {
+    pub(crate) fn new(document: Document, fault: Fault) -> Self {
+        Self { document, fault }
+    }
+
+    /// What the text was read as.
+    pub fn document(&self) -> Document {
+        self.document
+    }
+
+    /// The stable code: `network-too-large`, `pool-malformed`, …
+    pub fn code(&self) -> &'static str {
+        let [too_large, too_deep, unsupported, malformed] = match self.document {
+            Document::Network => ["network-too-large", "network-too-deep", "network-unsupported", "network-malformed"],
+            Document::Pool => ["pool-too-large", "pool-too-deep", "pool-unsupported", "pool-malformed"],
+            Document::Volume => ["volume-too-large", "volume-too-deep", "volume-unsupported", "volume-malformed"],
+            Document::Capabilities => [
+                "capabilities-too-large",
+                "capabilities-too-deep",
+                "capabilities-unsupported",
+                "capabilities-malformed",
+            ],
+        };
+        match self.fault {
+            Fault::Xml(XmlRefusal::TooLarge { .. }) => too_large,
+            Fault::Xml(XmlRefusal::TooDeep { .. }) => too_deep,
+            Fault::Xml(XmlRefusal::Unsupported { .. }) => unsupported,
+            Fault::Xml(XmlRefusal::Malformed { .. }) | Fault::Field { .. } => malformed,
+        }
+    }
+
+    /// Where, when it is known.
+    pub fn place(&self) -> Option<Place> {
+        match &self.fault {
+            Fault::Xml(refusal) => refusal.place(),
+            Fault::Field { place, .. } => *place,
+        }
+    }
+}
+
+/// Why a text was not read, whatever it was to be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
     /// The text is refused as XML.
     #[error(transparent)]
     Xml(#[from] XmlRefusal),
@@ -133,51 +170,39 @@ pub enum ParseNetworkError {
     Field { place: Option<Place>, field: String, reason: String },
 }
 
-impl ParseNetworkError {
-    /// The stable code.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Xml(XmlRefusal::TooLarge { .. }) => "network-too-large",
-            Self::Xml(XmlRefusal::TooDeep { .. }) => "network-too-deep",
-            Self::Xml(XmlRefusal::Unsupported { .. }) => "network-unsupported",
-            Self::Xml(XmlRefusal::Malformed { .. }) | Self::Field { .. } => "network-malformed",
-        }
-    }
-
-    /// Where, when it is known.
-    pub fn place(&self) -> Option<Place> {
-        match self {
-            Self::Xml(refusal) => refusal.place(),
-            Self::Field { place, .. } => *place,
+impl From<Fault> for ParseDomainError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Xml(refusal) => Self::Xml(refusal),
+            Fault::Field { place, field, reason } => Self::Field { place, field, reason },
         }
     }
 }
 
-/// A value that is wrong, before its line is known.
+/// A value that is wrong, and in which element.
 #[derive(Debug)]
 pub(crate) struct FieldFault {
-    /// The path of the element from the root.
-    pub(crate) path: &'static [&'static str],
-    /// Which of the elements of that path, from 0.
-    pub(crate) nth: usize,
-    /// One sentence.
-    pub(crate) reason: String,
+    offset: usize,
+    field: String,
+    reason: String,
 }
 
 impl FieldFault {
-    pub(crate) fn new(path: &'static [&'static str], reason: impl fmt::Display) -> Self {
-        Self::nth(path, 0, reason)
+    /// A fault of the element at `offset` whose path is `field`.
+    pub(crate) fn at(offset: usize, field: String, reason: impl fmt::Display) -> Self {
+        Self { offset, field, reason: reason.to_string() }
     }
 
-    pub(crate) fn nth(path: &'static [&'static str], nth: usize, reason: impl fmt::Display) -> Self {
-        Self { path, nth, reason: reason.to_string() }
+    /// The same fault, of an element that the named one should have.
+    pub(crate) fn inside(mut self, name: &str) -> Self {
+        self.field.push('/');
+        self.field.push_str(name);
+        self
     }
 
-    /// Looks up the line; when the element itself is missing, its parent's.
-    pub(crate) fn placed(self, text: &str) -> (Option<Place>, String, String) {
-        let parent = self.path.split_last().map_or(self.path, |(_, parents)| parents);
-        let place =
-            super::scan::locate(text, self.path, self.nth).or_else(|| super::scan::locate(text, parent, self.nth));
-        (place, self.path.join("/"), self.reason)
+    /// The fault with its line.
+    pub(crate) fn placed(self, text: &str) -> Fault {
+        let place = Some(Place::of(text.as_bytes(), self.offset));
+        Fault::Field { place, field: self.field, reason: self.reason }
     }
 }

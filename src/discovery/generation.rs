@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::cpu::CpuMode;
-use super::disk::{Disk, DiskSize};
+use super::disk::{Backing, Disk, DiskSize};
 use super::domain::{Domain, Graphics, GraphicsPort, GuestAgent, SecureBoot};
 use super::nic::{Nic, NicSource};
 use crate::model::units::Bytes;
@@ -81,12 +81,27 @@ fn as_started(definition: &Domain, live: &Domain) -> Domain {
         if let Some(now) = live.nics.iter().find(|now| now.mac == nic.mac && nic.mac.is_some()) {
             nic.address = nic.address.take().or_else(|| now.address.clone());
             nic.target = nic.target.take().or_else(|| now.target.clone());
-            if nic.vlan.tags.is_empty() && nic.source.network().is_some() {
-                nic.vlan.clone_from(&now.vlan);
+            if nic.source.network().is_some() {
+                take_from_network(nic, now);
             }
         }
     }
     domain
+}
+
+/// What the network and its portgroup may add to an interface, libvirt writes into what runs.
+fn take_from_network(nic: &mut Nic, now: &Nic) {
+    if nic.vlan.tags.is_empty() {
+        nic.vlan.clone_from(&now.vlan);
+    }
+    if nic.bandwidth.is_none() {
+        nic.bandwidth.clone_from(&now.bandwidth);
+    }
+    match (&mut nic.virtualport, &now.virtualport) {
+        (none @ None, now) => none.clone_from(now),
+        (Some(own), Some(now)) => own.fill_from(now),
+        (Some(_), None) => {}
+    }
 }
 
 /// Lower-case hexadecimal.
@@ -169,6 +184,9 @@ fn bytes<T: Serialize>(value: &T) -> Vec<u8> {
 
 fn settled_disk(disk: &Disk) -> Disk {
     let mut disk = disk.clone();
+    // Which volume it is hangs on pools that come and go, its chain is told of a running domain alone, and a copy under
+    // way ends by itself.
+    (disk.volume, disk.backing, disk.mirror) = (None, Backing::default(), None);
     // The capacity is decided; how much of it is allocated follows the guest's writes.
     disk.size = disk.size.map(|DiskSize { capacity, allocation: _, physical: _ }| DiskSize {
         capacity,
@@ -212,10 +230,10 @@ fn settled_agent(agent: &GuestAgent) -> GuestAgent {
 
 fn settled_graphics(graphics: &Graphics) -> Graphics {
     // libvirt fills the address in from its own configuration when the domain starts.
-    let Graphics { kind, listen: _, port } = graphics.clone();
+    let Graphics { kind, listen: _, port, settings } = graphics.clone();
     let port = match port {
         GraphicsPort::Auto(_) => GraphicsPort::Auto(None),
         decided @ (GraphicsPort::Fixed(_) | GraphicsPort::Unsaid) => decided,
     };
-    Graphics { kind, listen: None, port }
+    Graphics { kind, listen: None, port, settings }
 }

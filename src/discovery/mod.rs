@@ -1,9 +1,9 @@
 //! Steps 1 and 2: from what libvirt says about a domain and its surroundings to one `Inventory`.
 //!
 //! ```text
-//! domain XML ──survey──► raw shape ──parse_domain──► Domain ─┐
-//! network XML ─survey──► raw shape ─parse_network──► Network ┼─ Inventory::build ─► Inventory ─► Generation
-//! block info, leases, agent addresses ───────────────────────┘
+//! domain XML ──limits──► tree ──parse_domain──► Domain ─┐
+//! network XML ─limits──► tree ─parse_network──► Network ┼─ Inventory::build ─► Inventory ─► Generation
+//! block info, leases, agent addresses ──────────────────┘
 //! ```
 //!
 //! Assumes that somebody else asked libvirt; may be given anything, also hostile text. Pure: no I/O, no clock.
@@ -12,7 +12,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod address;
-mod boot;
 mod cpu;
 mod device;
 mod disk;
@@ -22,18 +21,18 @@ mod foreign;
 mod generation;
 mod host;
 mod inventory;
+mod known;
+mod limits;
 mod memory;
 mod network;
 mod nic;
-mod parse;
 mod quantity;
-mod raw;
-mod scan;
+mod read;
 mod settings;
 mod storage;
-mod survey;
 #[cfg(test)]
 mod tests;
+mod xml;
 
 pub use address::DeviceAddress;
 pub use cpu::{Cpu, CpuFeature, CpuMode, FeaturePolicy, NumaCell, Pinning, Topology};
@@ -50,17 +49,22 @@ pub use domain::{
     Firmware, FirmwareKind, Graphics, GraphicsPort, GraphicsType, GuestAgent, Identity, ManagerMark, Platform,
     SecureBoot, SecurityLabel, Timer,
 };
-pub use error::{ParseDomainError, ParseNetworkError, Place, XmlRefusal};
+pub use error::{Document, ParseDomainError, ParseError, Place, XmlRefusal};
 pub use generation::Generation;
 pub(crate) use generation::hex;
-pub use host::{Capabilities, Host, Link, OvsPort};
-pub use inventory::{AgentAddress, Definition, Discovered, INVENTORY_FORMAT, Inactive, Inventory, Lease, UnknownPart};
+pub use host::{Capabilities, Host, Link, OvsPort, parse_capabilities};
+pub use inventory::{
+    AgentAddress, Definition, Discovered, INVENTORY_FORMAT, Inactive, Inventory, Lease, Neighbour, UnknownPart,
+};
+pub use limits::Limits;
 pub use memory::{Balloon, HugePages, Memory, MemoryHotplug, MemoryModule};
-pub use network::{DhcpHost, DnsService, ForwardMode, Network, Portgroup, PortgroupDefault, Subnet, parse_network};
+pub use network::{
+    DhcpHost, DnsRecord, DnsService, DomainForwarder, ForwardDevice, ForwardMode, Nat, Network, Portgroup,
+    PortgroupDefault, Route, Subnet, parse_network,
+};
 pub use nic::{
     AddressOrigin, Bandwidth, Certainty, LinkState, Nic, NicAddress, NicSource, Rate, Trunk, VirtualPort, Vlan,
 };
-pub use parse::parse_domain;
+pub use read::parse_domain;
 pub use settings::Settings;
-pub use storage::{Pool, PoolType, Volume};
-pub use survey::Limits;
+pub use storage::{Pool, PoolType, Volume, parse_pool, parse_volume};

@@ -2,19 +2,23 @@
 //!
 //! Assumes nothing about the text, like `parse`. Guarantees a whole network or one refusal with its line.
 
+mod read;
+#[cfg(test)]
+mod tests;
+
 use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::error::{FieldFault, ParseNetworkError};
+use super::address::DeviceAddress;
 use super::foreign::foreign;
 use super::inventory::UnknownPart;
-use super::nic::{VirtualPort, Vlan};
-use super::quantity::shorten;
-use super::raw;
-use super::survey::{Limits, survey};
+use super::nic::{Bandwidth, VirtualPort, Vlan};
+use super::settings::Settings;
 use crate::model::units::Mac;
+
+pub use self::read::parse_network;
 
 foreign! {
     /// How a network reaches the world; a network without one is isolated.
@@ -33,6 +37,10 @@ pub struct Network {
     pub uuid: Option<Uuid>,
     /// How it reaches the world.
     pub forward: Option<ForwardMode>,
+    /// The host's devices it forwards through, or hands out one by one; in the order of the XML.
+    pub forward_devices: Vec<ForwardDevice>,
+    /// How addresses are translated, where libvirt does not choose by itself.
+    pub nat: Option<Nat>,
     /// The bridge on the host.
     pub bridge: Option<String>,
     /// MTU, when it is set.
@@ -43,16 +51,103 @@ pub struct Network {
     pub dns: DnsService,
     /// DNS servers that libvirt's own asks in turn.
     pub forwarders: Vec<IpAddr>,
+    /// DNS servers that it asks only for names of one domain.
+    pub domain_forwarders: Vec<DomainForwarder>,
+    /// What libvirt's DNS answers by itself, in the order of the XML.
+    pub records: Vec<DnsRecord>,
     /// Its addresses on the host, each with what its DHCP hands out.
     pub subnets: Vec<Subnet>,
+    /// Routes of the host through a guest.
+    pub routes: Vec<Route>,
     /// VLAN tags for every interface on it.
     pub vlan: Vlan,
     /// The switch port for every interface on it.
     pub virtualport: Option<VirtualPort>,
     /// Variants an interface may choose by name.
     pub portgroups: Vec<Portgroup>,
+    /// Limits of the bridge's traffic as a whole; an interface's own come from its portgroup.
+    pub bandwidth: Option<Bandwidth>,
+    /// Namespaces of other managers inside `<metadata>`.
+    pub metadata: Vec<String>,
+    /// Everything else (`bridge.stp`, `bridge.zone`, `domain.localOnly`, `port.isolated`, …), by path.
+    pub settings: Settings,
     /// What its XML says and this version does not know.
     pub unknown: Vec<UnknownPart>,
+}
+
+/// One device of the host under a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum ForwardDevice {
+    /// A link; of several in a macvtap network, each guest gets one.
+    Interface { name: String },
+    /// A physical function, whose virtual functions the guests get.
+    PhysicalFunction { name: String },
+    /// A virtual function.
+    Address { address: DeviceAddress },
+}
+
+impl ForwardDevice {
+    /// The link's name, for one that is named.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Interface { name } | Self::PhysicalFunction { name } => Some(name),
+            Self::Address { .. } => None,
+        }
+    }
+}
+
+/// What guests' addresses are translated to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nat {
+    /// First and last address.
+    pub addresses: Option<(IpAddr, IpAddr)>,
+    /// First and last port.
+    pub ports: Option<(u16, u16)>,
+    /// Whether IPv6 is translated too.
+    pub ipv6: Option<bool>,
+}
+
+/// A DNS server for one domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainForwarder {
+    /// The domain.
+    pub domain: String,
+    /// The server; none when the host's own are to be asked.
+    pub address: Option<IpAddr>,
+}
+
+/// A record of libvirt's DNS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum DnsRecord {
+    /// Names of an address.
+    Host { ip: IpAddr, names: Vec<String> },
+    /// Where a service is.
+    Srv {
+        service: String,
+        protocol: String,
+        domain: Option<String>,
+        target: Option<String>,
+        port: Option<u16>,
+        priority: Option<u16>,
+        weight: Option<u16>,
+    },
+    /// A text.
+    Txt { name: String, value: String },
+}
+
+/// A route of the host through a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The destination's network.
+    pub destination: IpAddr,
+    /// The length of its prefix.
+    pub prefix: u8,
+    /// The guest it goes through.
+    pub gateway: IpAddr,
+    /// The lower, the better.
+    pub metric: Option<u32>,
 }
 
 /// Whether libvirt answers DNS on a network.
@@ -76,6 +171,8 @@ pub struct Subnet {
     pub ranges: Vec<(IpAddr, IpAddr)>,
     /// Fixed assignments.
     pub hosts: Vec<DhcpHost>,
+    /// Everything else (`tftp.root`, `dhcp.bootp.file`, `dhcp.range[1].lease.expiry`, `localPtr`, …), by path.
+    pub settings: Settings,
 }
 
 /// A fixed assignment of DHCP.
@@ -83,6 +180,8 @@ pub struct Subnet {
 pub struct DhcpHost {
     /// Whom by MAC.
     pub mac: Option<Mac>,
+    /// Whom by DHCP's client id; for IPv6 its DUID.
+    pub id: Option<String>,
     /// The host name it is given.
     pub name: Option<String>,
     /// The address it is given.
@@ -100,6 +199,10 @@ pub struct Portgroup {
     pub vlan: Vlan,
     /// The switch port.
     pub virtualport: Option<VirtualPort>,
+    /// Limits of each interface's traffic.
+    pub bandwidth: Option<Bandwidth>,
+    /// Everything else (`trustGuestRxFilters`, …), by path.
+    pub settings: Settings,
 }
 
 /// Whether an interface that names no portgroup gets this one.
@@ -125,129 +228,5 @@ impl Network {
             )
             | None => false,
         }
-    }
-}
-
-/// Reads a network XML.
-///
-/// *Errors*: `network-too-large`, `network-too-deep`, `network-unsupported`, `network-malformed`.
-/// *Source*: <https://libvirt.org/formatnetwork.html>.
-pub fn parse_network(xml: impl AsRef<[u8]>, limits: Limits) -> Result<Network, ParseNetworkError> {
-    let survey = survey(xml.as_ref(), "network", limits)?;
-    let raw: raw::Network = raw::read(survey.text)?;
-    read_network(raw).map_err(|fault| {
-        let (place, field, reason) = fault.placed(survey.text);
-        ParseNetworkError::Field { place, field, reason }
-    })
-}
-
-fn read_network(raw: raw::Network) -> Result<Network, FieldFault> {
-    let name = raw.name.filter(|name| !name.is_empty());
-    let name = name.ok_or_else(|| FieldFault::new(&["network", "name"], "every network has a name"))?;
-    let uuid = match raw.uuid {
-        Some(text) => {
-            let fault = |_| FieldFault::new(&["network", "uuid"], format!("{:?} is not a UUID", shorten(&text)));
-            Some(text.parse().map_err(fault)?)
-        }
-        None => None,
-    };
-    let mtu = match raw.mtu.and_then(|mtu| mtu.size) {
-        Some(text) => {
-            let fault = |_| FieldFault::new(&["network", "mtu"], "the size is not a number");
-            Some(text.parse().map_err(fault)?)
-        }
-        None => None,
-    };
-    let mut subnets = Vec::with_capacity(raw.ips.len());
-    for (nth, ip) in raw.ips.into_iter().enumerate() {
-        subnets.push(read_subnet(ip).map_err(|reason| FieldFault::nth(&["network", "ip"], nth, reason))?);
-    }
-    let mut portgroups = Vec::with_capacity(raw.portgroups.len());
-    for (nth, group) in raw.portgroups.into_iter().enumerate() {
-        let fault = |reason| FieldFault::nth(&["network", "portgroup"], nth, reason);
-        portgroups.push(read_portgroup(group).map_err(fault)?);
-    }
-    let vlan = raw.vlan.as_ref().map(Vlan::from_raw).transpose();
-    let dns = raw.dns.unwrap_or_default();
-    Ok(Network {
-        name,
-        uuid,
-        // A bare `<forward/>` means NAT.
-        forward: raw.forward.map(|forward| ForwardMode::from(forward.mode.unwrap_or_else(|| "nat".to_owned()))),
-        bridge: raw.bridge.and_then(|bridge| bridge.name),
-        mtu,
-        domain: raw.domain.and_then(|domain| domain.name),
-        dns: if dns.enable.as_deref() == Some("no") { DnsService::Off } else { DnsService::On },
-        // A forwarder for one domain only is no server to ask everything.
-        forwarders: dns
-            .forwarders
-            .into_iter()
-            .filter(|forwarder| forwarder.domain.is_none())
-            .filter_map(|forwarder| forwarder.address?.parse().ok())
-            .collect(),
-        subnets,
-        vlan: vlan.map_err(|reason| FieldFault::new(&["network", "vlan"], reason))?.unwrap_or_default(),
-        virtualport: raw.virtualport.map(VirtualPort::from_raw),
-        portgroups,
-        unknown: Vec::new(),
-    })
-}
-
-fn read_portgroup(raw: raw::Portgroup) -> Result<Portgroup, String> {
-    Ok(Portgroup {
-        name: raw.name.ok_or("the portgroup has no name")?,
-        default: if raw.default.as_deref() == Some("yes") { PortgroupDefault::Yes } else { PortgroupDefault::No },
-        vlan: raw.vlan.as_ref().map(Vlan::from_raw).transpose()?.unwrap_or_default(),
-        virtualport: raw.virtualport.map(VirtualPort::from_raw),
-    })
-}
-
-fn read_ip(text: &str) -> Result<IpAddr, String> {
-    text.parse().map_err(|_| format!("{:?} is not an IP address", shorten(text)))
-}
-
-fn read_subnet(raw: raw::Ip) -> Result<Subnet, String> {
-    let host = read_ip(raw.address.as_deref().ok_or("the subnet has no address")?)?;
-    let prefix = match (raw.prefix, raw.netmask) {
-        (Some(text), _) => text.parse().ok().filter(|prefix| *prefix <= widest(host)),
-        (None, Some(mask)) => prefix_of_netmask(&mask),
-        (None, None) => Some(classful_prefix(host)),
-    };
-    let raw::Dhcp { ranges: raw_ranges, hosts: raw_hosts } = raw.dhcp.unwrap_or_default();
-    let mut ranges = Vec::with_capacity(raw_ranges.len());
-    for range in raw_ranges {
-        let (start, end) = range.start.zip(range.end).ok_or("a DHCP range needs a start and an end")?;
-        ranges.push((read_ip(&start)?, read_ip(&end)?));
-    }
-    let mut hosts = Vec::with_capacity(raw_hosts.len());
-    for host in raw_hosts {
-        // IPv6 hosts are known by a DUID (`id`), which says nothing about an interface.
-        let mac = host.mac.map(|mac| mac.parse::<Mac>().map_err(|fault| fault.to_string())).transpose()?;
-        hosts.push(DhcpHost { mac, name: host.name, ip: host.ip.as_deref().map(read_ip).transpose()? });
-    }
-    let prefix = prefix.ok_or("the prefix or netmask is not one")?;
-    Ok(Subnet { host, prefix, ranges, hosts })
-}
-
-fn widest(ip: IpAddr) -> u8 {
-    if ip.is_ipv4() { 32 } else { 128 }
-}
-
-/// The prefix of a dotted netmask; a mask with holes is none.
-fn prefix_of_netmask(mask: &str) -> Option<u8> {
-    let bits = u32::from(mask.parse::<core::net::Ipv4Addr>().ok()?);
-    let ones = bits.leading_ones();
-    (bits.count_ones() == ones).then(|| u8::try_from(ones).ok()).flatten()
-}
-
-/// The prefix libvirt falls back to: the address class for IPv4, 64 for IPv6.
-fn classful_prefix(ip: IpAddr) -> u8 {
-    match ip {
-        IpAddr::V4(ip) => match ip.octets() {
-            [0..=127, ..] => 8,
-            [128..=191, ..] => 16,
-            [192..=255, ..] => 24,
-        },
-        IpAddr::V6(_) => 64,
     }
 }

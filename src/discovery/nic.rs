@@ -1,6 +1,6 @@
 //! Network interfaces: what the guest sees, what they are plugged into, and their addresses with their origin.
 //!
-//! Assumes a raw `<interface>`. Guarantees a source that says its kind, and no address here: the XML has none, so
+//! Assumes nothing. Guarantees a source that says its kind, and no address here: the XML has none, so
 //! addresses are added from networks, leases and the guest agent when the inventory is built.
 
 use core::net::IpAddr;
@@ -8,9 +8,12 @@ use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::address::DeviceAddress;
+use super::error::FieldFault;
 use super::foreign::foreign;
-use super::raw;
+use super::known::{Known, known};
 use super::settings::Settings;
+use super::xml::Element;
+use crate::model::time::Wall;
 use crate::model::units::Mac;
 
 /// One network interface.
@@ -149,6 +152,8 @@ pub struct NicAddress {
     pub origin: AddressOrigin,
     /// How sure it is.
     pub certainty: Certainty,
+    /// When a lease ends unless it is renewed; none for what does not end by itself.
+    pub expires: Option<Wall>,
 }
 
 /// Where an address was learnt.
@@ -194,38 +199,7 @@ impl AddressOrigin {
 impl NicAddress {
     /// An address, as sure as its origin.
     pub fn new(ip: IpAddr, prefix: Option<u8>, origin: AddressOrigin) -> Self {
-        Self { ip, prefix, origin, certainty: origin.certainty() }
-    }
-}
-
-impl Nic {
-    /// Reads a raw interface, whose boot order was read before.
-    pub(super) fn from_raw(raw: raw::Interface, boot_order: Option<u32>) -> Result<Self, String> {
-        let mac = match raw.mac.and_then(|mac| mac.address) {
-            Some(text) => Some(text.parse::<Mac>().map_err(|fault| fault.to_string())?),
-            None => None,
-        };
-        let mtu = match raw.mtu.and_then(|mtu| mtu.size) {
-            Some(text) => Some(text.parse().map_err(|_| "the mtu size is not a number".to_owned())?),
-            None => None,
-        };
-        Ok(Self {
-            mac,
-            source: NicSource::from_raw(raw.kind.as_deref(), raw.source.unwrap_or_default()),
-            vlan: raw.vlan.as_ref().map(Vlan::from_raw).transpose()?.unwrap_or_default(),
-            virtualport: raw.virtualport.map(VirtualPort::from_raw),
-            model: raw.model.and_then(|model| model.kind),
-            mtu,
-            queues: None,
-            bandwidth: None,
-            filter: None,
-            settings: Settings::new(),
-            target: raw.target.and_then(|target| target.dev),
-            link: raw.link.and_then(|link| link.state).map_or(LinkState::Up, LinkState::from),
-            boot_order,
-            address: raw.address.as_ref().and_then(DeviceAddress::from_raw),
-            addresses: Vec::new(),
-        })
+        Self { ip, prefix, origin, certainty: origin.certainty(), expires: None }
     }
 }
 
@@ -246,50 +220,60 @@ impl NicSource {
             | Self::Unknown { .. } => None,
         }
     }
-
-    fn from_raw(kind: Option<&str>, source: raw::Source) -> Self {
-        match kind.unwrap_or_default() {
-            "network" => match source.network {
-                Some(network) => Self::Network { network, portgroup: source.portgroup, bridge: source.bridge },
-                None => Self::Unknown { raw: "network".to_owned() },
-            },
-            "bridge" => Self::Bridge { bridge: source.bridge },
-            "direct" => Self::Direct { device: source.dev, mode: source.mode },
-            "user" => Self::User,
-            "ethernet" => Self::Ethernet,
-            "hostdev" => Self::Hostdev { address: source.address.as_ref().and_then(DeviceAddress::from_raw) },
-            "vhostuser" => Self::VhostUser { path: source.path, mode: source.mode },
-            "vdpa" => Self::Vdpa { device: source.dev },
-            "internal" => Self::Internal { name: source.name },
-            transport @ ("client" | "server" | "mcast" | "udp") => {
-                Self::Socket { transport: transport.to_owned(), address: source.address_text, port: source.port }
-            }
-            other => Self::Unknown { raw: other.to_owned() },
-        }
-    }
 }
 
 impl Vlan {
-    pub(super) fn from_raw(raw: &raw::Vlan) -> Result<Self, String> {
-        let mut tags = Vec::with_capacity(raw.tags.len());
-        for tag in &raw.tags {
-            let id = tag.id.as_deref().and_then(|id| id.parse().ok()).filter(|id| *id < 4096_u16);
-            tags.push(id.ok_or("a vlan tag is not a number below 4096")?);
+    /// Reads `<vlan>`.
+    pub(super) fn read(vlan: Element<'_>) -> Result<Self, FieldFault> {
+        let (mut tags, mut native) = (Vec::new(), None);
+        for tag in vlan.children("tag") {
+            let id = tag.attribute("id").and_then(|id| id.trim().parse().ok()).filter(|id| *id < 4096_u16);
+            let id = id.ok_or_else(|| tag.fault("a vlan tag is not a number below 4096"))?;
+            tags.push(id);
+            match tag.attribute("nativeMode") {
+                // Its frames come and go without a tag.
+                Some("untagged") => native = Some(id),
+                Some(_) | None => {}
+            }
         }
-        let several = raw.trunk.as_deref() == Some("yes") || tags.len() > 1;
-        let native = raw.tags.iter().any(|tag| tag.native_mode.is_some());
-        Ok(Self { tags, native: None, trunk: if several || native { Trunk::Yes } else { Trunk::No } })
+        let several = vlan.says_yes("trunk") || tags.len() > 1 || native.is_some();
+        Ok(Self { tags, native, trunk: if several { Trunk::Yes } else { Trunk::No } })
     }
 }
 
+/// The parameters of a switch port; by name alone, as libvirt's documentation calls them.
+const PARAMETERS: Known = known("parameters", &["managerid", "typeid", "typeidversion", "instanceid"], &[]);
+
 impl VirtualPort {
-    pub(super) fn from_raw(raw: raw::VirtualPort) -> Self {
-        let parameters = raw.parameters.unwrap_or_default();
-        Self {
-            kind: raw.kind,
-            interface_id: parameters.interface_id,
-            profile_id: parameters.profile_id,
-            settings: Settings::new(),
+    /// Takes over what is not said yet.
+    pub(super) fn fill_from(&mut self, other: &Self) {
+        let Self { kind, interface_id, profile_id, settings } = other;
+        let fill = |mine: &mut Option<String>, theirs: &Option<String>| {
+            if mine.is_none() {
+                mine.clone_from(theirs);
+            }
+        };
+        fill(&mut self.kind, kind);
+        fill(&mut self.interface_id, interface_id);
+        fill(&mut self.profile_id, profile_id);
+        for (name, value) in settings {
+            self.settings.entry(name.clone()).or_insert_with(|| value.clone());
         }
+    }
+
+    /// Reads `<virtualport>`.
+    pub(super) fn read(port: Element<'_>) -> Self {
+        let parameters = port.child("parameters");
+        let mut settings = Settings::new();
+        let read = Self {
+            kind: port.owned("type"),
+            interface_id: parameters.and_then(|parameters| parameters.owned("interfaceid")),
+            profile_id: parameters.and_then(|parameters| parameters.owned("profileid")),
+            settings: Settings::new(),
+        };
+        if let Some(parameters) = parameters {
+            PARAMETERS.keep(parameters, "", &mut settings);
+        }
+        Self { settings, ..read }
     }
 }
