@@ -158,8 +158,10 @@ mod tests {
 
     #[test]
     fn a_subnet_is_told_by_its_first_address() {
-        let of =
-            |host: &str, prefix| cidr(&Subnet { host: host.parse().unwrap(), prefix, ranges: vec![], hosts: vec![] });
+        let of = |host: &str, prefix| {
+            let settings = crate::discovery::Settings::new();
+            cidr(&Subnet { host: host.parse().unwrap(), prefix, ranges: vec![], hosts: vec![], settings })
+        };
         assert_eq!(of("192.0.2.129", 25), "192.0.2.128/25");
         assert_eq!(of("192.0.2.1", 32), "192.0.2.1/32");
         assert_eq!(of("10.1.2.3", 0), "0.0.0.0/0");
