@@ -245,7 +245,8 @@ fn agrees_on_interfaces(inventory: &Inventory, virsh: &impl Fn(&[&str]) -> Strin
             let told = nic.addresses.iter().filter(|told| told.origin == origin);
             let mut ours: Vec<String> =
                 told.map(|told| format!("{}/{}", told.ip, told.prefix.unwrap_or_default())).collect();
-            (theirs.sort(), ours.sort());
+            theirs.sort();
+            ours.sort();
             assert_eq!(ours, theirs, "{source} of {mac}");
         }
         let network = nic.source.network().expect("a network");

@@ -184,7 +184,7 @@ impl Inventory {
     /// What nobody read, of every document the inventory was made from, with the document's name: `domain`,
     /// `network:NAME`, `pool:NAME`, `volume:POOL/NAME`, `capabilities`.
     pub fn unknown(&self) -> impl Iterator<Item = (String, &UnknownPart)> {
-        fn of<'a>(document: String, parts: &'a [UnknownPart]) -> impl Iterator<Item = (String, &'a UnknownPart)> {
+        fn of(document: String, parts: &[UnknownPart]) -> impl Iterator<Item = (String, &UnknownPart)> {
             parts.iter().map(move |part| (document.clone(), part))
         }
         let networks = self.networks.values().flat_map(|net| of(format!("network:{}", net.name), &net.unknown));
