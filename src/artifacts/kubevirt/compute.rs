@@ -7,6 +7,7 @@
 
 use serde_json::{Value, json};
 
+use super::binding::Binding;
 use super::machine::{Arch, Protection};
 use super::name::{object, quantity_kib};
 use crate::artifacts::report::Report;
@@ -31,13 +32,23 @@ struct Pages {
 }
 
 /// Processors and memory.
-pub(super) fn compute(domain: &Domain, arch: Arch, protection: Option<Protection>, report: &mut Report<'_>) -> Compute {
+pub(super) fn compute(
+    domain: &Domain,
+    arch: Arch,
+    protection: Option<Protection>,
+    binding: &Binding,
+    report: &mut Report<'_>,
+) -> Compute {
     let dedicated = dedicated(&domain.cpu, report);
     let pages = pages(domain, arch, report);
-    let numa = dedicated && pages.as_ref().is_some_and(|pages| pages.numa);
+    let fits = dedicated && pages.as_ref().is_some_and(|pages| pages.numa);
+    let numa = fits && binding.gate("NUMA");
     if numa {
         let rule = "the guest's cells are made from where the host's memory and processors happen to be";
         report.approximate("cpu.numa", "cpu.numa.guestMappingPassthrough", rule);
+    }
+    if fits && !numa {
+        report.refused("cpu.numa", "it needs the feature gate NUMA, which the binding does not list");
     }
     report.not_carried("cpu.numa", "KubeVirt shows cells only for dedicated processors with huge pages");
     let cpu = cpu(domain, arch, dedicated, numa, report);

@@ -104,7 +104,7 @@ fn instance(
     let arch = arch(domain, report)?;
     let machine = machine(domain, arch, binding, report);
     let protection = protection(domain, arch, binding, report);
-    let Compute { cpu, memory, resources } = compute(domain, arch, protection, report);
+    let Compute { cpu, memory, resources } = compute(domain, arch, protection, binding, report);
     let storage = storage(inventory, binding, name, arch, &machine, report);
     let networking = networking(inventory, binding, &machine, protection, report);
     let others = devices(domain, arch, binding, report);
