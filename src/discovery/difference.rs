@@ -3,6 +3,8 @@
 //! Assumes two inventories of one VM, or a running domain and its definition. Guarantees a stable order, that runtime
 //! state makes no difference, and that there is a difference exactly when the generations differ.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::domain::Domain;
@@ -65,25 +67,27 @@ fn compare_lists(path: &str, old: &[Value], new: &[Value], found: &mut Vec<Diffe
         (Some(old), Some(new)) => (old, new),
         (Some(_), None) | (None, Some(_)) | (None, None) => (places(old), places(new)),
     };
-    let find = |names: &[String], values: &[Value], name: &str| {
-        let nth = names.iter().position(|other| other == name)?;
-        values.get(nth).cloned()
-    };
+    let (old_places, new_places) = (by_name(&old_names), by_name(&new_names));
     for (name, value) in old_names.iter().zip(old) {
-        let now = find(&new_names, new, name).unwrap_or(Value::Null);
-        compare(&format!("{path}[{name}]"), value, &now, found);
+        let now = new_places.get(name.as_str()).and_then(|place| new.get(*place)).unwrap_or(&Value::Null);
+        compare(&format!("{path}[{name}]"), value, now, found);
     }
-    for (name, value) in new_names.iter().zip(new).filter(|(name, _)| !old_names.contains(name)) {
+    for (name, value) in new_names.iter().zip(new).filter(|(name, _)| !old_places.contains_key(name.as_str())) {
         compare(&format!("{path}[{name}]"), &Value::Null, value, found);
     }
     // The guest may see the order, so that another one is a difference, too.
-    let stayed = |names: &[String], others: &[String]| {
-        names.iter().filter(|name| others.contains(name)).cloned().collect::<Vec<_>>().join(", ")
+    let stayed = |names: &[String], others: &BTreeMap<&str, usize>| {
+        let names: Vec<&str> = names.iter().map(String::as_str).filter(|name| others.contains_key(name)).collect();
+        names.join(", ")
     };
-    let (before, after) = (stayed(&old_names, &new_names), stayed(&new_names, &old_names));
+    let (before, after) = (stayed(&old_names, &new_places), stayed(&new_names, &old_places));
     if before != after {
         found.push(Difference { path: path.to_owned(), before: Some(before), after: Some(after) });
     }
+}
+
+fn by_name(names: &[String]) -> BTreeMap<&str, usize> {
+    names.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect()
 }
 
 /// The field that names the elements of a list, where there is one.

@@ -33,6 +33,7 @@ mod read;
 mod settings;
 mod settled;
 mod storage;
+mod unread;
 #[cfg(test)]
 mod tests;
 mod xml;

@@ -72,11 +72,22 @@ fn a_million_attributes_are_refused_by_number_where_the_size_would_allow_them() 
 fn nesting_is_refused_with_its_place() {
     let deep =
         |levels: usize| format!("<domain><name>a</name>\n{}{}</domain>", "<a>".repeat(levels), "</a>".repeat(levels));
-    let error = refusal(deep(70));
-    assert_eq!((error.code(), error.place()), ("domain-too-deep", Some(Place { line: 2, column: 190 })));
-    assert_eq!(domain(&deep(63)).unknown.len(), 1);
+    let error = refusal(deep(300));
+    assert_eq!((error.code(), error.place()), ("domain-too-deep", Some(Place { line: 2, column: 766 })));
+    assert_eq!(domain(&deep(255)).unknown.len(), 1);
     let limits = Limits { bytes: 1 << 30, depth: 64, elements: usize::MAX, attributes: 256 };
     assert_eq!(parse_domain(deep(200_000), limits).unwrap_err().code(), "domain-too-deep");
+}
+
+#[test]
+fn the_longest_chain_that_libvirt_allows_is_read() {
+    let image = |n: usize| format!("<backingStore type='file'><format type='qcow2'/><source file='/{n}'/>");
+    let images: String = (0..200).map(image).collect();
+    let chain = format!("{images}<backingStore/>{}", "</backingStore>".repeat(200));
+    let disk = format!("<disk><source file='/top'/>{chain}<target dev='vda'/></disk>");
+    let domain = domain(&format!("<domain><name>a</name><devices>{disk}</devices></domain>"));
+    assert_eq!((domain.disks[0].backing.images.len(), domain.disks[0].backing.end), (200, ChainEnd::Seen));
+    assert_eq!(domain.unknown, []);
 }
 
 #[test]
