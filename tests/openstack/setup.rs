@@ -51,6 +51,7 @@ pub(crate) fn adoptable(inventory: &mut Inventory) {
         source: Settings::new(),
         source_name: Some("vg0".to_owned()),
         target: Some("/dev/vg0".to_owned()),
+        settings: Settings::new(),
         auth: None,
         volumes: BTreeMap::from([(volume.name.clone(), volume)]),
         unknown: Vec::new(),
@@ -142,7 +143,7 @@ pub(crate) fn demanding() -> Inventory {
         version: Some("2.0".to_owned()),
         settings: Settings::new(),
     });
-    domain.watchdogs = vec![Watchdog { model: "i6300esb".to_owned(), action: "poweroff".to_owned(), address: None }];
+    domain.watchdogs = vec![Watchdog { model: "i6300esb".to_owned(), action: "poweroff".to_owned(), address: None, settings: Settings::new() }];
     domain.rngs = vec![Rng {
         model: "virtio".to_owned(),
         backend: "random".to_owned(),
