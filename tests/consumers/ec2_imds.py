@@ -15,6 +15,7 @@ TTL = "X-aws-ec2-metadata-token-ttl-seconds"
 
 class Service(http.server.ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, tree, insists=False):
         super().__init__(("127.0.0.1", 0), Handler)

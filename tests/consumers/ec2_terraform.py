@@ -80,7 +80,13 @@ class Server(http.server.BaseHTTPRequestHandler):
         pass
 
 
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+class Backlog(http.server.ThreadingHTTPServer):
+    # The provider opens a connection for each question, several at once.
+    request_queue_size = 128
+    daemon_threads = True
+
+
+server = Backlog(("127.0.0.1", 0), Server)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 url = f"http://127.0.0.1:{server.server_port}"
 with open(os.path.join(api, "DescribeInstances.json"), encoding="utf-8") as file:
@@ -94,7 +100,7 @@ configuration = {
             "access_key": "none", "secret_key": "none",
             "skip_credentials_validation": True, "skip_requesting_account_id": True,
             "skip_metadata_api_check": True, "skip_region_validation": True,
-            "max_retries": 1,
+            "max_retries": 5,
             "endpoints": [{"ec2": url}],
         }
     },
