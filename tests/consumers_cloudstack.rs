@@ -19,6 +19,9 @@ const REQUEST: &str = "importUnmanagedInstance.json";
 const LISTING: &str = "listUnmanagedInstances.response.json";
 const UUID: &str = "5e2f8a54-7a3b-4a64-9a0e-0c5a3f6f2b01";
 
+/// What is to be found out, and the change that makes it so.
+type Case<'a, T> = (&'a str, &'a dyn Fn(&mut T));
+
 fn bundle() -> Bundle {
     shop::shop(Format::CloudStack)
 }
@@ -124,7 +127,7 @@ fn a_broken_request_is_found_out() {
         change(&mut request);
         send(&light, &request, &listing)["problems"].as_array().unwrap().clone()
     };
-    let cases: &[(&str, &dyn Fn(&mut Value))] = &[
+    let cases: &[Case<'_, Value>] = &[
         ("colour: no such parameter", &|request| request["colour"] = json!("red")),
         ("clusterid: missing", &|request| {
             request.as_object_mut().unwrap().remove("clusterid");
@@ -153,7 +156,7 @@ fn what_the_agent_would_drop_is_refused_by_its_word() {
         change(&mut inventory);
         refused(&inventory)
     };
-    let cases: &[(&str, &dyn Fn(&mut Inventory))] = &[
+    let cases: &[Case<'_, Inventory>] = &[
         ("nics[52:54:00:1a:2b:01].model", &|i| i.domain.nics[0].model = Some("e1000e".to_owned())),
         ("nics[52:54:00:1a:2b:02].model", &|i| i.domain.nics[1].model = None),
         ("nics[52:54:00:1a:2b:01].source", &|i| i.domain.nics[0].source = covirt::discovery::NicSource::User),

@@ -92,11 +92,11 @@ fn map_identity(report: &mut Report<'_>, inventory: &Inventory, binding: &OvfBin
     let to = "OperatingSystemSection: id, Description";
     match (binding.os_type, known.fit) {
         (Some(_), _) => {
-            report.approximate("guest_os", to, "the id is the binding's; libosinfo's id is the description")
+            report.approximate("guest_os", to, "the id is the binding's; libosinfo's id is the description");
         }
         (None, Fit::Product) => report.approximate("guest_os", to, "CIM's number for the product, without its version"),
         (None, Fit::Family) => {
-            report.approximate("guest_os", to, "CIM has no number for the product, only for its kind")
+            report.approximate("guest_os", to, "CIM has no number for the product, only for its kind");
         }
     }
     report.approximate("platform.arch", "OperatingSystemSection: id", "only the width, where CIM's numbers tell it");
@@ -153,7 +153,7 @@ fn map_firmware(report: &mut Report<'_>, inventory: &Inventory) {
             report.exact("firmware.secure_boot", "vmw:Config bootOptions.efiSecureBootEnabled");
         }
         (_, SecureBoot::Unsaid) => {
-            report.not_carried("firmware.secure_boot", "nobody said; the importer's default holds")
+            report.not_carried("firmware.secure_boot", "nobody said; the importer's default holds");
         }
     }
     report
@@ -269,7 +269,7 @@ fn map_nic(report: &mut Report<'_>, nth: usize, nic: &Nic, binding: &OvfBinding,
             report.not_carried(&field("vlan"), "the network that the binding names has its own");
         }
         (Trunk::No, false) => {
-            report.approximate(&field("vlan"), "Item: Connection", "the tag is in the network's name")
+            report.approximate(&field("vlan"), "Item: Connection", "the tag is in the network's name");
         }
     }
     if layout.nics.iter().any(|adapter| adapter.nth == nth && adapter.same_model) {

@@ -9,7 +9,7 @@ use core::net::IpAddr;
 
 use super::hcl::{Block, Value, identifier};
 use super::imported;
-use crate::discovery::{DnsService, ForwardMode, Inventory, Network, Pool, Subnet, Volume};
+use crate::discovery::{DnsService, ForwardMode, Inventory, Network, Pool, Volume};
 
 /// The names of resources, by what they are of.
 #[derive(Debug, Default)]
@@ -113,7 +113,7 @@ pub(super) fn mode(network: &Network) -> Option<&'static str> {
 }
 
 fn network_resource(network: &Network, name: &str) -> Block {
-    let addresses: Vec<String> = network.subnets.iter().map(cidr).collect();
+    let addresses: Vec<String> = network.subnets.iter().map(|subnet| cidr(subnet.host, subnet.prefix)).collect();
     let dns = (!network.subnets.is_empty()).then(|| {
         let on = network.dns == DnsService::On;
         let mut dns = Block::new("dns").set("enabled", Value::expression(on.to_string()));
@@ -137,9 +137,9 @@ fn network_resource(network: &Network, name: &str) -> Block {
 }
 
 /// The subnet that an address of the host is in: `192.0.2.0/24` for `192.0.2.1`.
-fn cidr(subnet: &Subnet) -> String {
-    let prefix = u32::from(subnet.prefix);
-    let base = match subnet.host {
+fn cidr(host: IpAddr, prefix: u8) -> String {
+    let prefix = u32::from(prefix);
+    let base = match host {
         IpAddr::V4(ip) => {
             let mask = u32::MAX.checked_shl(32_u32.saturating_sub(prefix)).unwrap_or(0);
             IpAddr::from((u32::from(ip) & mask).to_be_bytes())
@@ -158,10 +158,7 @@ mod tests {
 
     #[test]
     fn a_subnet_is_told_by_its_first_address() {
-        let of = |host: &str, prefix| {
-            let settings = crate::discovery::Settings::new();
-            cidr(&Subnet { host: host.parse().unwrap(), prefix, ranges: vec![], hosts: vec![], settings })
-        };
+        let of = |host: &str, prefix| cidr(host.parse().unwrap(), prefix);
         assert_eq!(of("192.0.2.129", 25), "192.0.2.128/25");
         assert_eq!(of("192.0.2.1", 32), "192.0.2.1/32");
         assert_eq!(of("10.1.2.3", 0), "0.0.0.0/0");
