@@ -10,14 +10,16 @@ export CARGO_TARGET_DIR := $(HOME)/.cache/covirt/target
 endif
 endif
 
-# make demo CONNECT=qemu:///system   make sim SEEDS=1000   make test FILTER=snapshot
+# make demo CONNECT=qemu:///system   make sim SEEDS=1000   make test FILTER=snapshot   make test-consumers TIER=light
 export CONNECT VM
 SEEDS ?= 200
 
-.PHONY: help deps demo check test sim bench docs clean
+TIER ?= all
+
+.PHONY: help deps demo check test test-consumers sim bench docs clean
 
 help: ## This list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 deps: ## Install everything the other targets need (apt, as root or with sudo)
 	@tools/install-deps.sh build qemu guest check
@@ -34,6 +36,10 @@ test: ## Every test tier, QEMU included; what cannot run here is counted as skip
 	@tools/install-deps.sh build
 	@tools/install-deps.sh --try qemu guest
 	@tools/test.sh $(FILTER)
+
+test-consumers: ## The providers' own software on our artifacts; TIER=light|openstack for one part
+	@tools/install-deps.sh build
+	@tools/test-consumers.sh $(TIER)
 
 sim: ## The simulation, over SEEDS seeds
 	@tools/install-deps.sh build

@@ -6,7 +6,7 @@
 //! |---|---|---|---|---|
 //! | words | [`model`] | | ids, units, time, actions, commands, states | beside each file |
 //! | 1, 2 identify resources and network | [`discovery`] | domain XML and what surrounds it | `Inventory` | `tests/corpus.rs` |
-//! | 3 generate artifacts | [`artifacts`] | `Inventory`, binding | `Bundle` | `tests/nocloud.rs` |
+//! | 3 generate artifacts | [`artifacts`] | `Inventory`, binding | `Bundle` | `tests/consumers_*.rs` |
 //! | 5 delegate actions | [`delegation`] | the primary's actions | who may do what, with epoch and lease | `delegation/tests.rs` |
 //! | 7, 8 detect and resolve conflicts | [`resolver`] | commands, answers, observations | facts, verdicts, calls | `resolver/tests`, `tests/scenarios.rs`, `tests/sim.rs` |
 //! | 10 remember | [`journal`] | facts | durable history | `tests/journal_*.rs` |

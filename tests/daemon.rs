@@ -1,5 +1,7 @@
 //! The built `covirtd` from outside, on libvirt's mock driver: what a client sees over the Unix socket.
 
+#[path = "daemon/artifacts.rs"]
+mod artifacts;
 #[path = "daemon/bad_input.rs"]
 mod bad_input;
 #[path = "daemon/faults.rs"]

@@ -43,6 +43,7 @@ guest  xz-utils                    cmd:xz
 guest  zstd                        cmd:zstd
 guest  e2fsprogs                   cmd:mke2fs
 guest  python3                     cmd:python3
+guest  mmdebstrap                  cmd:mmdebstrap
 guest  qemu-utils                  cmd:qemu-img
 check  shellcheck                  cmd:shellcheck
 check  python3                     cmd:python3

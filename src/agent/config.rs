@@ -52,6 +52,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// libvirt's URI.
     pub connect: String,
+    /// Where bindings for artifacts are.
+    pub bindings: PathBuf,
     /// How lanes behave.
     pub policy: Policy,
     /// How long a client is waited for.
@@ -83,6 +85,7 @@ struct AgentTable {
     socket_mode: String,
     state_dir: PathBuf,
     connect: String,
+    bindings: PathBuf,
 }
 
 impl Default for AgentTable {
@@ -92,6 +95,7 @@ impl Default for AgentTable {
             socket_mode: "0660".to_owned(),
             state_dir: "/var/lib/covirt".into(),
             connect: "qemu:///system".to_owned(),
+            bindings: "/etc/covirt/bindings".into(),
         }
     }
 }
@@ -197,6 +201,7 @@ impl File {
             socket_mode,
             state_dir: absolute("agent.state_dir", self.agent.state_dir)?,
             connect: self.agent.connect,
+            bindings: absolute("agent.bindings", self.agent.bindings)?,
             policy,
             limits: self.limits.limits(),
             directory,
@@ -280,6 +285,7 @@ mod tests {
             ("[[provider]]\nid = 'a'\n[[provider]]\nid = 'a'\n", "two providers"),
             ("[[provider]]\nid = 'No Name'\n", "No Name"),
             ("[agent]\nsocket = 'relative'\n", "absolute"),
+            ("[agent]\nbindings = 'relative'\n", "agent.bindings"),
             ("[agent]\nsocket_mode = 'rw'\n", "octal"),
             ("[hook]\ncommand = []\n", "hook.command"),
             ("[lane]\nqueue_limit = 0\n", "queue_limit"),

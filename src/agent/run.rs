@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::config::Config;
-use crate::doors::{self, Api, Callbacks, Listener, Sessions};
+use crate::doors::{self, Api, Bindings, Callbacks, Listener, Sessions};
 use crate::hypervisor::{ConnectError, Libvirt, Options};
 use crate::journal::{Journal, OpenJournalError, SqliteStore};
 use crate::lanes::{History, Lanes};
@@ -55,7 +55,7 @@ pub async fn run(config: Config) -> Result<(), RunAgentError> {
     let listener = Listener::bind(&config.socket, config.socket_mode).await?;
     tracing::info!(socket = %config.socket.display(), hypervisor = config.connect, lanes = lanes.vms().len(), "covirtd is ready");
     let (stop, stopped) = watch::channel(false);
-    let api = Api::new(lanes.clone(), config.directory, sessions, config.limits);
+    let api = Api::new(lanes.clone(), config.directory, sessions, config.limits, Bindings::new(config.bindings));
     let serving = tokio::spawn(doors::serve(listener, api, stopped));
     tokio::select! {
         _ = terminate.recv() => {}

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::Subject;
+use super::binding::BindingText;
 use super::error::RenderError;
 use super::mapping::Mapping;
 use crate::discovery::{Generation, hex};
@@ -21,10 +22,13 @@ pub const MANIFEST_FILE: &str = "manifest.json";
 /// The name of the mapping report.
 pub const MAPPING_FILE: &str = "mapping.json";
 
+/// The name of the inventory that the bundle was rendered from, by which one sees later what has changed since.
+pub const INVENTORY_FILE: &str = "inventory.json";
+
 /// Rendered artifacts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
-    /// The files: the provider's own in the renderer's order, then the mapping report, then the manifest.
+    /// The files: the provider's own in the renderer's order, then the mapping report, the inventory, and the manifest.
     pub files: Vec<BundleFile>,
     /// What the manifest's file says.
     pub manifest: Manifest,
@@ -97,6 +101,8 @@ pub struct Manifest {
     pub name: String,
     /// The generation of the inventory it was rendered from.
     pub generation: Generation,
+    /// SHA-256 of the binding's text, in hexadecimal.
+    pub binding: String,
     /// Where that inventory came from.
     pub source: Source,
     /// Every other file, in the bundle's order.
@@ -119,20 +125,25 @@ impl Bundle {
     pub(super) fn seal(
         format: &str,
         subject: &Subject<'_>,
+        binding: &BindingText,
         mut files: Vec<BundleFile>,
         mapping: Mapping,
     ) -> Result<Self, RenderError> {
         let identity = &subject.inventory.domain.identity;
         subject.source.check_no_secret()?;
         files.push(BundleFile::new(MAPPING_FILE, pretty(&mapping)));
+        let mut records: Vec<FileRecord> = files.iter().map(FileRecord::of).collect();
+        files.push(subject.inventory_file.clone());
+        records.push(subject.inventory_record.clone());
         let manifest = Manifest {
             bundle: BUNDLE_FORMAT,
             format: format.to_owned(),
             uuid: identity.uuid.ok_or(RenderError::Missing { field: "identity.uuid" })?,
             name: identity.name.clone(),
             generation: subject.generation.clone(),
+            binding: binding.digest(),
             source: subject.source.clone(),
-            files: files.iter().map(FileRecord::of).collect(),
+            files: records,
         };
         files.push(BundleFile::new(MANIFEST_FILE, pretty(&manifest)));
         Ok(Self { files, manifest, mapping })
@@ -145,14 +156,14 @@ impl Bundle {
 }
 
 impl FileRecord {
-    fn of(file: &BundleFile) -> Self {
+    pub(super) fn of(file: &BundleFile) -> Self {
         Self { path: file.path.clone(), size: file.bytes.len() as u64, sha256: hex(&Sha256::digest(&file.bytes)) }
     }
 }
 
 /// Indented JSON with a last line feed.
-fn pretty<T: Serialize>(value: &T) -> Vec<u8> {
-    // Neither type has a map, so that serialising them cannot fail.
+pub(super) fn pretty<T: Serialize>(value: &T) -> Vec<u8> {
+    // None of the types has a map with keys that are no strings, so that serialising them cannot fail.
     let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
     bytes.push(b'\n');
     bytes

@@ -10,14 +10,18 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+mod archive;
 mod binding;
 mod bundle;
 mod cloudstack;
+mod complaint;
+mod draft;
 mod ec2;
 mod error;
 mod guest;
 mod iso9660;
 mod kubevirt;
+mod locate;
 mod mapping;
 mod nocloud;
 mod nocloud_mapping;
@@ -27,16 +31,21 @@ mod ovf;
 mod proxmox;
 mod report;
 mod terraform;
+mod verify;
+mod xml;
 mod yaml;
 
+pub use archive::archive;
 pub use binding::{BindingFault, BindingText, DraftField, Need, Syntax};
 pub use bundle::{
-    BUNDLE_FORMAT, Bundle, BundleFile, FileMode, FileRecord, MANIFEST_FILE, MAPPING_FILE, Manifest, Source,
+    BUNDLE_FORMAT, Bundle, BundleFile, FileMode, FileRecord, INVENTORY_FILE, MANIFEST_FILE, MAPPING_FILE, Manifest,
+    Source,
 };
 pub use error::RenderError;
-pub use guest::{Guest, GuestNic};
+pub use guest::{Guest, GuestNic, GuestRoute, GuestVlan};
 pub use mapping::{Fate, Mapping, MappingEntry};
 pub use report::{Fields, Report};
+pub use verify::{Flaw, FlawKind, FoundFile, Verified, verify};
 
 use cloudstack::CloudStack;
 use ec2::Ec2;
@@ -77,19 +86,44 @@ pub struct Subject<'a> {
     source: &'a Source,
     fields: Fields,
     generation: Generation,
+    inventory_file: BundleFile,
+    inventory_record: FileRecord,
 }
 
 impl<'a> Subject<'a> {
     /// Prepares `inventory`, which came from `source`.
     pub fn new(inventory: &'a Inventory, source: &'a Source) -> Self {
-        Self { inventory, source, fields: Fields::of(inventory), generation: inventory.generation() }
+        let mut text = serde_json::to_vec(inventory).unwrap_or_default();
+        text.push(b'\n');
+        let inventory_file = BundleFile::new(INVENTORY_FILE, text);
+        Self {
+            inventory,
+            source,
+            fields: Fields::of(inventory),
+            generation: inventory.generation(),
+            inventory_record: FileRecord::of(&inventory_file),
+            inventory_file,
+        }
+    }
+
+    /// The generation of the inventory.
+    pub fn generation(&self) -> &Generation {
+        &self.generation
     }
 
     fn render<R: Renderer>(&self, binding: &BindingText) -> Result<Bundle, RenderError> {
-        let binding: R::Binding = binding.read()?;
+        let draft = || R::draft(self.inventory);
+        let read: R::Binding = binding.read(draft)?;
         let mut report = Report::new(&self.fields);
-        let files = R::files(self.inventory, &binding, &mut report)?;
-        Bundle::seal(R::NAME, self, files, report.finish())
+        let files = R::files(self.inventory, &read, &mut report).map_err(|error| match error {
+            RenderError::Binding(fault) => binding.placed(fault, draft).into(),
+            other @ (RenderError::UnknownFormat { .. }
+            | RenderError::Refused { .. }
+            | RenderError::Missing { .. }
+            | RenderError::Secret { .. }
+            | RenderError::TooLarge { .. }) => other,
+        })?;
+        Bundle::seal(R::NAME, self, binding, files, report.finish())
     }
 }
 
@@ -160,6 +194,11 @@ formats! {
 }
 
 impl Format {
+    /// A binding for this VM to be filled in, in TOML; see the module `draft`.
+    pub fn draft_toml(self, inventory: &Inventory) -> String {
+        draft::toml_of(self, inventory)
+    }
+
     /// The format of that name.
     ///
     /// *Errors*: `format-unknown`.

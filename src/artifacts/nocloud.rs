@@ -10,7 +10,7 @@ use serde_json::json;
 use super::binding::DraftField;
 use super::bundle::BundleFile;
 use super::error::RenderError;
-use super::guest::{self, Guest, check_no_secret, hostname};
+use super::guest::{self, Guest, check_no_secret, hostname, user_data};
 use super::iso9660::{IsoFile, image};
 use super::nocloud_mapping::map;
 use super::nocloud_network::network_config;
@@ -21,9 +21,6 @@ use crate::discovery::Inventory;
 /// The label by which cloud-init finds the disc.
 const LABEL: &str = "cidata";
 
-/// The host name stays the guest's own: it runs already, and this provider is not its first.
-const QUIET_USER_DATA: &str = "#cloud-config\npreserve_hostname: true\n";
-const NAMED_USER_DATA: &str = "#cloud-config\npreserve_hostname: false\n";
 const NO_VENDOR_DATA: &str = "#cloud-config\n{}\n";
 
 /// The renderer.
@@ -49,16 +46,11 @@ impl Renderer for NoCloud {
         if let (false, Some(map)) = (binding.ssh_keys.is_empty(), meta_data.as_object_mut()) {
             map.insert("public-keys".to_owned(), json!(binding.ssh_keys));
         }
-        let user_data = match (&binding.user_data, &binding.hostname) {
-            (Some(text), _) => text.as_str(),
-            (None, Some(_)) => NAMED_USER_DATA,
-            (None, None) => QUIET_USER_DATA,
-        };
         let network = network_config(inventory, binding)?;
         let mut files = vec![
             BundleFile::new("meta-data", yaml::document(&meta_data)),
             BundleFile::new("network-config", yaml::document(&network)),
-            BundleFile::new("user-data", user_data),
+            BundleFile::new("user-data", user_data(binding)),
             BundleFile::new("vendor-data", NO_VENDOR_DATA),
         ];
         let on_disc: Vec<IsoFile<'_>> =

@@ -1,8 +1,10 @@
-//! A bundle to a folder, whole or not at all.
+//! Bundles to a folder, whole or not at all.
 //!
-//! Assumes a rendered bundle. Guarantees that the target either holds every file of it, on disk and with its mode, or
-//! is as it was before; and that nothing is replaced but an earlier bundle.
+//! Assumes rendered bundles: one for the folder itself, or several for a folder each in it. Guarantees that the target
+//! either holds every file of them, on disk and with its mode, or is as it was before; and that nothing is replaced but
+//! earlier bundles.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -53,10 +55,17 @@ fn doing(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WriteBund
     move |source| WriteBundleError::Io { deed, path, source }
 }
 
-/// Writes `bundle` to the folder `target`, which is made, or replaced when it is an earlier bundle or empty.
+/// Writes `bundle` to the folder `target`, which is made, or replaced when it holds earlier bundles or nothing.
 ///
 /// *Errors*: `bundle-target-occupied`, `bundle-target-invalid`, `bundle-path-invalid`, `bundle-not-written`.
 pub fn write_bundle(bundle: &Bundle, target: &Path) -> Result<(), WriteBundleError> {
+    write_bundles(&[("", bundle)], target)
+}
+
+/// Writes each bundle to the folder in `target` that is named with it, all of them in one step; see [`write_bundle`].
+///
+/// *Errors*: those of [`write_bundle`].
+pub fn write_bundles(bundles: &[(&str, &Bundle)], target: &Path) -> Result<(), WriteBundleError> {
     let invalid = || WriteBundleError::Target { target: target.to_path_buf() };
     let name = target.file_name().ok_or_else(invalid)?;
     let parent = match target.parent().ok_or_else(invalid)? {
@@ -65,7 +74,7 @@ pub fn write_bundle(bundle: &Bundle, target: &Path) -> Result<(), WriteBundleErr
     };
     let before = look_at(target)?;
     let staged = make_beside(parent, name)?;
-    let done = fill(bundle, &staged).and_then(|()| swap(&staged, target, before, parent));
+    let done = fill(bundles, &staged).and_then(|()| swap(&staged, target, before, parent));
     if done.is_err() {
         // The first error is the one to tell; a staging folder that stays behind has a name that says so.
         let _ = fs::remove_dir_all(&staged);
@@ -92,12 +101,16 @@ fn look_at(target: &Path) -> Result<Before, WriteBundleError> {
     if target.join(MANIFEST_FILE).is_file() {
         return Ok(Before::Bundle);
     }
-    let mut entries = fs::read_dir(target).map_err(doing("list", target))?;
-    if entries.next().is_none() {
-        Ok(Before::Empty)
-    } else {
-        Err(WriteBundleError::Occupied { target: target.to_path_buf() })
+    let mut before = Before::Empty;
+    for entry in fs::read_dir(target).map_err(doing("list", target))? {
+        let path = entry.map_err(doing("list", target))?.path();
+        // One of several bundles that were written together.
+        if path.is_symlink() || !path.join(MANIFEST_FILE).is_file() {
+            return Err(WriteBundleError::Occupied { target: target.to_path_buf() });
+        }
+        before = Before::Bundle;
     }
+    Ok(before)
 }
 
 /// Makes a folder of a name that is not taken, beside the target so that a rename can move it.
@@ -119,32 +132,35 @@ fn make_beside(parent: &Path, name: &std::ffi::OsStr) -> Result<PathBuf, WriteBu
 }
 
 /// Writes every file and makes sure it is on disk.
-fn fill(bundle: &Bundle, staged: &Path) -> Result<(), WriteBundleError> {
-    for file in &bundle.files {
-        let relative = Path::new(&file.path);
-        let inside = relative.components().all(|part| matches!(part, Component::Normal(_)));
-        if file.path.is_empty() || !inside {
-            return Err(WriteBundleError::Path { path: file.path.clone() });
-        }
-        let path = staged.join(relative);
-        if let Some(folder) = path.parent() {
-            DirBuilder::new().recursive(true).mode(0o750).create(folder).map_err(doing("make", folder))?;
-        }
-        let mut handle = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(file.mode.0)
-            .open(&path)
-            .map_err(doing("make", &path))?;
-        // The umask may have taken bits away that the bundle wants.
-        handle.set_permissions(fs::Permissions::from_mode(file.mode.0)).map_err(doing("set the mode of", &path))?;
-        handle.write_all(&file.bytes).map_err(doing("write", &path))?;
-        handle.sync_all().map_err(doing("sync", &path))?;
-        if let Some(folder) = path.parent() {
-            sync_folder(folder)?;
+fn fill(bundles: &[(&str, &Bundle)], staged: &Path) -> Result<(), WriteBundleError> {
+    let mut folders = BTreeSet::from([staged.to_path_buf()]);
+    for (folder, bundle) in bundles {
+        for file in &bundle.files {
+            let relative = Path::new(folder).join(&file.path);
+            let inside = relative.components().all(|part| matches!(part, Component::Normal(_)));
+            if file.path.is_empty() || !inside {
+                return Err(WriteBundleError::Path { path: file.path.clone() });
+            }
+            let path = staged.join(&relative);
+            for folder in path.ancestors().skip(1).take_while(|folder| *folder != staged) {
+                folders.insert(folder.to_path_buf());
+            }
+            if let Some(folder) = path.parent() {
+                DirBuilder::new().recursive(true).mode(0o750).create(folder).map_err(doing("make", folder))?;
+            }
+            let mut handle = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(file.mode.0)
+                .open(&path)
+                .map_err(doing("make", &path))?;
+            // The umask may have taken bits away that the bundle wants.
+            handle.set_permissions(fs::Permissions::from_mode(file.mode.0)).map_err(doing("set the mode of", &path))?;
+            handle.write_all(&file.bytes).map_err(doing("write", &path))?;
+            handle.sync_all().map_err(doing("sync", &path))?;
         }
     }
-    sync_folder(staged)
+    folders.iter().try_for_each(|folder| sync_folder(folder))
 }
 
 /// Puts the staged folder in the target's place; an earlier bundle changes places with it in one step.
@@ -213,6 +229,20 @@ mod tests {
         assert!(!target.join("stray").exists());
         assert!(fs::read_to_string(target.join("meta-data")).unwrap().contains("web02"));
         assert_eq!(names(folder.path()), ["seed"]);
+    }
+
+    #[test]
+    fn several_bundles_take_their_place_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("all");
+        let (one, two) = (bundle("web01"), bundle("web02"));
+        write_bundles(&[("a", &one), ("b", &two)], &target).unwrap();
+        assert_eq!(names(&target), ["a", "b"]);
+        write_bundles(&[("b", &one)], &target).unwrap();
+        assert_eq!(names(&target), ["b"]);
+        fs::write(target.join("precious"), "x").unwrap();
+        assert_eq!(write_bundles(&[("a", &one)], &target).unwrap_err().code(), "bundle-target-occupied");
+        assert_eq!(names(&target), ["b", "precious"]);
     }
 
     #[test]

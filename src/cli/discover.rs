@@ -3,10 +3,11 @@
 //! Assumes paths and two streams. Guarantees that each file is read within the limits, that one refused file does not
 //! keep the others from being printed, and that a refusal is one line of the form `FILE:LINE: reason [code]`.
 
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::PathBuf;
 
-use crate::discovery::{Discovered, Inventory, Limits, parse_domain};
+use super::documents::{Around, read_domain};
+use crate::discovery::Inventory;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,57 +28,30 @@ impl Outcome {
     }
 }
 
-/// Prints one inventory for each file: indented when there is one file, else each on its own line.
+/// Prints one inventory for each file, in the same surroundings: indented when there is one file, else each on its own
+/// line.
 ///
 /// *Errors*: only those of writing to `out` and `err`; what is wrong with a file is a line on `err`.
-pub fn discover(files: &[PathBuf], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<Outcome> {
-    let limits = Limits::default();
+pub fn discover(files: &[PathBuf], around: &Around, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<Outcome> {
     let mut outcome = Outcome::Done;
     for file in files {
-        let (line, reason, code) = match read(file, limits) {
-            Err(fault) => (None, fault.to_string(), "file-unreadable"),
-            Ok(bytes) => match parse_domain(&bytes, limits) {
-                Ok(domain) => {
-                    let inventory = Inventory::build(Discovered::from_domain(domain));
-                    if files.len() == 1 {
-                        serde_json::to_writer_pretty(&mut *out, &inventory)?;
-                    } else {
-                        serde_json::to_writer(&mut *out, &inventory)?;
-                    }
-                    writeln!(out)?;
-                    continue;
+        match read_domain(file) {
+            Ok(domain) => {
+                let inventory = Inventory::build(around.of(domain));
+                if files.len() == 1 {
+                    serde_json::to_writer_pretty(&mut *out, &inventory)?;
+                } else {
+                    serde_json::to_writer(&mut *out, &inventory)?;
                 }
-                Err(error) => (error.place(), error.to_string(), error.code()),
-            },
-        };
-        outcome = Outcome::Refused;
-        match line {
-            Some(place) => writeln!(err, "{}:{}: {} [{code}]", name(file), place.line, one_line(&reason))?,
-            None => writeln!(err, "{}: {} [{code}]", name(file), one_line(&reason))?,
+                writeln!(out)?;
+            }
+            Err(refused) => {
+                outcome = Outcome::Refused;
+                writeln!(err, "{refused}")?;
+            }
         }
     }
     Ok(outcome)
-}
-
-/// Reads one byte more than the limit at most: enough for the parser to refuse it by name.
-fn read(file: &Path, limits: Limits) -> io::Result<Vec<u8>> {
-    let most = (limits.bytes as u64).saturating_add(1);
-    let mut bytes = Vec::new();
-    if file == Path::new("-") {
-        io::stdin().lock().take(most).read_to_end(&mut bytes)?;
-    } else {
-        std::fs::File::open(file)?.take(most).read_to_end(&mut bytes)?;
-    }
-    Ok(bytes)
-}
-
-fn name(file: &Path) -> String {
-    if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() }
-}
-
-/// A name in the XML may hold line breaks and terminal controls; the report is one plain line.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -95,7 +69,7 @@ mod tests {
             paths.push(path);
         }
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let outcome = discover(&paths, &mut out, &mut err).unwrap();
+        let outcome = discover(&paths, &Around::default(), &mut out, &mut err).unwrap();
         let err = String::from_utf8(err).unwrap().replace(&format!("{}/", folder.path().display()), "");
         (outcome, String::from_utf8(out).unwrap(), err)
     }
@@ -104,7 +78,7 @@ mod tests {
     fn one_file_is_one_indented_document() {
         let (outcome, out, err) = run(&[("a.xml", GOOD)]);
         assert_eq!((outcome.exit_code(), err.as_str()), (0, ""));
-        assert!(out.starts_with("{\n  \"format\": 1,"), "{out}");
+        assert!(out.starts_with("{\n  \"format\": 2,"), "{out}");
         let inventory: Inventory = serde_json::from_str(&out).unwrap();
         assert_eq!(inventory.domain.memory.max_kib.0, 1_048_576);
     }
@@ -121,7 +95,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_there_is_named() {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let outcome = discover(&[PathBuf::from("no-such-file.xml")], &mut out, &mut err).unwrap();
+        let outcome = discover(&[PathBuf::from("no-such-file.xml")], &Around::default(), &mut out, &mut err).unwrap();
         assert_eq!(outcome, Outcome::Refused);
         assert!(String::from_utf8(err).unwrap().contains("[file-unreadable]"));
     }

@@ -19,7 +19,7 @@ pub enum Exit {
     AgentFault,
     /// The command is not over yet.
     StillRunning,
-    /// The journal does not verify.
+    /// The journal or a bundle does not verify.
     Damaged,
     /// The session is over.
     SessionEnded,
@@ -37,11 +37,13 @@ pub enum Exit {
     Denied,
     /// The command ended `cancelled`.
     Cancelled,
+    /// What was compared is not the same.
+    Differs,
 }
 
 impl Exit {
     /// Every exit code, in the order of the documentation.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Done,
         Self::Input,
         Self::Usage,
@@ -58,6 +60,7 @@ impl Exit {
         Self::Expired,
         Self::Denied,
         Self::Cancelled,
+        Self::Differs,
     ];
 
     /// The number the shell sees.
@@ -80,6 +83,7 @@ impl Exit {
             Self::Expired => 13,
             Self::Denied => 14,
             Self::Cancelled => 15,
+            Self::Differs => 16,
         }
     }
 
@@ -94,7 +98,7 @@ impl Exit {
             Self::Unreachable => "no agent answers at the socket",
             Self::AgentFault => "the agent is at fault",
             Self::StillRunning => "the wait is over, the command is not",
-            Self::Damaged => "audit: the journal is damaged",
+            Self::Damaged => "damaged: the journal (audit), or a bundle (artifacts check)",
             Self::SessionEnded => "provider session: the agent ended it",
             Self::DemoFailed => "demo: something did not happen as it should",
             Self::Failed => "the command ended failed",
@@ -103,6 +107,7 @@ impl Exit {
             Self::Expired => "the command ended expired",
             Self::Denied => "the command ended denied",
             Self::Cancelled => "the command ended cancelled",
+            Self::Differs => "artifacts check: stale; artifacts diff, vm diff: something changed",
         }
     }
 

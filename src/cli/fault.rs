@@ -4,13 +4,15 @@ use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 
+use super::artifacts::RenderFormatError;
 use super::artifacts_dir::WriteBundleError;
 use super::client::CallAgentError;
 use super::demo::PlayDemoError;
+use super::documents::ReadDocumentError;
 use super::exit::Exit;
 use super::output::Format;
 use super::session::HoldSessionError;
-use crate::artifacts::RenderError;
+use crate::artifacts::MANIFEST_FILE;
 
 /// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -38,16 +40,28 @@ pub enum CarryOutError {
         #[source]
         source: io::Error,
     },
-    /// A binding is no JSON.
-    #[error("{} is not JSON", path.display())]
-    Binding {
-        path: PathBuf,
-        #[source]
-        source: serde_json::Error,
-    },
+    /// The words do not fit together.
+    #[error("{0}")]
+    Usage(String),
+    /// A file of libvirt XML cannot be used.
+    #[error(transparent)]
+    Document(#[from] ReadDocumentError),
     /// The inventory cannot be rendered.
     #[error(transparent)]
-    Render(#[from] RenderError),
+    Render(#[from] Box<RenderFormatError>),
+    /// A folder holds no bundle.
+    #[error("{} holds no bundle: there is no {MANIFEST_FILE}", folder.display())]
+    NoBundle { folder: PathBuf },
+    /// A file that is to be made is there.
+    #[error("{} is there already, and nothing in it was touched", path.display())]
+    Exists { path: PathBuf },
+    /// A file cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     /// The bundle cannot be written.
     #[error(transparent)]
     Bundle(#[from] WriteBundleError),
@@ -70,11 +84,15 @@ impl CarryOutError {
             Self::Call(error) | Self::Unsure { source: error, .. } => error.exit(),
             Self::Session(error) => error.exit(),
             Self::NoSuchVm { .. } => Exit::Refused,
+            Self::Usage(_) => Exit::Usage,
             // Whoever closed the pipe has read all it wanted.
             Self::Print(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
             Self::Read { .. }
-            | Self::Binding { .. }
+            | Self::Document(_)
             | Self::Render(_)
+            | Self::NoBundle { .. }
+            | Self::Exists { .. }
+            | Self::Write { .. }
             | Self::Bundle(_)
             | Self::Print(_)
             | Self::Start(_) => Exit::Input,
@@ -90,6 +108,9 @@ impl CarryOutError {
         }
         if let (Format::Json, Self::Call(CallAgentError::Refused(problem))) = (format, self) {
             return serde_json::to_string(problem).ok();
+        }
+        if let (Format::Json, Self::Render(error)) = (format, self) {
+            return serde_json::to_string(&error.document()).ok();
         }
         let mut text = format!("covirt: {self}");
         let mut cause = self.source();

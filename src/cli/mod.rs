@@ -5,8 +5,9 @@
 //! | `exit`, `fault` | how a command ends: exit codes, and errors as sentences with hints |
 //! | `client`, `calls`, `session` | HTTP and WebSocket over the agent's Unix socket |
 //! | `output`, `table`, `times` | tables for people, JSON for programs, spans and moments |
-//! | `discover`, `artifacts`, `artifacts_dir` | inventories and bundles; `discover` needs no agent |
-//! | `vm`, `vm_shown`, `delegate` | what there is, and who may do what |
+//! | `discover`, `documents` | inventories from files, without an agent |
+//! | `artifacts`, `artifacts_dir` | bundles: made, checked, compared |
+//! | `vm`, `vm_shown`, `vm_parts`, `vm_diff`, `delegate` | what there is, and who may do what |
 //! | `run`, `command`, `names` | commands: sent, waited for, listed, named |
 //! | `conflict`, `events`, `timeline` | what became of them, and why |
 //! | `provider` | a ready client that answers asks |
@@ -23,6 +24,7 @@ pub mod conflict;
 pub mod delegate;
 pub mod demo;
 pub mod discover;
+pub mod documents;
 pub mod events;
 pub mod exit;
 pub mod fault;
@@ -35,6 +37,8 @@ pub mod table;
 pub mod timeline;
 pub mod times;
 pub mod vm;
+pub mod vm_diff;
+mod vm_parts;
 pub mod vm_shown;
 
 use std::io;
@@ -50,6 +54,7 @@ use command::{CancelArgs, CommandArgs, CommandsArgs};
 use conflict::{ConflictsArgs, ExplainArgs};
 use delegate::{DelegateArgs, DelegationsArgs, RevokeArgs};
 use demo::DemoArgs;
+use documents::Surroundings;
 use events::EventsArgs;
 use exit::Exit;
 use fault::CarryOutError;
@@ -134,6 +139,8 @@ struct DiscoverArgs {
     /// Domain XML, as `virsh dumpxml` prints it; - is standard input
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    around: Surroundings,
 }
 
 impl Task {
@@ -143,7 +150,7 @@ impl Task {
             // It has but one form, and its errors are for people.
             Self::Discover(_) => Format::Table,
             Self::Vm(command) => command.shown().format,
-            Self::Artifacts(ArtifactsCommand::Render(args)) => args.shape,
+            Self::Artifacts(command) => command.shape(),
             Self::Delegate(args) => args.shown.format,
             Self::Revoke(args) => args.shown.format,
             Self::Delegations(args) => args.shown.format,
@@ -178,8 +185,9 @@ pub fn main() -> ExitCode {
 
 fn carry_out(arguments: &Arguments) -> Result<Exit, CarryOutError> {
     if let Task::Discover(args) = &arguments.task {
+        let around = args.around.read()?;
         let mut out = io::BufWriter::new(io::stdout().lock());
-        let outcome = discover::discover(&args.files, &mut out, &mut io::stderr().lock())?;
+        let outcome = discover::discover(&args.files, &around, &mut out, &mut io::stderr().lock())?;
         io::Write::flush(&mut out)?;
         return Ok(match outcome {
             discover::Outcome::Done => Exit::Done,
@@ -198,7 +206,7 @@ async fn ask_agent(arguments: &Arguments) -> Result<Exit, CarryOutError> {
         Task::Discover(_) => Ok(Exit::Done),
         Task::Demo(args) => demo::demo(args, output).await,
         Task::Vm(command) => vm::vm(client, command, output).await,
-        Task::Artifacts(ArtifactsCommand::Render(args)) => artifacts::render(client, args, output).await,
+        Task::Artifacts(command) => artifacts::artifacts(client, command, output).await,
         Task::Delegate(args) => delegate::delegate(client, args, output).await,
         Task::Revoke(args) => delegate::revoke(client, args, output).await,
         Task::Delegations(args) => delegate::delegations(client, args, output).await,

@@ -7,7 +7,8 @@ use super::exit::Exit;
 use super::fault::CarryOutError;
 use super::output::{Output, Shown};
 use super::table::Table;
-use super::vm_shown::{VmShown, print_vm};
+use super::vm_diff;
+use super::vm_shown::{UnknownShown, VmShown, print_unknown, print_vm};
 use crate::doors::wire::{EnrollRequest, VmDetail, VmSummary};
 use crate::model::{Code, ProviderId};
 
@@ -18,6 +19,8 @@ pub enum VmCommand {
     List(ListArgs),
     /// Show one VM: resources, network, who may do what
     Show(ShowArgs),
+    /// Show what changed since a VM's artifacts were made, or what its next start would change
+    Diff(vm_diff::DiffArgs),
     /// Begin to have a VM co-managed; nothing is written to the VM
     Enroll(EnrollArgs),
     /// End a VM's co-management; the VM stays as it is
@@ -36,6 +39,9 @@ pub struct ListArgs {
 pub struct ShowArgs {
     /// Name or UUID
     vm: String,
+    /// Only list what libvirt's XML says of it and covirt does not know: document, path and line
+    #[arg(long)]
+    unknown: bool,
     #[command(flatten)]
     shown: Shown,
 }
@@ -67,6 +73,7 @@ impl VmCommand {
         match self {
             Self::List(args) => args.shown,
             Self::Show(args) => args.shown,
+            Self::Diff(args) => args.shown,
             Self::Enroll(args) => args.shown,
             Self::Release(args) => args.shown,
         }
@@ -79,6 +86,11 @@ impl VmCommand {
 pub async fn vm(client: &Client, command: &VmCommand, output: &mut Output) -> Result<Exit, CarryOutError> {
     match command {
         VmCommand::List(_) => output.show(&client.vms().await?, |output, list| print_list(output, &list.vms))?,
+        VmCommand::Diff(args) => return vm_diff::diff(client, args, output).await,
+        VmCommand::Show(args) if args.unknown => {
+            let inventory = client.inventory(client.find_vm(&args.vm).await?).await?;
+            output.show(&UnknownShown::of(&inventory), |output, unknown| print_unknown(output, unknown))?;
+        }
         VmCommand::Show(args) => {
             let shown = look(client, &args.vm).await?;
             output.show(&shown, print_vm)?;

@@ -1,4 +1,4 @@
-//! Why a domain or network text is refused, where, and under which stable code.
+//! Why a text is refused, where, and under which stable code.
 //!
 //! Assumes nothing. Guarantees that every refusal names its reason in one sentence, its line where there is one, and
 //! that no more than a few words of the refused text are repeated.
@@ -59,64 +59,76 @@ impl XmlRefusal {
     }
 }
 
-/// Why a text is not a domain.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ParseDomainError {
-    /// The text is refused as XML.
-    #[error(transparent)]
-    Xml(#[from] XmlRefusal),
-    /// A value is not what libvirt would have written there.
-    #[error("{field}: {reason}")]
-    Field { place: Option<Place>, field: String, reason: String },
+/// What a text was read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Document {
+    Domain,
+    Network,
+    Pool,
+    Volume,
+    Capabilities,
 }
 
-impl ParseDomainError {
-    /// The stable code.
-    pub fn code(&self) -> &'static str {
+impl Document {
+    /// The name of its root element, with which its codes begin.
+    pub fn root(self) -> &'static str {
         match self {
-            Self::Xml(XmlRefusal::TooLarge { .. }) => "domain-too-large",
-            Self::Xml(XmlRefusal::TooDeep { .. }) => "domain-too-deep",
-            Self::Xml(XmlRefusal::Unsupported { .. }) => "domain-unsupported",
-            Self::Xml(XmlRefusal::Malformed { .. }) | Self::Field { .. } => "domain-malformed",
+            Self::Domain => "domain",
+            Self::Network => "network",
+            Self::Pool => "pool",
+            Self::Volume => "volume",
+            Self::Capabilities => "capabilities",
+        }
+    }
+}
+
+/// Why a text is not the document it was read as.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{fault}")]
+pub struct ParseError {
+    document: Document,
+    fault: Fault,
+}
+
+impl ParseError {
+    pub(crate) fn new(document: Document, fault: Fault) -> Self {
+        Self { document, fault }
+    }
+
+    /// What the text was read as.
+    pub fn document(&self) -> Document {
+        self.document
+    }
+
+    /// The stable code: `domain-too-large`, `pool-malformed`, …
+    pub fn code(&self) -> &'static str {
+        let [too_large, too_deep, unsupported, malformed] = match self.document {
+            Document::Domain => ["domain-too-large", "domain-too-deep", "domain-unsupported", "domain-malformed"],
+            Document::Network => {
+                ["network-too-large", "network-too-deep", "network-unsupported", "network-malformed"]
+            }
+            Document::Pool => ["pool-too-large", "pool-too-deep", "pool-unsupported", "pool-malformed"],
+            Document::Volume => ["volume-too-large", "volume-too-deep", "volume-unsupported", "volume-malformed"],
+            Document::Capabilities => [
+                "capabilities-too-large",
+                "capabilities-too-deep",
+                "capabilities-unsupported",
+                "capabilities-malformed",
+            ],
+        };
+        match self.fault {
+            Fault::Xml(XmlRefusal::TooLarge { .. }) => too_large,
+            Fault::Xml(XmlRefusal::TooDeep { .. }) => too_deep,
+            Fault::Xml(XmlRefusal::Unsupported { .. }) => unsupported,
+            Fault::Xml(XmlRefusal::Malformed { .. }) | Fault::Field { .. } => malformed,
         }
     }
 
     /// Where, when it is known.
     pub fn place(&self) -> Option<Place> {
-        match self {
-            Self::Xml(refusal) => refusal.place(),
-            Self::Field { place, .. } => *place,
-        }
-    }
-}
-
-/// Why a text is not a network.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ParseNetworkError {
-    /// The text is refused as XML.
-    #[error(transparent)]
-    Xml(#[from] XmlRefusal),
-    /// A value is not what libvirt would have written there.
-    #[error("{field}: {reason}")]
-    Field { place: Option<Place>, field: String, reason: String },
-}
-
-impl ParseNetworkError {
-    /// The stable code.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Xml(XmlRefusal::TooLarge { .. }) => "network-too-large",
-            Self::Xml(XmlRefusal::TooDeep { .. }) => "network-too-deep",
-            Self::Xml(XmlRefusal::Unsupported { .. }) => "network-unsupported",
-            Self::Xml(XmlRefusal::Malformed { .. }) | Self::Field { .. } => "network-malformed",
-        }
-    }
-
-    /// Where, when it is known.
-    pub fn place(&self) -> Option<Place> {
-        match self {
-            Self::Xml(refusal) => refusal.place(),
-            Self::Field { place, .. } => *place,
+        match &self.fault {
+            Fault::Xml(refusal) => refusal.place(),
+            Fault::Field { place, .. } => *place,
         }
     }
 }
@@ -130,24 +142,6 @@ pub(crate) enum Fault {
     /// A value is not what libvirt would have written there.
     #[error("{field}: {reason}")]
     Field { place: Option<Place>, field: String, reason: String },
-}
-
-impl From<Fault> for ParseDomainError {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Xml(refusal) => Self::Xml(refusal),
-            Fault::Field { place, field, reason } => Self::Field { place, field, reason },
-        }
-    }
-}
-
-impl From<Fault> for ParseNetworkError {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Xml(refusal) => Self::Xml(refusal),
-            Fault::Field { place, field, reason } => Self::Field { place, field, reason },
-        }
-    }
 }
 
 /// A value that is wrong, and in which element.

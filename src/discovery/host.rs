@@ -2,12 +2,19 @@
 //!
 //! Assumes nothing. Guarantees that what was not asked or not answered is absent.
 
+mod read;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
+use super::inventory::UnknownPart;
 use crate::model::units::{Kib, Mac};
+
+pub use self::read::parse_capabilities;
 
 /// A host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +56,8 @@ pub struct Capabilities {
     pub machines: BTreeMap<String, Vec<String>>,
     /// Security models: `apparmor`, `dac`, …
     pub security_models: Vec<String>,
+    /// What the XML says and this version does not know.
+    pub unknown: Vec<UnknownPart>,
 }
 
 /// One link of the host.
@@ -81,6 +90,8 @@ pub struct OvsPort {
     pub tag: Option<u16>,
     /// Tags it carries as a trunk.
     pub trunks: Vec<u16>,
+    /// `access`, `native-tagged`, `native-untagged`, `trunk` or `dot1q-tunnel`, when it is set.
+    pub vlan_mode: Option<String>,
     /// `external_ids:iface-id`: the id the controller knows the port by.
     pub interface_id: Option<String>,
     /// `external_ids:attached-mac`.

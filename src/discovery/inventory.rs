@@ -3,7 +3,14 @@
 //! Assumes each part was parsed; any of them but the domain may be missing. Guarantees one stable order, every
 //! address with its origin, and nothing invented: what was not asked or not answered stays unknown.
 
+mod disks;
+mod host;
+mod nics;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
@@ -12,10 +19,10 @@ use super::disk::DiskSize;
 use super::domain::Domain;
 use super::generation::Generation;
 use super::host::Host;
-use super::network::{Network, PortgroupDefault};
-use super::nic::{AddressOrigin, Nic, NicAddress, NicSource, Trunk};
+use super::network::Network;
 use super::pending::pending;
 use super::storage::Pool;
+use crate::model::time::Wall;
 use crate::model::units::Mac;
 
 /// The shape of the inventory's JSON; raised when a reader of the old shape would go wrong.
@@ -91,10 +98,12 @@ pub struct Discovered {
     pub leases: Vec<Lease>,
     /// What the guest agent says.
     pub agent: Vec<AgentAddress>,
+    /// What the host's neighbour table says, of any MAC.
+    pub neighbours: Vec<Neighbour>,
     /// Pools, each with the volumes that were looked at; at least those that disks name.
     pub pools: Vec<Pool>,
-    /// The host.
-    pub host: Option<Host>,
+    /// The host, with any of its links and switch ports; several VMs share what was asked once.
+    pub host: Option<Arc<Host>>,
 }
 
 impl Discovered {
@@ -107,6 +116,7 @@ impl Discovered {
             networks: Vec::new(),
             leases: Vec::new(),
             agent: Vec::new(),
+            neighbours: Vec::new(),
             pools: Vec::new(),
             host: None,
         }
@@ -122,6 +132,8 @@ pub struct Lease {
     pub ip: IpAddr,
     /// The length of the prefix, when libvirt says it.
     pub prefix: Option<u8>,
+    /// When it ends unless it is renewed; none for one that does not.
+    pub expires: Option<Wall>,
 }
 
 /// An address the guest agent reports.
@@ -135,10 +147,20 @@ pub struct AgentAddress {
     pub prefix: Option<u8>,
 }
 
+/// An address that the host has seen a MAC answer for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Whose.
+    pub mac: Mac,
+    /// The address.
+    pub ip: IpAddr,
+}
+
 impl Inventory {
-    /// Puts the parts together.
+    /// Puts the parts together. Of networks, pools, volumes, links and switch ports only those stay that the domain
+    /// uses.
     pub fn build(discovered: Discovered) -> Self {
-        let Discovered { live, inactive, sizes, networks, leases, agent, pools, host } = discovered;
+        let Discovered { live, inactive, sizes, networks, leases, agent, neighbours, pools, host } = discovered;
         let definition = match inactive {
             Inactive::NotAsked => Definition::NotAsked,
             Inactive::Transient => Definition::Transient,
@@ -146,25 +168,11 @@ impl Inventory {
                 Definition::Persistent { generation: Generation::of_domain(&domain), pending: pending(&live, &domain) }
             }
         };
-        let pools = pools.into_iter().map(|pool| (pool.name.clone(), pool)).collect();
         let mut domain = live;
-        for disk in &mut domain.disks {
-            disk.size = sizes.get(&disk.target).copied();
-        }
-        let named =
-            |network: &Network| domain.nics.iter().any(|nic| nic.source.network() == Some(network.name.as_str()));
-        let networks: BTreeMap<String, Network> = networks
-            .into_iter()
-            .filter(|network| named(network))
-            .map(|network| (network.name.clone(), network))
-            .collect();
-        for nic in &mut domain.nics {
-            let network = nic.source.network().and_then(|name| networks.get(name));
-            if let Some(network) = network {
-                inherit_vlan(nic, network);
-            }
-            nic.addresses = nic.mac.map(|mac| gather(mac, network, &leases, &agent)).unwrap_or_default();
-        }
+        let pools = disks::resolve(&mut domain.disks, &sizes, pools);
+        let known = nics::Addresses { leases: &leases, agent: &agent, neighbours: &neighbours };
+        let networks = nics::resolve(&mut domain.nics, networks, known);
+        let host = host.map(|host| host::limited(&host, &domain, &networks));
         Self { format: INVENTORY_FORMAT, domain, networks, pools, host, definition }
     }
 
@@ -172,36 +180,23 @@ impl Inventory {
     pub fn generation(&self) -> Generation {
         Generation::of_domain(&self.domain)
     }
-}
 
-/// A tag may sit in the interface, else in its portgroup, else in the network: libvirt's own order.
-fn inherit_vlan(nic: &mut Nic, network: &Network) {
-    if !nic.vlan.tags.is_empty() {
-        return;
+    /// What nobody read, of every document the inventory was made from, with the document's name: `domain`,
+    /// `network:NAME`, `pool:NAME`, `volume:POOL/NAME`, `capabilities`.
+    pub fn unknown(&self) -> impl Iterator<Item = (String, &UnknownPart)> {
+        fn of(document: String, parts: &[UnknownPart]) -> impl Iterator<Item = (String, &UnknownPart)> {
+            parts.iter().map(move |part| (document.clone(), part))
+        }
+        let networks = self.networks.values().flat_map(|net| of(format!("network:{}", net.name), &net.unknown));
+        let pools = self.pools.values().flat_map(|pool| {
+            let volumes = pool.volumes.values();
+            of(format!("pool:{}", pool.name), &pool.unknown)
+                .chain(volumes.flat_map(|volume| of(format!("volume:{}/{}", pool.name, volume.name), &volume.unknown)))
+        });
+        let capabilities = self.host.iter().filter_map(|host| host.capabilities.as_ref());
+        of("domain".to_owned(), &self.domain.unknown)
+            .chain(networks)
+            .chain(pools)
+            .chain(capabilities.flat_map(|found| of("capabilities".to_owned(), &found.unknown)))
     }
-    let NicSource::Network { portgroup, .. } = &nic.source else {
-        return;
-    };
-    let group = network.portgroups.iter().find(|group| match portgroup {
-        Some(name) => group.name == *name,
-        None => group.default == PortgroupDefault::Yes,
-    });
-    nic.vlan = group.map(|group| &group.vlan).filter(|vlan| !vlan.tags.is_empty()).unwrap_or(&network.vlan).clone();
-    debug_assert!(nic.vlan.tags.len() < 2 || nic.vlan.trunk == Trunk::Yes);
-}
-
-/// Every address known for `mac`, sorted, each origin once.
-fn gather(mac: Mac, network: Option<&Network>, leases: &[Lease], agent: &[AgentAddress]) -> Vec<NicAddress> {
-    let fixed = network.into_iter().flat_map(|network| &network.subnets).flat_map(|subnet| {
-        let ours = subnet.hosts.iter().filter(move |host| host.mac == Some(mac)).filter_map(|host| host.ip);
-        ours.map(|ip| NicAddress::new(ip, Some(subnet.prefix), AddressOrigin::StaticHost))
-    });
-    let leased = leases.iter().filter(|lease| lease.mac == mac);
-    let leased = leased.map(|lease| NicAddress::new(lease.ip, lease.prefix, AddressOrigin::Lease));
-    let told = agent.iter().filter(|address| address.mac == mac && !address.ip.is_loopback());
-    let told = told.map(|told| NicAddress::new(told.ip, told.prefix, AddressOrigin::Agent));
-    let mut addresses: Vec<NicAddress> = fixed.chain(leased).chain(told).collect();
-    addresses.sort();
-    addresses.dedup();
-    addresses
 }

@@ -54,17 +54,22 @@ pub use domain::{
     Firmware, FirmwareKind, Graphics, GraphicsPort, GraphicsType, GuestAgent, Identity, ManagerMark, Platform,
     SecureBoot, SecurityLabel, Timer,
 };
-pub use error::{ParseDomainError, ParseNetworkError, Place, XmlRefusal};
+pub use error::{Document, ParseError, Place, XmlRefusal};
 pub use generation::Generation;
 pub(crate) use generation::hex;
-pub use host::{Capabilities, Host, Link, OvsPort};
-pub use inventory::{AgentAddress, Definition, Discovered, INVENTORY_FORMAT, Inactive, Inventory, Lease, UnknownPart};
+pub use host::{Capabilities, Host, Link, OvsPort, parse_capabilities};
+pub use inventory::{
+    AgentAddress, Definition, Discovered, INVENTORY_FORMAT, Inactive, Inventory, Lease, Neighbour, UnknownPart,
+};
 pub use limits::Limits;
 pub use memory::{Balloon, HugePages, Memory, MemoryHotplug, MemoryModule};
-pub use network::{DhcpHost, DnsService, ForwardMode, Network, Portgroup, PortgroupDefault, Subnet, parse_network};
+pub use network::{
+    DhcpHost, DnsRecord, DnsService, DomainForwarder, ForwardDevice, ForwardMode, Nat, Network, Portgroup,
+    PortgroupDefault, Route, Subnet, parse_network,
+};
 pub use nic::{
     AddressOrigin, Bandwidth, Certainty, LinkState, Nic, NicAddress, NicSource, Rate, Trunk, VirtualPort, Vlan,
 };
 pub use read::parse_domain;
 pub use settings::Settings;
-pub use storage::{Pool, PoolType, Volume};
+pub use storage::{Pool, PoolType, Volume, parse_pool, parse_volume};

@@ -2,19 +2,23 @@
 //!
 //! Assumes nothing about the text, like `parse`. Guarantees a whole network or one refusal with its line.
 
+mod read;
+#[cfg(test)]
+mod tests;
+
 use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::error::{FieldFault, ParseNetworkError};
+use super::address::DeviceAddress;
 use super::foreign::foreign;
 use super::inventory::UnknownPart;
-use super::limits::Limits;
-use super::nic::{VirtualPort, Vlan};
-use super::quantity::shorten;
-use super::xml::{self, Element};
+use super::nic::{Bandwidth, VirtualPort, Vlan};
+use super::settings::Settings;
 use crate::model::units::Mac;
+
+pub use self::read::parse_network;
 
 foreign! {
     /// How a network reaches the world; a network without one is isolated.
@@ -33,6 +37,10 @@ pub struct Network {
     pub uuid: Option<Uuid>,
     /// How it reaches the world.
     pub forward: Option<ForwardMode>,
+    /// The host's devices it forwards through, or hands out one by one; in the order of the XML.
+    pub forward_devices: Vec<ForwardDevice>,
+    /// How addresses are translated, where libvirt does not choose by itself.
+    pub nat: Option<Nat>,
     /// The bridge on the host.
     pub bridge: Option<String>,
     /// MTU, when it is set.
@@ -43,16 +51,103 @@ pub struct Network {
     pub dns: DnsService,
     /// DNS servers that libvirt's own asks in turn.
     pub forwarders: Vec<IpAddr>,
+    /// DNS servers that it asks only for names of one domain.
+    pub domain_forwarders: Vec<DomainForwarder>,
+    /// What libvirt's DNS answers by itself, in the order of the XML.
+    pub records: Vec<DnsRecord>,
     /// Its addresses on the host, each with what its DHCP hands out.
     pub subnets: Vec<Subnet>,
+    /// Routes of the host through a guest.
+    pub routes: Vec<Route>,
     /// VLAN tags for every interface on it.
     pub vlan: Vlan,
     /// The switch port for every interface on it.
     pub virtualport: Option<VirtualPort>,
     /// Variants an interface may choose by name.
     pub portgroups: Vec<Portgroup>,
+    /// Limits of the bridge's traffic as a whole; an interface's own come from its portgroup.
+    pub bandwidth: Option<Bandwidth>,
+    /// Namespaces of other managers inside `<metadata>`.
+    pub metadata: Vec<String>,
+    /// Everything else (`bridge.stp`, `bridge.zone`, `domain.localOnly`, `port.isolated`, …), by path.
+    pub settings: Settings,
     /// What its XML says and this version does not know.
     pub unknown: Vec<UnknownPart>,
+}
+
+/// One device of the host under a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum ForwardDevice {
+    /// A link; of several in a macvtap network, each guest gets one.
+    Interface { name: String },
+    /// A physical function, whose virtual functions the guests get.
+    PhysicalFunction { name: String },
+    /// A virtual function.
+    Address { address: DeviceAddress },
+}
+
+impl ForwardDevice {
+    /// The link's name, for one that is named.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Interface { name } | Self::PhysicalFunction { name } => Some(name),
+            Self::Address { .. } => None,
+        }
+    }
+}
+
+/// What guests' addresses are translated to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nat {
+    /// First and last address.
+    pub addresses: Option<(IpAddr, IpAddr)>,
+    /// First and last port.
+    pub ports: Option<(u16, u16)>,
+    /// Whether IPv6 is translated too.
+    pub ipv6: Option<bool>,
+}
+
+/// A DNS server for one domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainForwarder {
+    /// The domain.
+    pub domain: String,
+    /// The server; none when the host's own are to be asked.
+    pub address: Option<IpAddr>,
+}
+
+/// A record of libvirt's DNS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum DnsRecord {
+    /// Names of an address.
+    Host { ip: IpAddr, names: Vec<String> },
+    /// Where a service is.
+    Srv {
+        service: String,
+        protocol: String,
+        domain: Option<String>,
+        target: Option<String>,
+        port: Option<u16>,
+        priority: Option<u16>,
+        weight: Option<u16>,
+    },
+    /// A text.
+    Txt { name: String, value: String },
+}
+
+/// A route of the host through a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The destination's network.
+    pub destination: IpAddr,
+    /// The length of its prefix.
+    pub prefix: u8,
+    /// The guest it goes through.
+    pub gateway: IpAddr,
+    /// The lower, the better.
+    pub metric: Option<u32>,
 }
 
 /// Whether libvirt answers DNS on a network.
@@ -76,6 +171,8 @@ pub struct Subnet {
     pub ranges: Vec<(IpAddr, IpAddr)>,
     /// Fixed assignments.
     pub hosts: Vec<DhcpHost>,
+    /// Everything else (`tftp.root`, `dhcp.bootp.file`, `dhcp.range[1].lease.expiry`, `localPtr`, …), by path.
+    pub settings: Settings,
 }
 
 /// A fixed assignment of DHCP.
@@ -83,6 +180,8 @@ pub struct Subnet {
 pub struct DhcpHost {
     /// Whom by MAC.
     pub mac: Option<Mac>,
+    /// Whom by DHCP's client id; for IPv6 its DUID.
+    pub id: Option<String>,
     /// The host name it is given.
     pub name: Option<String>,
     /// The address it is given.
@@ -100,6 +199,10 @@ pub struct Portgroup {
     pub vlan: Vlan,
     /// The switch port.
     pub virtualport: Option<VirtualPort>,
+    /// Limits of each interface's traffic.
+    pub bandwidth: Option<Bandwidth>,
+    /// Everything else (`trustGuestRxFilters`, …), by path.
+    pub settings: Settings,
 }
 
 /// Whether an interface that names no portgroup gets this one.
@@ -125,114 +228,5 @@ impl Network {
             )
             | None => false,
         }
-    }
-}
-
-/// Reads a network XML.
-///
-/// *Errors*: `network-too-large`, `network-too-deep`, `network-unsupported`, `network-malformed`.
-/// *Source*: <https://libvirt.org/formatnetwork.html>.
-pub fn parse_network(xml: impl AsRef<[u8]>, limits: Limits) -> Result<Network, ParseNetworkError> {
-    let (network, unknown) = xml::read(xml.as_ref(), "network", limits, read_network)?;
-    Ok(Network { unknown, ..network })
-}
-
-fn read_network(network: Element<'_>) -> Result<Network, FieldFault> {
-    let name = network.text_of("name").ok_or_else(|| network.missing("name", "every network has a name"))?;
-    let uuid = match network.child("uuid") {
-        Some(element) => {
-            let text = element.text().unwrap_or_default();
-            Some(text.trim().parse().map_err(|_| element.fault(format!("{:?} is not a UUID", shorten(&text))))?)
-        }
-        None => None,
-    };
-    let dns = network.child("dns");
-    let forwarders = dns.iter().flat_map(|dns| dns.children("forwarder"));
-    Ok(Network {
-        name,
-        uuid,
-        // A bare `<forward/>` means NAT.
-        forward: network
-            .child("forward")
-            .map(|forward| ForwardMode::from(forward.attribute("mode").unwrap_or("nat").to_owned())),
-        bridge: network.child("bridge").and_then(|bridge| bridge.owned("name")),
-        mtu: network.child("mtu").map(|mtu| mtu.number("size")).transpose()?.flatten(),
-        domain: network.child("domain").and_then(|domain| domain.owned("name")),
-        dns: match dns.and_then(|dns| dns.attribute("enable")) {
-            Some("no") => DnsService::Off,
-            Some(_) | None => DnsService::On,
-        },
-        // A forwarder for one domain only is no server to ask everything.
-        forwarders: forwarders
-            .filter(|forwarder| forwarder.attribute("domain").is_none())
-            .filter_map(|forwarder| forwarder.attribute("addr")?.parse().ok())
-            .collect(),
-        subnets: network.children("ip").map(read_subnet).collect::<Result<_, _>>()?,
-        vlan: network.child("vlan").map(Vlan::read).transpose()?.unwrap_or_default(),
-        virtualport: network.child("virtualport").map(VirtualPort::read),
-        portgroups: network.children("portgroup").map(read_portgroup).collect::<Result<_, _>>()?,
-        unknown: Vec::new(),
-    })
-}
-
-fn read_portgroup(group: Element<'_>) -> Result<Portgroup, FieldFault> {
-    Ok(Portgroup {
-        name: group.owned("name").ok_or_else(|| group.fault("the portgroup has no name"))?,
-        default: if group.says_yes("default") { PortgroupDefault::Yes } else { PortgroupDefault::No },
-        vlan: group.child("vlan").map(Vlan::read).transpose()?.unwrap_or_default(),
-        virtualport: group.child("virtualport").map(VirtualPort::read),
-    })
-}
-
-fn read_ip(element: Element<'_>, text: &str) -> Result<IpAddr, FieldFault> {
-    text.parse().map_err(|_| element.fault(format!("{:?} is not an IP address", shorten(text))))
-}
-
-fn read_subnet(subnet: Element<'_>) -> Result<Subnet, FieldFault> {
-    let host = subnet.attribute("address").ok_or_else(|| subnet.fault("the subnet has no address"))?;
-    let host = read_ip(subnet, host)?;
-    let prefix = match (subnet.attribute("prefix"), subnet.attribute("netmask")) {
-        (Some(text), _) => text.parse().ok().filter(|prefix| *prefix <= widest(host)),
-        (None, Some(mask)) => prefix_of_netmask(mask),
-        (None, None) => Some(classful_prefix(host)),
-    };
-    let dhcp = subnet.child("dhcp");
-    let mut ranges = Vec::new();
-    for range in dhcp.iter().flat_map(|dhcp| dhcp.children("range")) {
-        let ends = range.attribute("start").zip(range.attribute("end"));
-        let (start, end) = ends.ok_or_else(|| range.fault("a DHCP range needs a start and an end"))?;
-        ranges.push((read_ip(range, start)?, read_ip(range, end)?));
-    }
-    let mut hosts = Vec::new();
-    for host in dhcp.iter().flat_map(|dhcp| dhcp.children("host")) {
-        // IPv6 hosts are known by a DUID (`id`), which says nothing about an interface.
-        let mac = host.attribute("mac").map(|mac| mac.parse::<Mac>().map_err(|fault| host.fault(fault))).transpose()?;
-        let ip = host.attribute("ip").map(|ip| read_ip(host, ip)).transpose()?;
-        hosts.push(DhcpHost { mac, name: host.owned("name"), ip });
-    }
-    let prefix = prefix.ok_or_else(|| subnet.fault("the prefix or netmask is not one"))?;
-    Ok(Subnet { host, prefix, ranges, hosts })
-}
-
-fn widest(ip: IpAddr) -> u8 {
-    if ip.is_ipv4() { 32 } else { 128 }
-}
-
-/// The prefix of a dotted netmask; a mask with holes is none.
-fn prefix_of_netmask(mask: &str) -> Option<u8> {
-    let bits = u32::from(mask.parse::<core::net::Ipv4Addr>().ok()?);
-    let ones = bits.leading_ones();
-    (bits.count_ones() == ones).then(|| u8::try_from(ones).ok()).flatten()
-}
-
-/// The prefix libvirt falls back to: the address class for IPv4, 64 for IPv6.
-fn classful_prefix(ip: IpAddr) -> u8 {
-    match ip {
-        IpAddr::V4(ip) => match ip.octets() {
-            [0..=127, ..] => 8,
-            [128..=191, ..] => 16,
-            [192..=255, ..] => 24,
-        },
-        IpAddr::V6(_) => 64,
     }
 }

@@ -13,6 +13,7 @@ use super::foreign::foreign;
 use super::known::{Known, known};
 use super::settings::Settings;
 use super::xml::Element;
+use crate::model::time::Wall;
 use crate::model::units::Mac;
 
 /// One network interface.
@@ -151,6 +152,8 @@ pub struct NicAddress {
     pub origin: AddressOrigin,
     /// How sure it is.
     pub certainty: Certainty,
+    /// When a lease ends unless it is renewed; none for what does not end by itself.
+    pub expires: Option<Wall>,
 }
 
 /// Where an address was learnt.
@@ -196,7 +199,7 @@ impl AddressOrigin {
 impl NicAddress {
     /// An address, as sure as its origin.
     pub fn new(ip: IpAddr, prefix: Option<u8>, origin: AddressOrigin) -> Self {
-        Self { ip, prefix, origin, certainty: origin.certainty() }
+        Self { ip, prefix, origin, certainty: origin.certainty(), expires: None }
     }
 }
 
@@ -244,6 +247,22 @@ impl Vlan {
 const PARAMETERS: Known = known("parameters", &["managerid", "typeid", "typeidversion", "instanceid"], &[]);
 
 impl VirtualPort {
+    /// Takes over what is not said yet.
+    pub(super) fn fill_from(&mut self, other: &Self) {
+        let Self { kind, interface_id, profile_id, settings } = other;
+        let fill = |mine: &mut Option<String>, theirs: &Option<String>| {
+            if mine.is_none() {
+                mine.clone_from(theirs);
+            }
+        };
+        fill(&mut self.kind, kind);
+        fill(&mut self.interface_id, interface_id);
+        fill(&mut self.profile_id, profile_id);
+        for (name, value) in settings {
+            self.settings.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+    }
+
     /// Reads `<virtualport>`.
     pub(super) fn read(port: Element<'_>) -> Self {
         let parameters = port.child("parameters");

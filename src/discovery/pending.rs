@@ -130,7 +130,10 @@ fn start_nic(nic: &mut Nic, now: &Nic) {
         if nic.vlan.tags.is_empty() {
             nic.vlan.clone_from(&now.vlan);
         }
-        fill(&mut nic.virtualport, &now.virtualport);
+        match (&mut nic.virtualport, &now.virtualport) {
+            (Some(own), Some(now)) => own.fill_from(now),
+            (own, now) => fill(own, now),
+        }
         fill(&mut nic.bandwidth, &now.bandwidth);
         fill(&mut nic.mtu, &now.mtu);
     }

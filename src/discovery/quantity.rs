@@ -3,7 +3,7 @@
 //! Assumes the number and the unit as the XML has them. Guarantees libvirt's own reading: decimal units end in `B`
 //! (`KB` is 1000), binary ones are bare or end in `iB`, no unit means KiB, and a part of a KiB counts as a whole one.
 
-use crate::model::units::Kib;
+use crate::model::units::{Bytes, Kib};
 
 /// Why a size is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +17,14 @@ pub(crate) enum ReadQuantityError {
     /// The product does not fit 64 bits.
     #[error("{0} {1} is more than 2^64 bytes")]
     TooBig(u64, String),
+}
+
+/// Reads `number` in `unit` as bytes; no unit means bytes.
+pub(crate) fn read_bytes(number: &str, unit: Option<&str>) -> Result<Bytes, ReadQuantityError> {
+    let count: u64 = number.trim().parse().map_err(|_| ReadQuantityError::Number(shorten(number)))?;
+    let unit = unit.unwrap_or("bytes");
+    let scale = bytes_in(unit).ok_or_else(|| ReadQuantityError::Unit(shorten(unit)))?;
+    count.checked_mul(scale).map(Bytes).ok_or_else(|| ReadQuantityError::TooBig(count, unit.to_owned()))
 }
 
 /// Reads `number` in `unit` as KiB.
@@ -84,6 +92,13 @@ mod tests {
             ("1", Some("eib"), 1_125_899_906_842_624),
         ] {
             assert_eq!(read_kib(number, unit), Ok(Kib(kib)), "{number} {unit:?}");
+        }
+    }
+
+    #[test]
+    fn storage_is_counted_in_bytes_unless_it_says_otherwise() {
+        for (number, unit, bytes) in [("5", Some("G"), 5 << 30), ("10", Some("GB"), 10_000_000_000), ("7", None, 7)] {
+            assert_eq!(read_bytes(number, unit), Ok(Bytes(bytes)), "{number} {unit:?}");
         }
     }
 

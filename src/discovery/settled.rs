@@ -5,7 +5,7 @@
 //! `Domain` does not compile until it is decided here on which side it belongs.
 
 use super::device::{Hostdev, OtherDevice};
-use super::disk::{Disk, DiskSize};
+use super::disk::{Backing, Disk, DiskSize};
 use super::domain::{Domain, Graphics, GraphicsPort, GuestAgent};
 use super::inventory::UnknownPart;
 use super::memory::Memory;
@@ -109,8 +109,12 @@ fn settle_disk(mut disk: Disk) -> Disk {
         allocation: Bytes(0),
         physical: Bytes(0),
     });
+    // Which volume it is hangs on pools that come and go, and the chain is told of a running domain alone, else by them;
+    // who puts another image on top changes the source.
+    (disk.volume, disk.backing) = (None, Backing::default());
     // A job's progress, and a tray that the guest opens.
     disk.mirror = None;
+    drop_under(&mut disk.settings, "backing[");
     drop_under(&mut disk.settings, "mirror.");
     disk.settings.remove("target.tray");
     disk

@@ -2,6 +2,10 @@
 //!
 //! Assumes nothing about the text. Guarantees sizes in bytes, and of credentials only that there are some.
 
+mod read;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +16,8 @@ use super::foreign::foreign;
 use super::inventory::UnknownPart;
 use super::settings::Settings;
 use crate::model::units::Bytes;
+
+pub use self::read::{parse_pool, parse_volume};
 
 foreign! {
     /// How a pool keeps its volumes.
@@ -45,6 +51,8 @@ pub struct Pool {
     pub target: Option<String>,
     /// Whether the source wants credentials, and of which kind (`ceph`, `chap`).
     pub auth: Option<String>,
+    /// Everything else (`features.cow.state`, `mount_opts.option[1]`, …), by path; not permissions.
+    pub settings: Settings,
     /// Volumes that the VM's disks use, by name.
     pub volumes: BTreeMap<String, Volume>,
     /// What its XML says and this version does not know.

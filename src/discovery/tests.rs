@@ -17,7 +17,7 @@ fn domain(xml: &str) -> Domain {
     parse_domain(xml, Limits::default()).unwrap()
 }
 
-fn refusal(xml: impl AsRef<[u8]>) -> ParseDomainError {
+fn refusal(xml: impl AsRef<[u8]>) -> ParseError {
     parse_domain(xml, Limits::default()).unwrap_err()
 }
 
@@ -33,7 +33,7 @@ fn surrounded() -> Inventory {
         inactive: Inactive::Known(Box::new(inactive)),
         sizes: BTreeMap::from([("vda".to_owned(), size)]),
         networks: vec![parse_network(FRONT, Limits::default()).unwrap()],
-        leases: vec![Lease { mac, ip, prefix: Some(24) }],
+        leases: vec![Lease { mac, ip, prefix: Some(24), expires: None }],
         agent: vec![
             AgentAddress { mac, ip, prefix: Some(24) },
             AgentAddress { mac, ip: "127.0.0.1".parse().unwrap(), prefix: Some(8) },
@@ -43,6 +43,7 @@ fn surrounded() -> Inventory {
                 prefix: Some(24),
             },
         ],
+        neighbours: Vec::new(),
         pools: Vec::new(),
         host: None,
     })

@@ -14,6 +14,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use roxmltree::{Attribute, Document, Node, ParsingOptions};
+use uuid::Uuid;
 
 use super::error::{Fault, FieldFault, Place, XmlRefusal};
 use super::inventory::UnknownPart;
@@ -184,6 +185,13 @@ impl<'a> Element<'a> {
     /// The text of its first element called `name`.
     pub(super) fn text_of(&self, name: &str) -> Option<String> {
         self.child(name)?.text()
+    }
+
+    /// The UUID in its first element called `uuid`.
+    pub(super) fn uuid(&self) -> Result<Option<Uuid>, FieldFault> {
+        let Some(element) = self.child("uuid") else { return Ok(None) };
+        let text = element.text().unwrap_or_default();
+        text.trim().parse().map(Some).map_err(|_| element.fault(format!("{:?} is not a UUID", shorten(&text))))
     }
 
     /// A number in an attribute; anything else is refused.

@@ -7,9 +7,11 @@
 //! | `identity` | who is at the other end of a socket |
 //! | `api` | HTTP/1.1 and JSON on the Unix socket; a provider's WebSocket |
 //! | `session` | who is connected, what was asked of whom, whose clock is how far off |
+//! | `bindings` | what the operator adds to a VM for each format of artifacts |
 //! | `callback` | carries a lane's questions to sessions, standing answers and the operator's hook |
 
 pub mod api;
+mod bindings;
 mod callback;
 pub mod identity;
 mod session;
@@ -17,5 +19,6 @@ mod view;
 pub mod wire;
 
 pub use api::{Api, BindSocketError, Limits, Listener, openapi_document, serve, status_of};
+pub use bindings::Bindings;
 pub use callback::{Callbacks, Hook};
 pub use session::Sessions;

@@ -5,6 +5,7 @@
 
 mod evidence;
 mod fake;
+pub mod host;
 mod libvirt;
 
 use std::future::Future;
@@ -86,8 +87,9 @@ pub trait Hypervisor: Send + Sync + 'static {
     /// One VM's resources and network settings, read anew.
     fn inventory(&self, vm: VmId) -> Later<Result<Inventory, AskHypervisorError>>;
 
-    /// Every VM's inventory, read anew, without what only a guest's agent tells: no guest can hold this up. A VM that
-    /// cannot be read says why; one that goes meanwhile is left out.
+    /// Every VM's inventory, read anew, without what only a guest's agent tells: no guest can hold this up. Storage
+    /// volumes are looked at only where a disk's size is not known otherwise. A VM that cannot be read says why; one
+    /// that goes meanwhile is left out.
     fn inventories(&self) -> Later<Result<Vec<ReadInventory>, AskHypervisorError>>;
 
     /// Does what a call says, once; the answer comes when it is complete (a shutdown when the VM is off).

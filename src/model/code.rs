@@ -54,6 +54,22 @@ codes! {
     /// Commands have not ended yet.
     CommandsInFlight = "commands-in-flight",
 
+    // What is wrong with artifacts.
+    /// No such format of artifacts.
+    FormatUnknown = "format-unknown",
+    /// None of the media types that the caller takes is one the agent gives.
+    NotAcceptable = "not-acceptable",
+    /// The VM's binding for the format is not of its shape, or a needed field is missing.
+    BindingMalformed = "binding-malformed",
+    /// The VM has something that the format cannot express.
+    ArtifactRefused = "artifact-refused",
+    /// The format needs something that nobody knows of the VM.
+    ArtifactIncomplete = "artifact-incomplete",
+    /// A secret would get into the artifacts.
+    ArtifactSecret = "artifact-secret",
+    /// The artifacts are more than the format holds.
+    ArtifactTooLarge = "artifact-too-large",
+
     // What is wrong with a command.
     /// The id was used with other content.
     IdReused = "id-reused",
@@ -131,6 +147,8 @@ codes! {
     JournalUnwritable = "journal-unwritable",
     /// libvirt cannot be reached now.
     HypervisorUnreachable = "hypervisor-unreachable",
+    /// A binding is there and cannot be read.
+    BindingUnreadable = "binding-unreadable",
     /// The agent is shutting down.
     Closing = "closing",
     /// A defect of the agent.

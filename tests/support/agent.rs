@@ -83,10 +83,10 @@ impl Setup {
             self.connect.clone()
         };
         let uid = nix::unistd::getuid();
-        let (socket, state) = (folder.join("sock"), folder.join("state"));
+        let (socket, state, bindings) = (folder.join("sock"), folder.join("state"), folder.join("bindings"));
         // Everybody is the user that runs the tests, and says for whom it speaks with the header.
         let text = format!(
-            "[agent]\nsocket = {socket:?}\nstate_dir = {state:?}\nconnect = \"{connect}\"\n{}\n\
+            "[agent]\nsocket = {socket:?}\nstate_dir = {state:?}\nbindings = {bindings:?}\nconnect = \"{connect}\"\n{}\n\
              [operator]\nuids = [{uid}]\n\n\
              [[provider]]\nid = \"north\"\nuids = [{uid}]\nmay_enroll = true\n\n\
              [[provider]]\nid = \"south\"\nuids = [{uid}]\n\n{}",
@@ -180,6 +180,13 @@ impl Agent {
         until("covirtd ends", SOON, || child.try_wait().expect("wait"))
     }
 
+    /// Puts a binding for the `number`th VM into the agent's folder.
+    pub(crate) fn bind(&self, number: usize, name: &str, text: &str) {
+        let folder = self.folder().join("bindings");
+        std::fs::create_dir_all(&folder).expect("make the folder of bindings");
+        std::fs::write(folder.join(format!("{}.{name}", self.vm(number))), text).expect("write a binding");
+    }
+
     /// Sends a request and reads the whole answer.
     pub(crate) async fn request(&self, method: &str, path: &str, who: &str, body: Option<Value>) -> Answer {
         self.request_with(method, path, who, body.map(|body| body.to_string()).unwrap_or_default(), &[]).await
@@ -210,8 +217,9 @@ impl Agent {
             let answer = sender.send_request(request).await.expect("an answer");
             let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
             let bytes = answer.into_body().collect().await.expect("a whole answer").to_bytes();
-            let json = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("JSON") };
-            Answer { status, headers, json }
+            let is_json = headers.get("content-type").is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
+            let json = if is_json { serde_json::from_slice(&bytes).expect("JSON") } else { Value::Null };
+            Answer { status, headers, json, body: bytes }
         };
         tokio::time::timeout(SOON, asking).await.unwrap_or_else(|_| panic!("{method} {path}: no answer in time"))
     }
@@ -305,7 +313,10 @@ impl Agent {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
+    /// The body, when it says that it is JSON.
     pub(crate) json: Value,
+    /// The body as it came.
+    pub(crate) body: Bytes,
 }
 
 impl Answer {

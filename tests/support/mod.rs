@@ -5,8 +5,10 @@
 
 pub(crate) mod agent;
 pub(crate) mod consumers;
+pub(crate) mod debian;
 pub(crate) mod qemu;
 pub(crate) mod shop;
+pub(crate) mod varied;
 
 use std::io::Write;
 use std::time::{Duration, Instant};

@@ -163,15 +163,20 @@ impl PrivateLibvirt {
     #[track_caller]
     fn signal(&self, signal: &str) {
         assert!(self.own.is_some(), "{signal}: other tests use this libvirtd; take PrivateLibvirt::own()");
-        let info = run(tool("private-libvirtd.sh").arg("info").arg(&self.dir));
-        let pid = info.lines().find_map(|line| line.strip_prefix("libvirtd_pid=")).expect("libvirtd runs");
-        run(Command::new("kill").args([signal, pid]));
+        run(Command::new("kill").args([signal, &self.pid()]));
     }
 
     #[track_caller]
     fn control(&self, command: &str) {
         assert!(self.own.is_some(), "{command}: other tests use this libvirtd; take PrivateLibvirt::own()");
         run(tool("private-libvirtd.sh").arg(command).arg(&self.dir));
+    }
+
+    /// libvirtd's process, whose namespaces are its own.
+    #[track_caller]
+    pub(crate) fn pid(&self) -> String {
+        let info = run(tool("private-libvirtd.sh").arg("info").arg(&self.dir));
+        info.lines().find_map(|line| line.strip_prefix("libvirtd_pid=")).expect("libvirtd runs").to_owned()
     }
 
     /// Run virsh against it and return what it printed, for what the bindings lack.
@@ -288,5 +293,84 @@ impl Drop for Guest {
                 | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
                 | sys::VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA,
         );
+    }
+}
+
+/// A Debian with cloud-init, shut off until started; destroyed and undefined on drop.
+#[derive(Debug)]
+pub(crate) struct CloudGuest {
+    guest: Guest,
+    uuid: uuid::Uuid,
+}
+
+impl CloudGuest {
+    /// Builds the image, or finds it built, and defines a guest with two interfaces on the default network.
+    pub(crate) fn define(libvirt: &PrivateLibvirt, label: &str, macs: [&str; 2]) -> Result<Self, Skip> {
+        let state = libvirt.dir.join(format!("{label}-{}", std::process::id()));
+        std::fs::create_dir_all(&state).expect("make the guest's folder");
+        attempt(tool("build-cloud-image.sh").arg(&state))?;
+        let name = format!("{}-{}", label.to_lowercase(), std::process::id());
+        let disk = state.join(format!("{name}.qcow2"));
+        let mut overlay = Command::new("qemu-img");
+        overlay.args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"]).arg(state.join("root.qcow2")).arg(&disk);
+        run(&mut overlay);
+        let uuid = uuid::Uuid::now_v7();
+        let kind = if tool("kvm-works.sh").status().is_ok_and(|status| status.success()) { "kvm" } else { "qemu" };
+        let [mac0, mac1] = macs;
+        let path = state.display().to_string();
+        let values = [("TYPE", kind), ("NAME", &name), ("UUID", &uuid.to_string()), ("STATE", &path)];
+        let xml = include_str!("../../fixtures/guest/cloud.xml").to_owned();
+        let xml = values
+            .into_iter()
+            .chain([("MAC0", mac0), ("MAC1", mac1)])
+            .fold(xml, |xml, (key, value)| xml.replace(&format!("@{key}@"), value));
+        let connection = libvirt.connect();
+        connection.define_domain_xml(&xml).unwrap_or_else(|error| panic!("define {name}: {error}"));
+        Ok(Self { guest: Guest { name, uri: libvirt.uri.clone(), state }, uuid })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.guest.name
+    }
+
+    pub(crate) fn uuid(&self) -> uuid::Uuid {
+        self.uuid
+    }
+
+    /// Where its files are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.guest.state
+    }
+
+    #[track_caller]
+    fn virsh(&self, arguments: &[&str]) {
+        run(Command::new("virsh").args(["-q", "-c", &self.guest.uri]).args(arguments));
+    }
+
+    /// Has the default network keep an address for a MAC.
+    #[track_caller]
+    pub(crate) fn reserve(&self, mac: &str, ip: &str) {
+        let host = format!("<host mac='{mac}' ip='{ip}'/>");
+        self.virsh(&["net-update", "default", "add", "ip-dhcp-host", &host, "--live", "--config"]);
+    }
+
+    /// Adds a disc to the definition.
+    #[track_caller]
+    pub(crate) fn attach_read_only(&self, disc: &Path, target: &str) {
+        let disc = disc.to_str().expect("a path of letters");
+        self.virsh(&["attach-disk", &self.guest.name, disc, target, "--mode", "readonly", "--config"]);
+    }
+
+    #[track_caller]
+    pub(crate) fn start(&self) {
+        self.virsh(&["start", &self.guest.name]);
+    }
+
+    /// Waits until the console shows `text`, and gives all it shows.
+    #[track_caller]
+    pub(crate) fn await_console(&self, text: &str, within: Duration) -> String {
+        super::until(&format!("{text} on the console of {}", self.guest.name), within, || {
+            Some(self.guest.console()).filter(|console| console.contains(text))
+        })
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
@@ -117,4 +118,19 @@ pub(crate) fn wait_of(headers: &HeaderMap) -> Duration {
         .filter_map(|preference| preference.trim().strip_prefix("wait="))
         .find_map(|seconds| seconds.trim().parse::<u32>().ok())
         .map_or(Duration::ZERO, |seconds| Duration::from_secs(u64::from(seconds)).min(WAIT_MAX))
+}
+
+/// The answer under its entity tag; 304 without a body when the caller has it (`If-None-Match`, RFC 9110 section 13.1.2).
+pub(crate) fn unless_known(headers: &HeaderMap, tag: &str, answer: impl FnOnce() -> Response) -> Response {
+    let mut response = if is_known(headers, tag) { StatusCode::NOT_MODIFIED.into_response() } else { answer() };
+    if let Ok(value) = HeaderValue::from_str(tag) {
+        response.headers_mut().insert(header::ETAG, value);
+    }
+    response
+}
+
+/// Whether one of the tags in `If-None-Match` is this one; they are compared weakly.
+pub(crate) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+    let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    known.flat_map(|value| value.split(',')).map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == tag)
 }

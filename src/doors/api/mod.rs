@@ -3,6 +3,7 @@
 //! Everything from outside is bounded: connections, the time until a request's head is there, the body's size and
 //! time, a provider's queue. Every error is a [`Problem`](super::wire::Problem) with a stable code.
 
+mod artifacts;
 mod commands;
 mod events;
 mod extract;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use axum::routing::{delete, get};
 use axum::{Json, Router};
 
+use super::bindings::Bindings;
 use super::identity::{Caller, Directory};
 use super::session::Sessions;
 use super::wire::{AuditReport, Health, Identity};
@@ -52,13 +54,14 @@ pub struct Api {
     pub(crate) directory: Arc<Directory>,
     pub(crate) sessions: Sessions,
     pub(crate) limits: Limits,
+    pub(crate) bindings: Bindings,
 }
 
 impl Api {
     /// The API over these lanes, for these callers.
     #[must_use]
-    pub fn new(lanes: Lanes, directory: Directory, sessions: Sessions, limits: Limits) -> Self {
-        Self { lanes, directory: Arc::new(directory), sessions, limits }
+    pub fn new(lanes: Lanes, directory: Directory, sessions: Sessions, limits: Limits, bindings: Bindings) -> Self {
+        Self { lanes, directory: Arc::new(directory), sessions, limits, bindings }
     }
 
     /// Every path.
@@ -72,6 +75,8 @@ impl Api {
             .route("/v1/vms/{vm}", get(vms::show))
             .route("/v1/vms/{vm}/enrollment", axum::routing::post(vms::enroll).delete(vms::release))
             .route("/v1/vms/{vm}/inventory", get(vms::inventory))
+            .route("/v1/vms/{vm}/artifacts", get(artifacts::list))
+            .route("/v1/vms/{vm}/artifacts/{format}", get(artifacts::show))
             .route("/v1/vms/{vm}/delegations", get(vms::delegations).post(vms::delegate))
             .route("/v1/vms/{vm}/delegations/{provider}", delete(vms::revoke))
             .route("/v1/vms/{vm}/commands", get(commands::list).post(commands::submit))
@@ -82,9 +87,9 @@ impl Api {
             .route("/v1/events", get(events::page))
             .route("/v1/audit/verify", get(verify))
             .route("/v1/session", get(socket::open))
-            .fallback(async || ApiProblem(Refusal::new(Code::NotFound, "there is no such path")))
+            .fallback(async || ApiProblem::from(Refusal::new(Code::NotFound, "there is no such path")))
             .method_not_allowed_fallback(async || {
-                ApiProblem(Refusal::new(Code::MethodNotAllowed, "the path exists, but not with this method"))
+                ApiProblem::from(Refusal::new(Code::MethodNotAllowed, "the path exists, but not with this method"))
             })
             .with_state(self)
     }

@@ -18,6 +18,8 @@ use crate::doors::wire;
         super::vms::release,
         super::vms::inventory,
         super::vms::inventories,
+        super::artifacts::list,
+        super::artifacts::show,
         super::vms::delegations,
         super::vms::delegate,
         super::vms::revoke,

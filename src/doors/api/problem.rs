@@ -4,22 +4,47 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::artifacts::{BindingFault, RenderError};
 use crate::doors::wire::Problem;
 use crate::model::{Code, Refusal};
 
 /// A refusal on its way out.
 #[derive(Debug)]
-pub struct ApiProblem(pub(crate) Refusal);
+pub struct ApiProblem {
+    refusal: Refusal,
+    /// The place in a binding that is at fault.
+    at: Option<Box<BindingFault>>,
+}
 
 impl From<Refusal> for ApiProblem {
     fn from(refusal: Refusal) -> Self {
-        Self(refusal)
+        Self { refusal, at: None }
+    }
+}
+
+impl From<RenderError> for ApiProblem {
+    fn from(error: RenderError) -> Self {
+        let code = match &error {
+            RenderError::UnknownFormat { .. } => Code::FormatUnknown,
+            RenderError::Binding(_) => Code::BindingMalformed,
+            RenderError::Refused { .. } => Code::ArtifactRefused,
+            RenderError::Missing { .. } => Code::ArtifactIncomplete,
+            RenderError::Secret { .. } => Code::ArtifactSecret,
+            RenderError::TooLarge { .. } => Code::ArtifactTooLarge,
+        };
+        let refusal = Refusal::new(code, error.to_string());
+        let at = if let RenderError::Binding(fault) = error { Some(Box::new(fault)) } else { None };
+        Self { refusal, at }
     }
 }
 
 impl IntoResponse for ApiProblem {
     fn into_response(self) -> Response {
-        let Refusal { code, message, holder, until, command } = self.0;
+        let Refusal { code, message, holder, until, command } = self.refusal;
+        let (field, line, hint) = self.at.map_or((None, None, None), |fault| {
+            let BindingFault { line, field, reason: _, hint } = *fault;
+            (Some(field).filter(|field| !field.is_empty()), line, hint)
+        });
         let status = status_of(code);
         if status.is_server_error() {
             tracing::warn!(%code, message, "a request failed");
@@ -32,6 +57,9 @@ impl IntoResponse for ApiProblem {
             holder,
             until,
             command,
+            field,
+            line,
+            hint,
         };
         let mut response = (status, Json(problem)).into_response();
         let json = HeaderValue::from_static("application/problem+json");
@@ -47,9 +75,13 @@ pub const fn status_of(code: Code) -> StatusCode {
         Code::Malformed => StatusCode::BAD_REQUEST,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::TooSlow => StatusCode::REQUEST_TIMEOUT,
-        Code::NotFound | Code::UnknownVm | Code::UnknownCommand | Code::UnknownProvider | Code::UnknownAsk => {
-            StatusCode::NOT_FOUND
-        }
+        Code::NotFound
+        | Code::UnknownVm
+        | Code::UnknownCommand
+        | Code::UnknownProvider
+        | Code::UnknownAsk
+        | Code::FormatUnknown => StatusCode::NOT_FOUND,
+        Code::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::Unidentified => StatusCode::UNAUTHORIZED,
         Code::Forbidden | Code::NotDelegated | Code::DelegationEnded => StatusCode::FORBIDDEN,
@@ -76,11 +108,17 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::AfterUnknown
         | Code::Executed
         | Code::ObservedDone => StatusCode::CONFLICT,
-        Code::DeadlinePassed | Code::BadDelegate => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::DeadlinePassed
+        | Code::BadDelegate
+        | Code::BindingMalformed
+        | Code::ArtifactRefused
+        | Code::ArtifactIncomplete
+        | Code::ArtifactSecret
+        | Code::ArtifactTooLarge => StatusCode::UNPROCESSABLE_ENTITY,
         Code::QueueFull | Code::SessionMisused | Code::TooManySessions => StatusCode::TOO_MANY_REQUESTS,
         Code::JournalUnwritable => StatusCode::INSUFFICIENT_STORAGE,
         Code::HypervisorUnreachable | Code::Closing => StatusCode::SERVICE_UNAVAILABLE,
         Code::HypervisorFailed | Code::GuestTimeout | Code::OutcomeUnknowable => StatusCode::BAD_GATEWAY,
-        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Code::BindingUnreadable | Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::Api;
-use super::extract::{Asked, At, Body};
+use super::extract::{Asked, At, Body, unless_known};
 use super::problem::ApiProblem;
 use crate::delegation::ChangeRequest;
 use crate::discovery::Inventory;
@@ -103,18 +104,31 @@ pub(crate) async fn show(
     Ok(Json(detail(&api, &caller, vm).await?))
 }
 
-/// A VM's resources and network settings, read anew.
-#[utoipa::path(get, path = "/v1/vms/{vm}/inventory", params(("vm" = String, Path)), responses((status = 200, body = Object)))]
+/// A VM's resources and network settings, read anew. The ETag is its generation, which what moves by itself (addresses,
+/// allocation) leaves alone: a caller that wants those sends no `If-None-Match`.
+#[utoipa::path(
+    get, path = "/v1/vms/{vm}/inventory",
+    params(("vm" = String, Path), ("If-None-Match" = Option<String>, Header)),
+    responses((status = 200, body = Object), (status = 304, description = "its generation is the same"))
+)]
 pub(crate) async fn inventory(
     State(api): State<Api>,
     caller: Caller,
     At(vm): At<VmId>,
-) -> Result<Json<Inventory>, ApiProblem> {
+    headers: HeaderMap,
+) -> Result<Response, ApiProblem> {
+    let inventory = look(&api, &caller, vm).await?;
+    let tag = format!("\"{}\"", inventory.generation());
+    Ok(unless_known(&headers, &tag, || Json(inventory).into_response()))
+}
+
+/// A VM's inventory, for whoever may see it.
+pub(crate) async fn look(api: &Api, caller: &Caller, vm: VmId) -> Result<Inventory, Refusal> {
     // Whoever may enroll a VM may see first what it is, until somebody has enrolled it.
     if !caller.may_enroll() || api.lanes.vms().contains(&vm) {
-        require_part(&api, &caller, vm).await?;
+        require_part(api, caller, vm).await?;
     }
-    Ok(Json(api.lanes.hypervisor().inventory(vm).await.map_err(|error| of_hypervisor(&error))?))
+    api.lanes.hypervisor().inventory(vm).await.map_err(|error| of_hypervisor(&error))
 }
 
 /// The inventories of all VMs the caller may see, read anew in one go; without what only guests' agents tell.

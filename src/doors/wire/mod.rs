@@ -2,6 +2,7 @@
 //!
 //! Ids and times travel as text. A field that is not set is left out. Unknown fields in a request are refused.
 
+mod artifacts;
 mod commands;
 mod session;
 mod vms;
@@ -12,6 +13,7 @@ use utoipa::ToSchema;
 
 use crate::model::{Code, CommandId, ProviderId, VmId, Wall};
 
+pub use artifacts::{ArtifactFile, Artifacts, FormatList, FormatSummary};
 pub use commands::{CommandList, CommandRequest, CommandState, CommandView, ConflictList, Explanation};
 pub use session::{FromAgent, FromProvider, HookAnswer, HookAsk};
 pub use vms::{
@@ -46,6 +48,15 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub command: Option<CommandId>,
+    /// The field of a binding that is at fault, by path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// Its line in the binding's file, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// How the agent is.

@@ -9,6 +9,7 @@ use virt::domain::Domain;
 use super::failure::{Fault, Reached};
 use super::gate::{Gate, GivenUp, Passage};
 use super::gather::AgentsAsked;
+use super::host_facts::HostFacts;
 use super::notices::{Notice, Notices};
 use super::outlet::Outlet;
 use super::pool::Pool;
@@ -35,6 +36,7 @@ pub(super) struct Core {
     pub(super) health: watch::Receiver<Health>,
     pub(super) driver: OnceLock<Driver>,
     pub(super) agents: Arc<AgentsAsked>,
+    pub(super) host_facts: Arc<HostFacts>,
 }
 
 impl Core {

@@ -1,5 +1,4 @@
-//! Reading all that an inventory is made from: the domain, its definition, block info, networks, leases and the
-//! addresses the guest agent tells.
+//! Reading all that an inventory is made from: the domain, its definition, block info, and what is around it.
 //!
 //! The domain itself must be readable; anything else that libvirt does not answer stays unknown in the inventory.
 //! The agent is asked last and apart: libvirt puts no end to a question that a guest's agent has taken and does not
@@ -15,12 +14,13 @@ use virt::connect::Connect;
 use virt::domain::Domain as Handle;
 use virt::sys;
 
+use super::around::{Known, Volumes};
 use super::core::{Core, look_up};
 use super::failure::{Fault, Reached};
+use super::host_facts::Around;
 use super::surroundings;
 use crate::discovery::{
-    AgentAddress, AgentState, Discovered, DiskSize, Domain, Inactive, Inventory, Lease, Limits, Network, NicSource,
-    parse_domain, parse_network,
+    AgentAddress, AgentState, Discovered, DiskSize, Domain, Inactive, Inventory, Limits, parse_domain,
 };
 use crate::hypervisor::ReadInventory;
 use crate::model::VmId;
@@ -58,7 +58,19 @@ impl Drop for AgentAsked {
 impl Core {
     /// One VM's resources and network settings.
     pub(super) async fn gather(&self, vm: VmId) -> Result<Inventory, Fault> {
-        let mut discovered = self.ask(Some(vm), move |connect, _| ask_libvirt(connect, vm)).await?;
+        let facts = Arc::clone(&self.host_facts);
+        let mut discovered = self
+            .ask(Some(vm), move |connect, _| {
+                let handle = look_up(connect, vm)?;
+                let around = facts.look_around(connect);
+                let mut discovered = read(connect, &handle, &mut Known::default(), Volumes::All, &around)?;
+                if !facts.is_here() && handle.id().is_some() {
+                    // A remote host's neighbours are libvirt's to tell.
+                    discovered.neighbours = surroundings::neighbours(&handle).unwrap_or_default();
+                }
+                Ok(discovered)
+            })
+            .await?;
         let agent = discovered.live.guest_agent.as_ref().and_then(|agent| agent.state.as_ref());
         if agent == Some(&AgentState::Connected) {
             discovered.agent = self.ask_agent(vm).await;
@@ -68,10 +80,12 @@ impl Core {
 
     /// Every VM's inventory, read side by side in shares; without the guests' agents.
     pub(super) async fn gather_all(self: Arc<Self>) -> Result<Vec<ReadInventory>, Fault> {
+        let facts = Arc::clone(&self.host_facts);
+        let around = Arc::new(self.ask(None, move |connect, _| Ok(facts.look_around(connect))).await?);
         let mut reading = JoinSet::new();
         for share in 0..SHARES {
-            let core = Arc::clone(&self);
-            reading.spawn(async move { core.ask(None, move |connect, _| read_share(connect, share)).await });
+            let (core, around) = (Arc::clone(&self), Arc::clone(&around));
+            reading.spawn(async move { core.ask(None, move |connect, _| read_share(connect, share, &around)).await });
         }
         let mut inventories = Vec::new();
         while let Some(share) = reading.join_next().await {
@@ -95,13 +109,8 @@ impl Core {
     }
 }
 
-fn ask_libvirt(connect: &Connect, vm: VmId) -> Result<Discovered, Fault> {
-    let handle = look_up(connect, vm)?;
-    read(connect, &handle, &mut Known::default())
-}
-
 /// Every share-th VM of all, by the order of their ids.
-fn read_share(connect: &Connect, share: usize) -> Result<Vec<ReadInventory>, Fault> {
+fn read_share(connect: &Connect, share: usize, around: &Around) -> Result<Vec<ReadInventory>, Fault> {
     let fault = |error| Fault::of(connect, &error, Reached::Harmless);
     let mut handles = Vec::new();
     for handle in connect.list_all_domains(0).map_err(fault)? {
@@ -110,7 +119,7 @@ fn read_share(connect: &Connect, share: usize) -> Result<Vec<ReadInventory>, Fau
     handles.sort_by_key(|(vm, _)| *vm);
     let (mut known, mut inventories) = (Known::default(), Vec::new());
     for (vm, handle) in handles.iter().skip(share).step_by(SHARES) {
-        match read(connect, handle, &mut known) {
+        match read(connect, handle, &mut known, Volumes::WithoutSize, around) {
             Ok(discovered) => inventories.push((*vm, Ok(Inventory::build(discovered)))),
             // It went since it was listed.
             Err(Fault::NoSuchVm(_)) => {}
@@ -121,34 +130,13 @@ fn read_share(connect: &Connect, share: usize) -> Result<Vec<ReadInventory>, Fau
     Ok(inventories)
 }
 
-/// What several VMs have around them; libvirt is asked once for each.
-#[derive(Default)]
-struct Known(BTreeMap<String, (Option<Network>, Vec<Lease>)>);
-
-impl Known {
-    fn network(&mut self, connect: &Connect, name: &str) -> (Option<Network>, Vec<Lease>) {
-        self.0.entry(name.to_owned()).or_insert_with(|| ask_network(connect, name)).clone()
-    }
-}
-
-fn ask_network(connect: &Connect, name: &str) -> (Option<Network>, Vec<Lease>) {
-    let Ok(network) = connect.lookup_network_by_name(name) else { return (None, Vec::new()) };
-    let parsed = match network.xml_desc(0).map(|xml| parse_network(xml, Limits::default())) {
-        Ok(Ok(parsed)) => Some(parsed),
-        Ok(Err(error)) => {
-            tracing::warn!(network = name, %error, "a network's XML is not understood");
-            None
-        }
-        Err(error) => {
-            tracing::debug!(network = name, error = error.message(), "a network cannot be read");
-            None
-        }
-    };
-    // A network without libvirt's DHCP has no leases and says so with an error.
-    (parsed, surroundings::leases(&network).unwrap_or_default())
-}
-
-fn read(connect: &Connect, handle: &Handle, known: &mut Known) -> Result<Discovered, Fault> {
+fn read(
+    connect: &Connect,
+    handle: &Handle,
+    known: &mut Known,
+    volumes: Volumes,
+    around: &Around,
+) -> Result<Discovered, Fault> {
     let fault = |error| Fault::of(connect, &error, Reached::Harmless);
     let live = parsed(&handle.xml_desc(0).map_err(fault)?)?;
     // One that is off and has no definition does not exist.
@@ -161,26 +149,23 @@ fn read(connect: &Connect, handle: &Handle, known: &mut Known) -> Result<Discove
         Inactive::Transient
     };
     let sizes = sizes_of(handle, &live);
-    let (mut networks, mut leases) = (Vec::new(), Vec::new());
-    for name in network_names(&live) {
-        let (network, of_network) = known.network(connect, name);
-        networks.extend(network);
-        leases.extend(of_network);
-    }
-    Ok(Discovered { live, inactive, sizes, networks, leases, agent: Vec::new(), pools: Vec::new(), host: None })
+    let (networks, leases) = known.networks(connect, &live);
+    Ok(Discovered {
+        pools: known.pools(connect, &live, &sizes, volumes),
+        neighbours: around.neighbours_of(&live),
+        host: Some(Arc::clone(&around.host)),
+        inactive,
+        sizes,
+        networks,
+        leases,
+        agent: Vec::new(),
+        live,
+    })
 }
 
 /// A domain's XML, read.
 pub(super) fn parsed(xml: &str) -> Result<Domain, Fault> {
     parse_domain(xml, Limits::default()).map_err(|error| Fault::Failed(format!("the domain's XML: {error}")))
-}
-
-fn network_names(domain: &Domain) -> BTreeSet<&str> {
-    let named = domain.nics.iter().filter_map(|nic| match &nic.source {
-        NicSource::Network { network, .. } => Some(network.as_str()),
-        _ => None,
-    });
-    named.collect()
 }
 
 fn sizes_of(handle: &Handle, domain: &Domain) -> BTreeMap<String, DiskSize> {

@@ -12,11 +12,13 @@
 //! answer was lost ends as lost, one that certainly did not leave as unreachable; nothing is written but what a call
 //! says; one VM's hung call takes neither threads nor connections from the others (I9); idle, every thread sleeps.
 
+mod around;
 mod core;
 mod event_loop;
 mod failure;
 mod gate;
 mod gather;
+mod host_facts;
 mod links;
 mod look;
 mod notices;
@@ -39,6 +41,7 @@ use tokio::sync::watch;
 
 use self::core::{Core, Driver};
 use self::failure::Fault;
+use self::host_facts::HostFacts;
 use self::links::{CALLS_PER_LINK, LinkPolicy, Links};
 use self::pool::Pool;
 use self::warden::{Health, Signal, Warden};
@@ -110,6 +113,7 @@ impl Libvirt {
             health: healthy,
             driver: OnceLock::new(),
             agents: Arc::default(),
+            host_facts: Arc::new(HostFacts::new(uri)),
         });
         let (signals, inbox) = mpsc::channel();
         Warden::new(&core, health, signals.clone(), inbox)

@@ -1,4 +1,4 @@
-//! The three questions of an inventory that the safe binding answers wrongly or not at all: it reads block info
+//! The questions of an inventory that the safe binding answers wrongly or not at all: it reads block info
 //! that was never filled when libvirt fails, panics on no address and leaks the interfaces, and knows no leases.
 
 use std::ffi::{CStr, CString};
@@ -10,8 +10,8 @@ use virt::error::Error;
 use virt::network::Network;
 use virt::sys;
 
-use crate::discovery::{AgentAddress, DiskSize, Lease};
-use crate::model::{Bytes, Mac};
+use crate::discovery::{AgentAddress, DiskSize, Lease, Neighbour};
+use crate::model::{Bytes, Mac, Wall};
 
 /// A disk's sizes.
 pub(super) fn disk_size(domain: &Domain, target: &str) -> Result<DiskSize, Error> {
@@ -38,15 +38,26 @@ pub(super) fn leases(network: &Network) -> Result<Vec<Lease>, Error> {
         // SAFETY: every pointer of the array is to a lease that lives as long as the array.
         let lease = unsafe { lease.as_ref() }?;
         let prefix = u8::try_from(lease.prefix).ok();
-        Some(Lease { mac: parsed(lease.mac)?, ip: parsed(lease.ipaddr)?, prefix })
+        // One that never ends has no time.
+        let expires = (lease.expirytime > 0).then(|| Wall::from_micros(lease.expirytime.saturating_mul(1_000_000)));
+        Some(Lease { mac: parsed(lease.mac)?, ip: parsed(lease.ipaddr)?, prefix, expires })
     });
     Ok(leases.collect())
 }
 
 /// The addresses the guest agent tells. It may take as long as the agent likes.
 pub(super) fn agent_addresses(domain: &Domain) -> Result<Vec<AgentAddress>, Error> {
+    addresses(domain, sys::VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT)
+}
+
+/// What the neighbour table of libvirt's host says.
+pub(super) fn neighbours(domain: &Domain) -> Result<Vec<Neighbour>, Error> {
+    let seen = addresses(domain, sys::VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP)?;
+    Ok(seen.into_iter().map(|AgentAddress { mac, ip, prefix: _ }| Neighbour { mac, ip }).collect())
+}
+
+fn addresses(domain: &Domain, source: sys::virDomainInterfaceAddressesSource) -> Result<Vec<AgentAddress>, Error> {
     let mut found: *mut sys::virDomainInterfacePtr = std::ptr::null_mut();
-    let source = sys::VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT;
     // SAFETY: the domain is open; libvirt sets `found` to an array of the length it returns.
     let count = unsafe { sys::virDomainInterfaceAddresses(domain.as_ptr(), &raw mut found, source, 0) };
     let pointers = OwnedArray::of(found, count, free_interface)?;

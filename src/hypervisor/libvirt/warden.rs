@@ -115,6 +115,8 @@ impl Warden {
             self.health.send_replace(Health::Down(reason));
             let Some(core) = self.core.upgrade() else { return };
             core.pool.links().clear();
+            // What answers next may be another version.
+            core.host_facts.forget();
             core.outlet.send(Event::Disconnected);
             drop(session.take());
             returning = true;

@@ -1,0 +1,355 @@
+//! What became of each field of the inventory, beyond what the writers themselves said.
+//!
+//! Assumes that every file is written. Guarantees a rule for every section of the inventory, and `exact` only for what
+//! is in a file.
+
+use super::super::bundle::BundleFile;
+use super::super::guest::{Plan, network_of};
+use super::cinder::{boots_otherwise, is_volume, root_disk, writes_rule};
+use super::config_drive::has_place;
+use super::image_devices::nova_bus;
+use super::metadata_xml::{ANY_VERSION, NAMESPACE};
+use super::neutron::{network_name, trunk_is_bound};
+use super::port::{Interface, access_tag, interface_id};
+use super::vm::{Origin, Vm};
+use crate::artifacts::report::Report;
+use crate::discovery::{ChainEnd, Disk, Domain, Inventory, LinkState, NicSource, Trunk};
+
+const HOST: &str = "it is the host's side, which the compute service sets up by itself";
+const MACHINE: &str = "Nova has no word for it: its libvirt driver decides by itself";
+
+/// Whether a Nova keeps this domain already: its metadata is then that Nova's and not to be written over.
+pub(super) fn another_nova(inventory: &Inventory) -> bool {
+    inventory.domain.metadata.iter().any(|mark| mark.namespace.starts_with(ANY_VERSION))
+}
+
+/// Writes the rules.
+pub(super) fn map(report: &mut Report<'_>, vm: &Vm<'_>, interfaces: &[Interface<'_>], files: &[BundleFile]) {
+    map_identity(report, vm, files);
+    map_boot(report, vm, files);
+    for disk in &vm.inventory.domain.disks {
+        map_disk(report, vm, disk, files);
+    }
+    for interface in interfaces {
+        map_interface(report, vm, interface);
+    }
+    report.refused("nics", "without a MAC neither the guest nor Neutron can tell the interface apart");
+    map_surroundings(report);
+    map_machine(report, &vm.inventory.domain);
+}
+
+fn map_identity(report: &mut Report<'_>, vm: &Vm<'_>, files: &[BundleFile]) {
+    let identity = &vm.inventory.domain.identity;
+    let server = files.iter().any(|file| file.path == "api/server-create.json");
+    let rule = "Nova gives a server an id of its own: sending server-create.json makes a second VM on the same volumes, \
+                and is for a VM that has ended here";
+    report.approximate("identity.uuid", "meta_data.json: uuid; port-*.json: device_id", rule);
+    if identity.name == vm.name {
+        report.exact("identity.name", "meta_data.json: name; nova-instance.xml: name");
+    } else {
+        report.approximate(
+            "identity.name",
+            "meta_data.json: name; nova-instance.xml: name",
+            "made printable, 255 at most",
+        );
+    }
+    let short = |text: &Option<String>| text.as_ref().is_some_and(|text| text.chars().count() <= 255);
+    if short(&identity.title) {
+        report.exact("identity.title", "meta_data.json: meta.covirt:title");
+    }
+    report.not_carried("identity.title", "it is longer than Nova's metadata takes");
+    if server {
+        let rule = "on one line, 255 characters at most";
+        report.approximate("identity.description", "server-create.json: description", rule);
+    }
+    report.not_carried("identity.description", "there is no server's body to carry it");
+    report.not_carried("identity.genid", "Nova has no place for it, and a copy of it must not run twice");
+    report.not_carried("identity.hwuuid", "Nova shows the guest the server's own id");
+    report.not_carried("identity", MACHINE);
+    report.not_carried("guest_os", "it is not of libosinfo's form");
+}
+
+fn map_boot(report: &mut Report<'_>, vm: &Vm<'_>, files: &[BundleFile]) {
+    let domain = &vm.inventory.domain;
+    let to = "server-create.json: block_device_mapping_v2.boot_index";
+    if !files.iter().any(|file| file.path == "api/server-create.json") {
+        report.refused("boot", "there is no disk to boot from, and Nova starts nothing without one or an image");
+    } else if boots_otherwise(domain) {
+        report.approximate("boot", to, "Nova boots from volumes only: networks, drives and devices are left out of it");
+    } else {
+        report.exact("boot", to);
+    }
+    report
+        .refused("direct_boot", "Nova starts a kernel of its own choice only from Glance's kernel and ramdisk images");
+}
+
+fn map_disk(report: &mut Report<'_>, vm: &Vm<'_>, disk: &Disk, files: &[BundleFile]) {
+    let field = |name: &str| format!("disks[{}].{name}", disk.target);
+    if !is_volume(disk) {
+        report.not_carried(
+            &format!("disks[{}]", disk.target),
+            "a medium in a drive is no volume; Nova brings its own drives",
+        );
+        return;
+    }
+    let server = files.iter().any(|file| file.path == "api/server-create.json");
+    let mapped = |name: &str| format!("server-create.json: block_device_mapping_v2.{name}");
+    if server {
+        report.exact(&field("target"), &mapped("device_name"));
+        report.exact(&field("device"), &mapped("device_type"));
+        match disk.bus.as_ref().map(nova_bus) {
+            Some(Some(_)) => report.exact(&field("bus"), &mapped("disk_bus")),
+            Some(None) => report.refused(&field("bus"), "Nova knows no such bus, and will choose another"),
+            None => {}
+        }
+        if boots_otherwise(&vm.inventory.domain) {
+            let rule = "counted among the disks alone, from 0";
+            report.approximate(&field("boot_order"), &mapped("boot_index"), rule);
+        } else {
+            report.approximate(&field("boot_order"), &mapped("boot_index"), "counted from 0");
+        }
+    }
+    let raw = disk.format.as_deref() == Some("raw");
+    let managed = files.iter().any(|file| file.path == format!("api/volume-manage-{}.json", disk.target));
+    if root_disk(&vm.inventory.domain).is_none_or(|root| root.target != disk.target) {
+        if raw && managed {
+            report.approximate(
+                &field("format"),
+                &format!("volume-manage-{}.json", disk.target),
+                "Cinder's volumes are raw",
+            );
+        }
+        report.not_carried(&field("format"), "a volume of Cinder's is raw: a copy into one is converted");
+    }
+    report.refused(&field("format"), "Glance knows no such format");
+    report.not_carried(&field("size"), "Cinder measures a volume itself");
+    match (disk.backing.images.is_empty(), disk.backing.end) {
+        (true, ChainEnd::Seen) => report.not_carried(&field("backing"), "there is none to carry"),
+        (true, ChainEnd::Unseen) => {
+            report.not_carried(&field("backing"), "none is known; libvirt tells all of a chain only while the VM runs");
+        }
+        (false, _) => {}
+    }
+    report.refused(&field("backing"), "a volume stands alone: the images under it must be merged into a copy first");
+    let rule = "as it is now; at its next start Nova gives the volume's id as the serial";
+    report.approximate(&field("serial"), "meta_data.json: devices.serial", rule);
+    if has_place(disk) {
+        let rule = "as it is now; Nova lets libvirt choose anew";
+        report.approximate(&field("address"), "meta_data.json: devices.address", rule);
+    }
+    report.not_carried(&field("address"), "Nova lets libvirt choose places on buses");
+    match writes_rule(disk) {
+        None => report.approximate(
+            &field("writes"),
+            &mapped("uuid"),
+            "a volume is one server's alone, unless its type says otherwise",
+        ),
+        Some(why) => report.refused(&field("writes"), why),
+    }
+    for (part, why) in [
+        ("cache", "the host's nova.conf decides (disk_cachemodes)"),
+        ("io", "Nova decides by the kind of storage"),
+        ("discard", "Cinder's backend decides (report_discard_supported)"),
+        ("wwn", "Cinder's backend gives it"),
+        ("mirror", "a block job belongs to whoever started it"),
+        ("settings", MACHINE),
+    ] {
+        report.not_carried(&field(part), why);
+    }
+    report.refused(&field("encryption"), "Cinder encrypts by the volume's type, with keys of its own");
+    report.refused(&field("iotune"), "Cinder's QoS specs have no such limits");
+    report.refused(&format!("disks[{}]", disk.target), "there is no server's body to carry it");
+}
+
+fn map_interface(report: &mut Report<'_>, vm: &Vm<'_>, interface: &Interface<'_>) {
+    let nic = interface.nic;
+    let body = format!("port-{}.json", interface.nth);
+    let field = |name: &str| interface.field(name);
+    report.exact(&field("mac"), "network_data.json: links.ethernet_mac_address");
+    report.exact(&field("mtu"), "network_data.json: links.mtu");
+    map_addresses(report, vm, interface, &body);
+    let bound = interface.id.origin == Origin::Bound;
+    match &interface.port {
+        Err(why) => {
+            for part in ["source", "vlan", "virtualport", "link"] {
+                report.refused(&field(part), why);
+            }
+        }
+        Ok(port) => {
+            let segment = port.bound.and_then(|bound| bound.physical_network.as_ref());
+            let to = if bound { "server-create.json: networks.port".to_owned() } else { format!("{body}: network_id") };
+            report.approximate(&field("source"), &to, "the network that the binding names for it");
+            match (nic.vlan.trunk, access_tag(nic)) {
+                (Trunk::Yes, _) if trunk_is_bound(interface) => {
+                    let to = format!("trunk-{}.json: sub_ports", interface.nth);
+                    report.approximate(&field("vlan"), &to, "each tag on the network that the binding names for it");
+                }
+                (Trunk::Yes, _) => {
+                    let why = "the binding names no network for each of the trunk's tags (ports.MAC.trunk)";
+                    report.refused(&field("vlan"), why);
+                }
+                (Trunk::No, tag @ Some(_)) if segment.is_some() => {
+                    let name = segment.map(|physical| network_name(physical, tag)).unwrap_or_default();
+                    report.exact(&field("vlan"), &format!("network-{name}.json: provider:segmentation_id"));
+                }
+                (Trunk::No, Some(_)) => {
+                    report.not_carried(&field("vlan"), "the network that the binding names has a segment of its own");
+                }
+                (Trunk::No, None) => report.not_carried(&field("vlan"), "there is no tag to carry"),
+            }
+            let patch = format!("port-{}.patch.json: set", interface.nth);
+            match (interface_id(nic), bound) {
+                (Some(now), true) if now == interface.id.uuid => {
+                    report.exact(&field("virtualport"), "server-create.json: networks.port");
+                }
+                (Some(_), true) => {
+                    let why = "the switch knows the interface by another id than the port that the binding names; \
+                               port-N.patch.json says what must become what";
+                    report.refused(&field("virtualport"), why);
+                }
+                (Some(_), false) => {
+                    let rule =
+                        "Neutron gives a new port an id of its own: the switch and the XML must then have that one";
+                    report.approximate(&field("virtualport"), &patch, rule);
+                }
+                (None, _) => {
+                    report.not_carried(&field("virtualport"), "Neutron's mechanism plugs the port in its own way");
+                }
+            }
+            if bound {
+                report.not_carried(&field("link"), "the port that the binding names has a state of its own");
+            } else if nic.link == LinkState::Down {
+                let rule = "a port that is administratively down passes nothing";
+                report.approximate(&field("link"), &format!("{body}: admin_state_up"), rule);
+            } else {
+                report.exact(&field("link"), &format!("{body}: admin_state_up"));
+            }
+        }
+    }
+    report.not_carried(&field("filter"), "security groups are the port's, and the operator's to choose");
+    report.not_carried(&field("boot_order"), "Nova boots from volumes only");
+    report.not_carried(&field("target"), "Nova names the host's device after the port");
+    if nic.address.as_ref().is_some_and(|address| address.pci().is_some()) {
+        let rule = "as it is now; Nova lets libvirt choose anew";
+        report.approximate(&field("address"), "meta_data.json: devices.address", rule);
+    }
+    report.not_carried(&field("address"), "Nova lets libvirt choose places on buses");
+    let why = if matches!(nic.source, NicSource::Hostdev { .. }) { "the device is Nova's to choose" } else { MACHINE };
+    report.not_carried(&format!("nics[{}]", interface.mac), why);
+}
+
+fn map_addresses(report: &mut Report<'_>, vm: &Vm<'_>, interface: &Interface<'_>, body: &str) {
+    let field = interface.field("addresses");
+    match &interface.plan {
+        Plan::Bound(_) => report.not_carried(&field, "the binding gives the addresses"),
+        Plan::Reserved(_) if interface.port.is_ok() && interface.id.origin != Origin::Bound => {
+            report.exact(&field, &format!("{body}: fixed_ips; network_data.json: networks"));
+        }
+        Plan::Reserved(_) => report.exact(&field, "network_data.json: networks"),
+        Plan::Dhcp | Plan::Unmatched => {
+            let rule = "no address is surely the interface's own (leases and agents tell only of now), so the guest asks \
+                        DHCP, and Neutron chooses: bind the addresses if the guest is to keep them";
+            report.approximate(&field, "network_data.json: networks", rule);
+        }
+    }
+    map_network(report, vm, interface);
+}
+
+/// What of an interface's libvirt network is in the files.
+fn map_network(report: &mut Report<'_>, vm: &Vm<'_>, interface: &Interface<'_>) {
+    let Some(network) = network_of(interface.nic, vm.inventory) else { return };
+    let field = |name: &str| format!("networks[{}].{name}", network.name);
+    if interface.nic.mtu.is_none() {
+        report.exact(&field("mtu"), "network_data.json: links.mtu");
+    }
+    let Plan::Reserved(fixed) = &interface.plan else { return };
+    let rule = "only what the network reserves for the VM's own MACs";
+    report.approximate(&field("subnets"), "network_data.json: networks", rule);
+    if fixed.gateway.is_some() {
+        let rule = "a network that routes gives its address as gateway, to the first interface with one";
+        report.approximate(&field("forward"), "network_data.json: networks.routes", rule);
+    }
+    if fixed.dns.iter().any(|server| network.subnets.iter().any(|subnet| subnet.host == *server)) {
+        let rule = "libvirt's own server at the subnet's address, for interfaces with fixed addresses";
+        report.approximate(&field("dns"), "network_data.json: services", rule);
+    }
+}
+
+fn map_surroundings(report: &mut Report<'_>) {
+    report.not_carried("networks[*].mtu", "the interface says its own");
+    report.not_carried(
+        "networks[*].domain",
+        "network_data.json has no search domains; the subnet's dns_domain is Neutron's",
+    );
+    report.not_carried("networks[*].dns", "what answers there is told by DHCP");
+    report.not_carried("networks[*].subnets", "its addresses are given by DHCP");
+    report.not_carried("networks[*].forwarders", "the guest asks libvirt's own server, which asks them");
+    report.not_carried("networks", "the network that the binding names takes its place");
+    report.not_carried(
+        "pools",
+        "the backend that the binding names takes the pool's place; a volume's size is measured there",
+    );
+    report.not_carried("host", "the binding names the host as Nova and Neutron know it");
+    report.not_carried("definition", "the artifacts are made from what runs now");
+}
+
+fn map_machine(report: &mut Report<'_>, domain: &Domain) {
+    let nova = format!("metadata[{NAMESPACE}]");
+    for own in [nova.as_str(), "metadata[http://openstack.org/xmlns/libvirt/nova/1.0]"] {
+        let why =
+            "a Nova keeps this domain: its metadata is not to be written over, so that nova-instance.xml is left out";
+        report.refused(own, why);
+    }
+    report.not_carried("metadata", "other managers' marks are theirs");
+    report.refused("filesystems", "Nova shares folders by Manila's shares, which the operator makes");
+    report.refused("memory.hotplug", "Nova plugs no memory");
+    report.refused("memory.modules", "Nova plugs no memory; the modules' sizes count in the flavor's");
+    let pages = "Nova chooses pages by the flavor, and this VM's are not of a kind it can ask for";
+    report.refused("memory.hugepages", pages);
+    report.refused("memory.default_hugepages", pages);
+    report.not_carried("memory.balloon", "Nova gives every guest a balloon for its statistics");
+    let model = "the host's nova.conf chooses the processors' model (cpu_mode, cpu_models)";
+    for part in ["cpu.mode", "cpu.model", "cpu.vendor", "cpu.features"] {
+        report.not_carried(part, model);
+    }
+    report.refused("tpm", "Nova knows no such part of a TPM");
+    report.not_carried("unknown", "covirt does not know what it means");
+    report.not_carried("graphics", "Nova's own console service chooses what a display speaks and where");
+    report.not_carried("security_labels", HOST);
+    if domain.passthrough_arguments == 0 {
+        report.not_carried("passthrough_arguments", "there are none to carry");
+    }
+    report.refused("passthrough_arguments", "Nova hands nothing to the hypervisor past libvirt");
+    if domain.cpu.iothreads == 0 {
+        report.not_carried("cpu.iothreads", "there are none to carry");
+    }
+    report.refused("cpu.iothreads", "Nova gives disks no threads of their own");
+    for machine in [
+        "cpu",
+        "memory",
+        "platform",
+        "firmware",
+        "channels",
+        "videos",
+        "controllers",
+        "devices",
+        "features",
+        "clock",
+        "lifecycle",
+        "smbios",
+        "settings",
+        "consoles",
+        "watchdogs",
+        "rngs",
+        "iommu",
+        "launch_security",
+        "hostdevs",
+        "guest_agent",
+        "disks",
+        "identity",
+        "boot",
+        "guest_os",
+    ] {
+        report.not_carried(machine, MACHINE);
+    }
+}

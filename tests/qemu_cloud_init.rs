@@ -1,0 +1,102 @@
+//! The discs that are rendered for a VM configure that VM: a Debian with cloud-init in it, booted with the disc attached.
+//!
+//! What the guest became is read from its console, where cloud-init writes it, and asked of its agent.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use covirt::artifacts::Format;
+use covirt::discovery::{AddressOrigin, Inventory};
+use covirt::hypervisor::{Hypervisor, Libvirt, Options};
+use covirt::model::VmId;
+use support::qemu::{CloudGuest, PrivateLibvirt, Skip};
+use support::{shop, skip};
+
+/// A public key of nobody.
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF ops@shop.example";
+
+/// What differs between the two cases.
+struct Case {
+    test: &'static str,
+    format: Format,
+    /// The disc's path in the bundle.
+    disc: &'static str,
+    /// The class of cloud-init's that must find it.
+    datasource: &'static str,
+    /// The last byte of the guest's MACs and addresses, so that cases do not meet on one network.
+    number: u8,
+    /// The binding around the guest's part.
+    binding: fn(guest: &str) -> String,
+}
+
+#[test]
+fn a_real_cloud_init_is_configured_by_the_nocloud_seed() {
+    is_configured(&Case {
+        test: "a_real_cloud_init_is_configured_by_the_nocloud_seed",
+        format: Format::NoCloud,
+        disc: "seed.iso",
+        datasource: "DataSourceNoCloud",
+        number: 41,
+        binding: |guest| guest.replace("[guest.", "["),
+    });
+}
+
+fn is_configured(case: &Case) {
+    let libvirtd = match PrivateLibvirt::get() {
+        Ok(libvirtd) => libvirtd,
+        Err(Skip(reason)) => return skip(case.test, &reason),
+    };
+    let n = case.number;
+    let macs = [format!("52:54:00:c0:ff:{n:02x}"), format!("52:54:00:c1:ff:{n:02x}")];
+    let guest = match CloudGuest::define(&libvirtd, case.datasource, [&macs[0], &macs[1]]) {
+        Ok(guest) => guest,
+        Err(Skip(reason)) => return skip(case.test, &reason),
+    };
+    // The first interface has what the network keeps for it, the second what the operator says.
+    let reserved = format!("192.168.122.{n}");
+    let bound = format!("10.99.{n}.2");
+    guest.reserve(&macs[0], &reserved);
+
+    let inventory = inventory(&libvirtd, &guest);
+    let of_guest = format!(
+        "hostname = \"front-{n}\"\nssh_keys = [\"{KEY}\"]\n[guest.nics.\"{}\"]\naddresses = [\"{bound}/24\"]\n",
+        macs[1]
+    );
+    let bundle = shop::render(case.format, &inventory, &shop::toml((case.binding)(&of_guest))).unwrap();
+    let disc: PathBuf = guest.folder().join(format!("{}.iso", guest.name()));
+    std::fs::write(&disc, &bundle.file(case.disc).expect("the bundle has the disc").bytes).unwrap();
+    guest.attach_read_only(&disc, "vdb");
+    guest.start();
+
+    let console = guest.await_console("finished at", Duration::from_secs(600));
+    let finished = console.lines().find(|line| line.contains("finished at")).unwrap();
+    assert!(finished.contains(case.datasource) && finished.contains("/dev/vdb"), "{finished}");
+    let table: Vec<&str> = console.lines().filter(|line| line.contains("ci-info")).collect();
+    for (mac, ip) in [(&macs[0], &reserved), (&macs[1], &bound)] {
+        let told = table.iter().any(|line| line.contains(mac.as_str()) && line.contains(ip.as_str()));
+        assert!(told, "{mac} has {ip}:\n{}", table.join("\n"));
+    }
+    assert!(table.iter().any(|line| line.contains("ops@shop.example")), "{}", table.join("\n"));
+    guest.await_console(&format!("front-{n} login:"), Duration::from_secs(60));
+
+    // The running guest, told by itself.
+    let inventory = support::until("the agent tells the addresses", Duration::from_secs(60), || {
+        Some(self::inventory(&libvirtd, &guest)).filter(|inventory| agent_tells(inventory, &bound))
+    });
+    assert!(agent_tells(&inventory, &reserved), "{:?}", inventory.domain.nics);
+}
+
+fn agent_tells(inventory: &Inventory, ip: &str) -> bool {
+    let mut addresses = inventory.domain.nics.iter().flat_map(|nic| &nic.addresses);
+    addresses.any(|address| address.origin == AddressOrigin::Agent && address.ip.to_string() == ip)
+}
+
+fn inventory(libvirtd: &PrivateLibvirt, guest: &CloudGuest) -> Inventory {
+    let vm = VmId(guest.uuid());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+    let libvirt = Libvirt::connect(libvirtd.uri(), Options::default()).expect("the adapter starts");
+    runtime.block_on(libvirt.inventory(vm)).expect("the inventory")
+}
