@@ -77,19 +77,6 @@ impl DeviceAddress {
     }
 }
 
-impl DeviceAddress {
-    /// Reads an `<address>` of a PCI device, whose type may go without saying.
-    pub(super) fn read_pci(address: Element<'_>) -> Option<Self> {
-        if !matches!(address.attribute("type"), Some("pci") | None) {
-            return None;
-        }
-        let [domain, bus, slot, function] =
-            ["domain", "bus", "slot", "function"].map(|name| address.attribute(name).map_or(Some(0), read_number));
-        let (domain, bus, slot, function) = (domain?, bus?, slot?, function?);
-        Some(Self(format!("pci:{domain:04x}:{bus:02x}:{slot:02x}.{function:x}")))
-    }
-}
-
 /// libvirt writes these numbers in hexadecimal with `0x`, or in decimal.
 fn read_number(text: &str) -> Option<u32> {
     match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {

@@ -4,16 +4,16 @@
 //! is in a file.
 
 use super::super::bundle::BundleFile;
-use super::super::guest::{Plan, mtu};
+use super::super::guest::{Plan, network_of};
 use super::cinder::{boots_otherwise, is_volume, root_disk, writes_rule};
 use super::config_drive::has_place;
-use super::glance::nova_bus;
+use super::image_devices::nova_bus;
 use super::metadata_xml::{ANY_VERSION, NAMESPACE};
-use super::neutron::trunk_is_bound;
+use super::neutron::{network_name, trunk_is_bound};
 use super::port::{Interface, access_tag, interface_id};
 use super::vm::{Origin, Vm};
 use crate::artifacts::report::Report;
-use crate::discovery::{Disk, Inventory, LinkState, NicSource, Trunk};
+use crate::discovery::{ChainEnd, Disk, Domain, Inventory, LinkState, NicSource, Trunk};
 
 const HOST: &str = "it is the host's side, which the compute service sets up by itself";
 const MACHINE: &str = "Nova has no word for it: its libvirt driver decides by itself";
@@ -35,7 +35,7 @@ pub(super) fn map(report: &mut Report<'_>, vm: &Vm<'_>, interfaces: &[Interface<
     }
     report.refused("nics", "without a MAC neither the guest nor Neutron can tell the interface apart");
     map_surroundings(report);
-    map_machine(report);
+    map_machine(report, &vm.inventory.domain);
 }
 
 fn map_identity(report: &mut Report<'_>, vm: &Vm<'_>, files: &[BundleFile]) {
@@ -123,8 +123,12 @@ fn map_disk(report: &mut Report<'_>, vm: &Vm<'_>, disk: &Disk, files: &[BundleFi
     }
     report.refused(&field("format"), "Glance knows no such format");
     report.not_carried(&field("size"), "Cinder measures a volume itself");
-    if disk.backing.images.is_empty() {
-        report.not_carried(&field("backing"), "there is none to carry");
+    match (disk.backing.images.is_empty(), disk.backing.end) {
+        (true, ChainEnd::Seen) => report.not_carried(&field("backing"), "there is none to carry"),
+        (true, ChainEnd::Unseen) => {
+            report.not_carried(&field("backing"), "none is known; libvirt tells all of a chain only while the VM runs");
+        }
+        (false, _) => {}
     }
     report.refused(&field("backing"), "a volume stands alone: the images under it must be merged into a copy first");
     let rule = "as it is now; at its next start Nova gives the volume's id as the serial";
@@ -172,7 +176,7 @@ fn map_interface(report: &mut Report<'_>, vm: &Vm<'_>, interface: &Interface<'_>
             }
         }
         Ok(port) => {
-            let segment = port.bound.is_some_and(|bound| bound.physical_network.is_some());
+            let segment = port.bound.and_then(|bound| bound.physical_network.as_ref());
             let to = if bound { "server-create.json: networks.port".to_owned() } else { format!("{body}: network_id") };
             report.approximate(&field("source"), &to, "the network that the binding names for it");
             match (nic.vlan.trunk, access_tag(nic)) {
@@ -184,8 +188,9 @@ fn map_interface(report: &mut Report<'_>, vm: &Vm<'_>, interface: &Interface<'_>
                     let why = "the binding names no network for each of the trunk's tags (ports.MAC.trunk)";
                     report.refused(&field("vlan"), why);
                 }
-                (Trunk::No, Some(_)) if segment => {
-                    report.exact(&field("vlan"), "network-*.json: provider:segmentation_id");
+                (Trunk::No, tag @ Some(_)) if segment.is_some() => {
+                    let name = segment.map(|physical| network_name(physical, tag)).unwrap_or_default();
+                    report.exact(&field("vlan"), &format!("network-{name}.json: provider:segmentation_id"));
                 }
                 (Trunk::No, Some(_)) => {
                     report.not_carried(&field("vlan"), "the network that the binding names has a segment of its own");
@@ -208,7 +213,7 @@ fn map_interface(report: &mut Report<'_>, vm: &Vm<'_>, interface: &Interface<'_>
                     report.approximate(&field("virtualport"), &patch, rule);
                 }
                 (None, _) => {
-                    report.not_carried(&field("virtualport"), "Neutron's mechanism plugs the port in its own way")
+                    report.not_carried(&field("virtualport"), "Neutron's mechanism plugs the port in its own way");
                 }
             }
             if bound {
@@ -247,11 +252,26 @@ fn map_addresses(report: &mut Report<'_>, vm: &Vm<'_>, interface: &Interface<'_>
             report.approximate(&field, "network_data.json: networks", rule);
         }
     }
-    // A network's MTU is in the link's, whichever of them says it.
-    if let Some(network) = interface.nic.source.network().filter(|_| mtu(interface.nic, vm.inventory).is_some()) {
-        if interface.nic.mtu.is_none() {
-            report.exact(&format!("networks[{network}].mtu"), "network_data.json: links.mtu");
-        }
+    map_network(report, vm, interface);
+}
+
+/// What of an interface's libvirt network is in the files.
+fn map_network(report: &mut Report<'_>, vm: &Vm<'_>, interface: &Interface<'_>) {
+    let Some(network) = network_of(interface.nic, vm.inventory) else { return };
+    let field = |name: &str| format!("networks[{}].{name}", network.name);
+    if interface.nic.mtu.is_none() {
+        report.exact(&field("mtu"), "network_data.json: links.mtu");
+    }
+    let Plan::Reserved(fixed) = &interface.plan else { return };
+    let rule = "only what the network reserves for the VM's own MACs";
+    report.approximate(&field("subnets"), "network_data.json: networks", rule);
+    if fixed.gateway.is_some() {
+        let rule = "a network that routes gives its address as gateway, to the first interface with one";
+        report.approximate(&field("forward"), "network_data.json: networks.routes", rule);
+    }
+    if fixed.dns.iter().any(|server| network.subnets.iter().any(|subnet| subnet.host == *server)) {
+        let rule = "libvirt's own server at the subnet's address, for interfaces with fixed addresses";
+        report.approximate(&field("dns"), "network_data.json: services", rule);
     }
 }
 
@@ -261,10 +281,8 @@ fn map_surroundings(report: &mut Report<'_>) {
         "networks[*].domain",
         "network_data.json has no search domains; the subnet's dns_domain is Neutron's",
     );
-    let rule = "libvirt's own server at the subnet's address, for interfaces with fixed addresses";
-    report.approximate("networks[*].dns", "network_data.json: services", rule);
-    let rule = "what the network reserves for the VM's own MACs, with the gateway of the first interface that has one";
-    report.approximate("networks[*].subnets", "network_data.json: networks", rule);
+    report.not_carried("networks[*].dns", "what answers there is told by DHCP");
+    report.not_carried("networks[*].subnets", "its addresses are given by DHCP");
     report.not_carried("networks[*].forwarders", "the guest asks libvirt's own server, which asks them");
     report.not_carried("networks", "the network that the binding names takes its place");
     report.not_carried(
@@ -275,7 +293,7 @@ fn map_surroundings(report: &mut Report<'_>) {
     report.not_carried("definition", "the artifacts are made from what runs now");
 }
 
-fn map_machine(report: &mut Report<'_>) {
+fn map_machine(report: &mut Report<'_>, domain: &Domain) {
     let nova = format!("metadata[{NAMESPACE}]");
     for own in [nova.as_str(), "metadata[http://openstack.org/xmlns/libvirt/nova/1.0]"] {
         let why =
@@ -298,7 +316,14 @@ fn map_machine(report: &mut Report<'_>) {
     report.not_carried("unknown", "covirt does not know what it means");
     report.not_carried("graphics", "Nova's own console service chooses what a display speaks and where");
     report.not_carried("security_labels", HOST);
+    if domain.passthrough_arguments == 0 {
+        report.not_carried("passthrough_arguments", "there are none to carry");
+    }
     report.refused("passthrough_arguments", "Nova hands nothing to the hypervisor past libvirt");
+    if domain.cpu.iothreads == 0 {
+        report.not_carried("cpu.iothreads", "there are none to carry");
+    }
+    report.refused("cpu.iothreads", "Nova gives disks no threads of their own");
     for machine in [
         "cpu",
         "memory",

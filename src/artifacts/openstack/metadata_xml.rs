@@ -38,7 +38,7 @@ pub(super) fn file(vm: &Vm<'_>, interfaces: &[Interface<'_>], flavor: &Flavor, i
     }
     xml.text("vcpus", &[], &flavor.vcpus.to_string());
     xml.list("extraSpecs", flavor.extra_specs.iter(), |xml, (key, value)| {
-        xml.text("extraSpec", &[("name", &key)], value)
+        xml.text("extraSpec", &[("name", &key)], value);
     });
     xml.close("flavor");
     xml.open("image", &[("uuid", image_id.as_deref().unwrap_or_default())]);

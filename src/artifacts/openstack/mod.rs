@@ -5,7 +5,7 @@
 //! config-2/openstack/{latest,2018-08-27}/*   config-2.iso          config_drive, network_data
 //! api/nova-instance.xml                                            metadata_xml
 //! api/flavor.json   api/flavor-extra-specs.json                    flavor, extra_specs, numa, pinning, hardware
-//! api/image.json                                                   glance, properties, guest_os
+//! api/image.json                                                   glance, image_devices, properties, guest_os
 //! api/network-*.json   api/port-N.json   api/port-N.patch.json     neutron, port
 //! api/volume-manage-*.json   api/volume-qos-*.json                 cinder
 //! api/server-create.json   api/placeholders.json                   server
@@ -23,6 +23,7 @@ mod flavor;
 mod glance;
 mod guest_os;
 mod hardware;
+mod image_devices;
 mod mapping;
 mod metadata_xml;
 mod network_data;

@@ -60,6 +60,11 @@ names! {
     OsType = "os_type",
 }
 
+/// Where a property is, for the report.
+pub(super) fn place(property: Property) -> String {
+    format!("image.json: {}", property.name())
+}
+
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PropertyValue {

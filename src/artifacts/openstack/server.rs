@@ -13,7 +13,7 @@ use super::super::guest::hostname;
 use super::cinder::{boot_indexes, is_derived, volume_id};
 use super::config_drive::marks;
 use super::flavor::Flavor;
-use super::glance::nova_bus;
+use super::image_devices::nova_bus;
 use super::neutron;
 use super::port::Interface;
 use super::vm::{Vm, json_file, printable};
@@ -74,9 +74,7 @@ fn mapping(vm: &Vm<'_>, disk: &Disk, boot_index: i64) -> Value {
     if let Some(bus) = disk.bus.as_ref().and_then(nova_bus) {
         put("disk_bus", json!(bus));
     }
-    if disk.device == DiskDevice::Lun {
-        put("device_type", json!("lun"));
-    }
+    put("device_type", json!(if disk.device == DiskDevice::Lun { "lun" } else { "disk" }));
     put("delete_on_termination", json!(false));
     put("tag", json!(disk.target));
     Value::Object(mapping)

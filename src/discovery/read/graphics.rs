@@ -1,5 +1,6 @@
 //! `<graphics>` and `<video>`.
 
+use super::characters::is_made_up;
 use super::parts::{device_parts, keep_address};
 use super::words;
 use crate::discovery::device::Video;
@@ -11,6 +12,9 @@ use crate::discovery::xml::Element;
 pub(super) fn read(element: Element<'_>) -> Graphics {
     let mut settings = Settings::new();
     element.ignore_attributes(&["passwd", "passwdValidTo"]);
+    if element.peek("socket").is_some_and(is_made_up) {
+        element.ignore_attributes(&["socket"]);
+    }
     // libvirt writes -1 for "not chosen yet".
     let said = element.attribute("port");
     let now = said.and_then(|port| port.trim().parse::<u16>().ok());
