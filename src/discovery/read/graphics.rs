@@ -16,8 +16,11 @@ pub(super) fn read(element: Element<'_>) -> Graphics {
         element.ignore_attributes(&["socket"]);
     }
     // libvirt writes -1 for "not chosen yet".
-    let said = element.attribute("port");
-    let now = said.and_then(|port| port.trim().parse::<u16>().ok());
+    let now = element.number_if_any::<u16>("port");
+    let said = element.peek("port");
+    if said == Some("-1") {
+        element.attribute("port");
+    }
     let port = match (element.attribute("autoport"), said, now) {
         (Some("yes"), _, now) => GraphicsPort::Auto(now),
         (_, Some("-1"), _) => GraphicsPort::Auto(None),
@@ -25,9 +28,13 @@ pub(super) fn read(element: Element<'_>) -> Graphics {
         (_, _, None) => GraphicsPort::Unsaid,
     };
     let mut listen = element.owned("listen");
-    for place in element.children("listen") {
-        let (address, socket) = (place.owned("address"), place.owned("socket"));
-        listen = listen.or(address).or(socket);
+    // The first place is written twice, for old readers; others are options.
+    if let Some(place) = element.child("listen") {
+        for name in ["address", "socket"] {
+            if listen.is_none() || listen.as_deref() == place.peek(name) {
+                listen = place.owned(name).or(listen);
+            }
+        }
     }
     let kind = GraphicsType::from(element.owned("type").unwrap_or_default());
     words::GRAPHICS.keep(element, "", &mut settings);

@@ -20,7 +20,10 @@ pub(super) fn read_source(kind: &str, source: Element<'_>) -> Option<DiskSource>
         "volume" => {
             let (pool, volume) = (source.owned("pool"), source.owned("volume"));
             let mode = source.owned("mode");
-            pool.zip(volume).map(|(pool, volume)| DiskSource::Volume { pool, volume, mode })
+            // libvirt wants both; of a file that names one, that one is kept.
+            let named = pool.is_some() || volume.is_some();
+            let (pool, volume) = (pool.unwrap_or_default(), volume.unwrap_or_default());
+            named.then_some(DiskSource::Volume { pool, volume, mode })
         }
         "nvme" => Some(DiskSource::Nvme {
             // It is a PCI address that does not say so.

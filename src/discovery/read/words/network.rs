@@ -20,6 +20,7 @@ pub(in crate::discovery::read) const INTERFACE: Known = known(
             "source",
             &["type", "dev", "mode", "missing", "portgroupid", "switchid", "macTableManager", "name", "fdgroup"],
             &[
+                known("address", &["multifunction"], &[]),
                 known("local", &["address", "port"], &[]),
                 known("vendor", &["id"], &[]),
                 known("product", &["id"], &[]),
@@ -80,7 +81,7 @@ pub(in crate::discovery::read) const HOSTDEV: Known = known(
         known(
             "source",
             &["startupPolicy", "writeFiltering", "guestReset"],
-            &[known("host", &["name", "port"], &[]).many(), INITIATOR, AUTH],
+            &[known("host", &["name", "port"], &[]).many(), known("address", &["multifunction"], &[]), INITIATOR, AUTH],
         ),
         known("driver", &["name", "model"], &[]),
         known("readonly", &[], &[]),

@@ -48,6 +48,7 @@ pub(in crate::discovery::read) const DISK_SOURCE: Known = known(
     &["type", "mode", "tls", "tlsHostname", "managed", "startupPolicy", "fdgroup"],
     &[
         known("host", &["transport"], &[]).many(),
+        known("address", &["multifunction"], &[]),
         known("snapshot", &["name"], &[]),
         known("config", &["file"], &[]),
         AUTH,
