@@ -109,9 +109,9 @@ fn tree(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.extend(tree(&path))
+            found.extend(tree(&path));
         } else {
-            found.push((path.clone(), std::fs::read(&path).unwrap()))
+            found.push((path.clone(), std::fs::read(&path).unwrap()));
         }
     }
     found.sort();
