@@ -69,6 +69,15 @@ impl Element {
         Ok(out)
     }
 
+    /// The element alone, for another document.
+    ///
+    /// *Errors*: as for a document.
+    pub(super) fn fragment(&self) -> Result<String, RenderError> {
+        let mut out = String::new();
+        self.write(&mut out, 0)?;
+        Ok(out)
+    }
+
     fn write(&self, out: &mut String, depth: usize) -> Result<(), RenderError> {
         let indent = "  ".repeat(depth);
         out.push_str(&indent);

@@ -1,8 +1,8 @@
-"""Hands a bundle to Nova's, Glance's (as Nova reads them) and Neutron's own checks, one after the other.
+"""Hands bundles to Nova's, Glance's (as Nova reads them) and Neutron's own checks, one after the other.
 
-Arguments: the bundle's folder, the domain XML it was made from, and a file with Nova's schema of network_data.json (or
-a name that is not there, which leaves that check out). Prints one JSON object: for each check that something was found
-for, null, or why it refuses.
+Arguments: a file with Nova's schema of network_data.json (or a name that is not there, which leaves that check out),
+and the bundles' folders, each with the domain it was made from as domain.xml (or without, which leaves that check out).
+Prints a JSON list, for each folder an object: for each check that something was found for, null, or why it refuses.
 """
 
 import copy
@@ -35,7 +35,8 @@ from nova.virt.libvirt import config as libvirt_config  # noqa: E402
 from nova.virt.libvirt import driver as libvirt_driver  # noqa: E402
 
 objects.register_all()
-folder, domain_xml, network_schema = sys.argv[1:4]
+network_schema = sys.argv[1]
+folder = None
 NOVA = "{http://openstack.org/xmlns/libvirt/nova/1.1}"
 
 
@@ -131,18 +132,16 @@ def check_metadata():
     owner = ours.find(f"{NOVA}owner")
     user, project = owner.find(f"{NOVA}user"), owner.find(f"{NOVA}project")
     root = ours.find(f"{NOVA}root")
-    network_info = []
     server = load("api/server-create.json")["server"] if os.path.exists(f"{folder}/api/server-create.json") else {}
-    networks = server.get("networks", [])
-    for port in networks if isinstance(networks, list) else []:
-        nth = port["tag"].removeprefix("net")
-        known = f"api/port-{nth}.json"
-        body = load(known)["port"] if os.path.exists(os.path.join(folder, known)) else {}
+    network_info = []
+    patches = glob.glob(os.path.join(folder, "api", "port-*.patch.json"))
+    for patch in sorted(patches, key=lambda path: int(os.path.basename(path)[5:].split(".")[0])):
+        body = load(patch.replace(".patch.json", ".json"))["port"]
         ips = [
             {"type": "fixed", "address": ip["ip_address"], "version": 6 if ":" in ip["ip_address"] else 4}
             for ip in body.get("fixed_ips", [])
         ]
-        network_info.append({"id": port["port"], "network": {"subnets": [{"ips": ips}]}})
+        network_info.append({"id": load(patch)["port_id"]["in_these_files"], "network": {"subnets": [{"ips": ips}]}})
     created = ours.find(f"{NOVA}creationTime")
     moment = None
     if created is not None:
@@ -194,7 +193,7 @@ def check_metadata():
 
 def check_domain():
     """Nova reads the domain with the element in its metadata, as its driver does when it starts on a host."""
-    domain = etree.parse(domain_xml).getroot()
+    domain = etree.parse(os.path.join(folder, "domain.xml")).getroot()
     metadata = domain.find("metadata")
     if metadata is None:
         metadata = etree.SubElement(domain, "metadata")
@@ -246,17 +245,22 @@ CHECKS = {
     "domain": check_domain,
     "neutron": check_neutron,
 }
-verdict = {}
-for check_name, check in CHECKS.items():
-    if check_name == "network_data" and not os.path.exists(network_schema):
-        continue
-    if check_name == "server" and not os.path.exists(f"{folder}/api/server-create.json"):
-        continue
-    if check_name in ("metadata", "domain") and not os.path.exists(f"{folder}/api/nova-instance.xml"):
-        continue
-    try:
-        check()
-        verdict[check_name] = None
-    except Exception as fault:  # what a check raises is its answer
-        verdict[check_name] = f"{type(fault).__name__}: {fault}"[:2000]
-print(json.dumps(verdict))
+NEEDED = {
+    "server": "api/server-create.json",
+    "metadata": "api/nova-instance.xml",
+    "domain": "domain.xml",
+}
+verdicts = []
+for folder in sys.argv[2:]:
+    verdict = {}
+    for name, check in CHECKS.items():
+        needed = os.path.join(folder, NEEDED[name]) if name in NEEDED else folder
+        if not os.path.exists(network_schema if name == "network_data" else needed):
+            continue
+        try:
+            check()
+            verdict[name] = None
+        except Exception as fault:  # what a check raises is its answer
+            verdict[name] = f"{type(fault).__name__}: {fault}"[:2000]
+    verdicts.append(verdict)
+print(json.dumps(verdicts))

@@ -149,7 +149,11 @@ fn a_binding_that_cannot_hold_is_refused_with_its_field_and_line() {
         (format!("{good}\n[volumes.vdz]"), "binding-malformed", "volumes.vdz"),
         (good.replace("shop-front.shop.example\"", "two words\""), "binding-malformed", "guest.hostname"),
         (format!("admin_pass = \"x\"\n{good}"), "binding-malformed", "admin_pass"),
-        (good.replace("ssh_keys = [", "user_data = \"password: hunter2\"\nssh_keys = ["), "artifact-secret", "guest."),
+        (
+            good.replace("ssh_keys = [", "user_data = \"password: hunter2\"\nssh_keys = ["),
+            "artifact-secret",
+            "user_data",
+        ),
     ] {
         let error = shop::render(Format::OpenStack, &inventory(), &shop::toml(bad.clone())).unwrap_err();
         assert_eq!(error.code(), code, "{error}\n{bad}");

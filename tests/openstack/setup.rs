@@ -1,15 +1,13 @@
 //! The VMs whose bundles the tests look at, and a bundle on disk that can be broken.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Output;
 
 use covirt::artifacts::{BindingText, Bundle, Fate, Format};
 use covirt::discovery::{
-    Bandwidth, HugePages, Inventory, LaunchSecurity, NumaCell, Pool, PoolType, Rate, Rng, RngRate, Settings, Tpm,
-    Trunk, Volume, VolumeRef, Watchdog,
+    Bandwidth, HugePages, Inventory, LaunchSecurity, NumaCell, Rate, Rng, RngRate, Settings, Tpm, Trunk, Watchdog,
 };
-use covirt::model::units::{Bytes, Kib};
+use covirt::model::units::Kib;
 use serde_json::Value;
 
 use crate::support::consumers::said;
@@ -18,48 +16,9 @@ use crate::support::shop;
 /// The interface whose port is Open vSwitch's.
 pub(crate) const SECOND: &str = "52:54:00:1a:2b:02";
 
-/// The golden VM in its surroundings, with the pool that its second disk is in.
+/// The golden VM in its surroundings.
 pub(crate) fn inventory() -> Inventory {
-    let mut inventory = shop::inventory();
-    adoptable(&mut inventory);
-    inventory
-}
-
-/// Puts the disk `vdb` into a pool of logical volumes.
-pub(crate) fn adoptable(inventory: &mut Inventory) {
-    let volume = Volume {
-        name: "shop-data".to_owned(),
-        key: Some("q1W2e3-R4t5-Y6u7-I8o9-P0a1-S2d3-F4g5H6".to_owned()),
-        kind: Some("block".to_owned()),
-        path: Some("/dev/vg0/shop-data".to_owned()),
-        capacity: Bytes(42_949_672_960),
-        allocation: None,
-        physical: None,
-        format: Some("raw".to_owned()),
-        backing: None,
-        encryption: None,
-        settings: Settings::new(),
-        unknown: Vec::new(),
-    };
-    let pool = Pool {
-        name: "vg0".to_owned(),
-        uuid: None,
-        kind: PoolType::Logical,
-        capacity: None,
-        allocation: None,
-        available: None,
-        source: Settings::new(),
-        source_name: Some("vg0".to_owned()),
-        target: Some("/dev/vg0".to_owned()),
-        settings: Settings::new(),
-        auth: None,
-        volumes: BTreeMap::from([(volume.name.clone(), volume)]),
-        unknown: Vec::new(),
-    };
-    inventory.pools = BTreeMap::from([(pool.name.clone(), pool)]);
-    for disk in inventory.domain.disks.iter_mut().filter(|disk| disk.target == "vdb") {
-        disk.volume = Some(VolumeRef { pool: "vg0".to_owned(), volume: "shop-data".to_owned() });
-    }
+    shop::inventory()
 }
 
 pub(crate) fn binding() -> BindingText {
@@ -143,7 +102,12 @@ pub(crate) fn demanding() -> Inventory {
         version: Some("2.0".to_owned()),
         settings: Settings::new(),
     });
-    domain.watchdogs = vec![Watchdog { model: "i6300esb".to_owned(), action: "poweroff".to_owned(), address: None, settings: Settings::new() }];
+    domain.watchdogs = vec![Watchdog {
+        model: "i6300esb".to_owned(),
+        action: "poweroff".to_owned(),
+        address: None,
+        settings: Settings::new(),
+    }];
     domain.rngs = vec![Rng {
         model: "virtio".to_owned(),
         backend: "random".to_owned(),
@@ -176,4 +140,21 @@ pub(crate) fn demanding_bundle() -> Bundle {
     let text = binding().text.replace(&format!("[ports.\"{SECOND}\"]"), &trunk);
     let text = format!("pci_alias = \"gpu:1\"\nimage_id = \"6f2d9c1e-5b4a-4f3e-8d7c-1a2b3c4d5eff\"\n{text}");
     shop::render(Format::OpenStack, &demanding(), &shop::toml(text)).unwrap()
+}
+
+/// The VM with both families of addresses, routes, and VLANs that the guest sets up on a trunk.
+pub(crate) fn tagged_bundle() -> Bundle {
+    let mut inventory = inventory();
+    let second = inventory.domain.nics.iter_mut().find(|nic| nic.mac.is_some_and(|mac| mac.to_string() == SECOND));
+    let second = second.unwrap();
+    second.vlan.tags = vec![10, 20];
+    second.vlan.trunk = Trunk::Yes;
+    let text = binding().text.replace(
+        "dns = [\"198.51.100.53\"]",
+        "dns = [\"198.51.100.53\", \"2001:db8:9::53\"]\ngateway6 = \"2001:db8:9::1\"\n\
+         name = \"back0\"\nroutes = [{to = \"203.0.113.0/24\", via = \"198.51.100.2\"}]\n\
+         vlans = [{id = 10, addresses = [\"10.0.10.5/24\"]}, {id = 20}]",
+    );
+    let text = text.replace("\"198.51.100.21/24\"", "\"198.51.100.21/24\", \"2001:db8:9::21/64\"");
+    shop::render(Format::OpenStack, &inventory, &shop::toml(text)).unwrap()
 }

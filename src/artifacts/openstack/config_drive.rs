@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::bundle::BundleFile;
 use super::super::error::RenderError;
-use super::super::guest::hostname;
+use super::super::guest::{hostname, user_data};
 use super::super::iso9660::{IsoFile, image};
 use super::pinning::dedicated_cpus;
 use super::port::{Interface, access_tag};
@@ -23,22 +23,12 @@ const ROOT: &str = "config-2/";
 const LATEST: &str = "latest";
 const OLDER: &str = "2018-08-27";
 
-/// The host name stays the guest's own, unless the binding gives one: the guest runs already.
-const QUIET_USER_DATA: &str = "#cloud-config\npreserve_hostname: true\n";
-const NAMED_USER_DATA: &str = "#cloud-config\npreserve_hostname: false\n";
-
 /// The tree and the disc.
 pub(super) fn files(
     vm: &Vm<'_>,
     interfaces: &[Interface<'_>],
     network_data: &Value,
 ) -> Result<Vec<BundleFile>, RenderError> {
-    let guest = &vm.binding.guest;
-    let user_data = match (&guest.user_data, &guest.hostname) {
-        (Some(text), _) => text.as_str(),
-        (None, Some(_)) => NAMED_USER_DATA,
-        (None, None) => QUIET_USER_DATA,
-    };
     let mut files = Vec::new();
     for form in [LATEST, OLDER] {
         let path = |name: &str| format!("{ROOT}openstack/{form}/{name}");
@@ -46,7 +36,7 @@ pub(super) fn files(
         files.push(json_file(path("network_data.json"), network_data));
         files.push(json_file(path("vendor_data.json"), &json!({})));
         files.push(json_file(path("vendor_data2.json"), &json!({})));
-        files.push(BundleFile::new(path("user_data"), user_data));
+        files.push(BundleFile::new(path("user_data"), user_data(&vm.binding.guest)));
     }
     let on_disc = files.iter().filter_map(|file| Some((file.path.strip_prefix(ROOT)?, &file.bytes)));
     let on_disc: Vec<IsoFile<'_>> = on_disc.map(|(name, bytes)| IsoFile { name, bytes }).collect();

@@ -184,6 +184,10 @@ fn map_interface(report: &mut Report<'_>, vm: &Vm<'_>, interface: &Interface<'_>
                     let to = format!("trunk-{}.json: sub_ports", interface.nth);
                     report.approximate(&field("vlan"), &to, "each tag on the network that the binding names for it");
                 }
+                (Trunk::Yes, _) if guest_has_vlans(vm, interface) => {
+                    let rule = "those tags that the binding gives a use in the guest; Neutron is told of none";
+                    report.approximate(&field("vlan"), "network_data.json: links (vlan)", rule);
+                }
                 (Trunk::Yes, _) => {
                     let why = "the binding names no network for each of the trunk's tags (ports.MAC.trunk)";
                     report.refused(&field("vlan"), why);
@@ -236,6 +240,11 @@ fn map_interface(report: &mut Report<'_>, vm: &Vm<'_>, interface: &Interface<'_>
     report.not_carried(&field("address"), "Nova lets libvirt choose places on buses");
     let why = if matches!(nic.source, NicSource::Hostdev { .. }) { "the device is Nova's to choose" } else { MACHINE };
     report.not_carried(&format!("nics[{}]", interface.mac), why);
+}
+
+/// Whether the guest is told to set VLANs up on the interface.
+fn guest_has_vlans(vm: &Vm<'_>, interface: &Interface<'_>) -> bool {
+    vm.binding.guest.nics.get(&interface.mac).is_some_and(|bound| !bound.vlans.is_empty())
 }
 
 fn map_addresses(report: &mut Report<'_>, vm: &Vm<'_>, interface: &Interface<'_>, body: &str) {

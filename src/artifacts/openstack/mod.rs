@@ -37,10 +37,10 @@ mod vm;
 mod word;
 
 use super::Renderer;
-use super::binding::{BindingFault, DraftField};
+use super::binding::DraftField;
 use super::bundle::BundleFile;
 use super::error::RenderError;
-use super::guest::{check_nics, check_no_secret, hostname};
+use super::guest::{check_nics, check_no_secret};
 use super::report::Report;
 use crate::discovery::Inventory;
 use binding::Binding;
@@ -66,10 +66,8 @@ impl Renderer for OpenStack {
         report: &mut Report<'_>,
     ) -> Result<Vec<BundleFile>, RenderError> {
         let uuid = inventory.domain.identity.uuid.ok_or(RenderError::Missing { field: "identity.uuid" })?;
-        check_no_secret(&binding.guest)
-            .and_then(|()| check_nics(inventory, &binding.guest))
-            .and_then(|()| hostname(inventory, &binding.guest).map(drop))
-            .map_err(under_guest)?;
+        check_no_secret(&binding.guest)?;
+        check_nics(inventory, &binding.guest)?;
         binding.check(inventory)?;
         let vm = Vm::new(inventory, binding, uuid);
         let interfaces = port::interfaces(&vm)?;
@@ -79,7 +77,7 @@ impl Renderer for OpenStack {
         let mut files = config_drive::files(&vm, &interfaces, &network_data)?;
         let owned = mapping::another_nova(inventory);
         if !owned {
-            files.push(metadata_xml::file(&vm, &interfaces, &flavor, &image));
+            files.push(metadata_xml::file(&vm, &interfaces, &flavor, &image)?);
         }
         files.extend(flavor.files(&vm));
         files.push(image.file(&vm));
@@ -93,18 +91,5 @@ impl Renderer for OpenStack {
 
     fn draft(inventory: &Inventory) -> Vec<DraftField> {
         binding::draft(inventory)
-    }
-}
-
-/// The guest's part of a binding is a table of its own here.
-fn under_guest(error: RenderError) -> RenderError {
-    let under = |field: String| if field.is_empty() { "guest".to_owned() } else { format!("guest.{field}") };
-    match error {
-        RenderError::Binding(fault) => RenderError::Binding(BindingFault { field: under(fault.field), ..fault }),
-        RenderError::Secret { field } => RenderError::Secret { field: under(field) },
-        RenderError::UnknownFormat { .. }
-        | RenderError::Refused { .. }
-        | RenderError::Missing { .. }
-        | RenderError::TooLarge { .. } => error,
     }
 }

@@ -1,43 +1,35 @@
-//! `network_data.json`: what a guest is told of its links, its addresses and its name servers.
+//! `network_data.json`: what a guest is told of its links, its addresses, its routes and its name servers.
 //!
-//! Assumes the VM's interfaces. Guarantees the form of Nova's own schema: netmasks and not prefixes, MACs in lower case,
-//! a default route of each family at most once. A VLAN that the host's port adds and removes is no link of the guest's.
+//! Assumes the VM's interfaces and a checked binding. Guarantees the form of Nova's own schema: netmasks and not
+//! prefixes, MACs in lower case, a default route of each family at most once. A VLAN that the host's port adds and
+//! removes is no link of the guest's; one that the binding has the guest set up on a trunk is.
 //! *Source*: <https://opendev.org/openstack/nova/src/branch/master/doc/api_schemas/network_data.json>.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
-use super::super::guest::{Fixed, Plan, mtu, network_of};
-use super::port::Interface;
+use super::super::guest::{
+    AutoIpv6, Fixed, GuestNic, GuestRoute, GuestVlan, Plan, auto_ipv6, mtu, network_of, read_address, vlan_name,
+};
+use super::port::{Interface, subport_network};
 use super::vm::Vm;
 use crate::discovery::{Inventory, Network, Nic, NicSource, VirtualPort};
 
 /// The whole file.
 pub(super) fn network_data(vm: &Vm<'_>, interfaces: &[Interface<'_>]) -> Value {
-    let mut networks = Networks::default();
-    let mut links = Vec::with_capacity(interfaces.len());
+    let mut data =
+        Data { links: Vec::new(), networks: Vec::new(), services: Vec::new(), free: Free { v4: true, v6: true } };
     for interface in interfaces {
-        let link = link_id(interface);
-        links.push(json!({
-            "id": link,
-            "vif_id": interface.id.uuid,
-            "type": link_type(interface.nic, vm.inventory),
-            "mtu": mtu(interface.nic, vm.inventory),
-            "ethernet_mac_address": interface.mac.to_string(),
-        }));
-        match &interface.plan {
-            Plan::Bound(fixed) | Plan::Reserved(fixed) => networks.add_fixed(&link, interface, fixed),
-            Plan::Dhcp => networks.add_dhcp(&link, interface, network_of(interface.nic, vm.inventory)),
-            // An interface without a MAC is not among these.
-            Plan::Unmatched => {}
-        }
+        data.add(vm, interface);
     }
-    json!({"links": links, "networks": networks.written, "services": networks.services})
+    json!({"links": data.links, "networks": data.networks, "services": data.services})
 }
 
 /// Nova's name for the tap device of a port: it fits the 15 bytes of a device's name.
 fn link_id(interface: &Interface<'_>) -> String {
-    interface.id.uuid.to_string().chars().take(11).fold("tap".to_owned(), |id, c| id + c.encode_utf8(&mut [0; 4]))
+    let id: String = interface.id.uuid.to_string().chars().take(11).collect();
+    format!("tap{id}")
 }
 
 /// How the host plugs it, in Nova's words; `phy` is Nova's for all it has no word for.
@@ -61,72 +53,167 @@ fn link_type(nic: &Nic, inventory: &Inventory) -> &'static str {
     }
 }
 
-/// The addresses written so far.
-#[derive(Default)]
-struct Networks {
-    written: Vec<Value>,
-    services: Vec<Value>,
-    /// Whether an interface has the default route of the family already.
-    routed4: bool,
-    routed6: bool,
+/// Whether the default route of a family is still to be had.
+struct Free {
+    v4: bool,
+    v6: bool,
 }
 
-impl Networks {
-    fn add_dhcp(&mut self, link: &str, interface: &Interface<'_>, network: Option<&Network>) {
-        // An isolated network's DHCP offers no gateway; of any other one may be expected.
-        self.routed4 |= network.is_none_or(|network| network.forward.is_some());
-        self.push("ipv4_dhcp", link, interface, Map::new());
+impl Free {
+    fn of(&mut self, ip: IpAddr) -> &mut bool {
+        match ip {
+            IpAddr::V4(_) => &mut self.v4,
+            IpAddr::V6(_) => &mut self.v6,
+        }
     }
+}
 
-    fn add_fixed(&mut self, link: &str, interface: &Interface<'_>, fixed: &Fixed) {
-        let mut gateway = fixed.gateway;
-        for address in &fixed.addresses {
-            let Some((ip, prefix)) = read_address(address) else { continue };
-            let mut entry = Map::new();
-            entry.insert("ip_address".to_owned(), json!(ip));
-            entry.insert("netmask".to_owned(), json!(netmask(ip, prefix)));
-            let (kind, everything, routed) = match ip {
-                IpAddr::V4(_) => ("ipv4", "0.0.0.0", &mut self.routed4),
-                IpAddr::V6(_) => ("ipv6", "::", &mut self.routed6),
-            };
-            let ours = gateway.take_if(|gateway| gateway.is_ipv4() == ip.is_ipv4());
-            let routes = match ours {
-                Some(gateway) if !*routed => {
-                    *routed = true;
-                    vec![json!({"network": everything, "netmask": everything, "gateway": gateway})]
-                }
-                Some(_) | None => Vec::new(),
-            };
-            entry.insert("routes".to_owned(), json!(routes));
-            let dns = |server: &IpAddr| json!({"type": "dns", "address": server});
-            let same = |server: &&IpAddr| server.is_ipv4() == ip.is_ipv4();
-            entry.insert("services".to_owned(), json!(fixed.dns.iter().filter(same).map(dns).collect::<Vec<_>>()));
-            for service in fixed.dns.iter().map(dns) {
-                if !self.services.contains(&service) {
-                    self.services.push(service);
+/// A link's address, and the id of the network it is on.
+#[derive(Clone, Copy)]
+struct On<'a> {
+    link: &'a str,
+    network: Uuid,
+}
+
+/// The file under construction.
+struct Data {
+    links: Vec<Value>,
+    networks: Vec<Value>,
+    services: Vec<Value>,
+    free: Free,
+}
+
+impl Data {
+    fn add(&mut self, vm: &Vm<'_>, interface: &Interface<'_>) {
+        let (nic, mac) = (interface.nic, interface.mac.to_string());
+        let link = link_id(interface);
+        let unbound = GuestNic::default();
+        let bound = vm.binding.guest.nics.get(&interface.mac).unwrap_or(&unbound);
+        let mut described = json!({
+            "id": link,
+            "vif_id": interface.id.uuid,
+            "type": link_type(nic, vm.inventory),
+            "mtu": mtu(nic, vm.inventory),
+            "ethernet_mac_address": mac,
+        });
+        if let (Some(name), Some(map)) = (&bound.name, described.as_object_mut()) {
+            // Not in Nova's schema, and cloud-init reads it: without it the guest's own name stays.
+            map.insert("name".to_owned(), json!(name));
+        }
+        self.links.push(described);
+        let on = On { link: &link, network: interface.network };
+        let auto = auto_ipv6(nic, vm.inventory);
+        let network = network_of(nic, vm.inventory);
+        match &interface.plan {
+            Plan::Bound(fixed) | Plan::Reserved(fixed) => {
+                self.add_fixed(on, fixed);
+                if !fixed.has_ipv6() {
+                    self.add_auto(on, auto);
                 }
             }
-            self.push(kind, link, interface, entry);
+            Plan::Dhcp => {
+                self.add_dhcp(on, network, &bound.routes);
+                self.add_auto(on, auto);
+            }
+            // An interface without a MAC is not among these.
+            Plan::Unmatched => {}
+        }
+        if auto != AutoIpv6::Silent && network.is_some_and(Network::routes_guests) {
+            // Who advertises itself on a network that routes is a default route.
+            self.free.v6 = self.free.v6 && auto == AutoIpv6::Unknown;
+        }
+        for GuestVlan { id, addresses, gateway, dns } in bound.vlans.clone() {
+            let tagged = vlan_name(&link, id);
+            self.links.push(json!({
+                "id": tagged,
+                "type": "vlan",
+                "vlan_id": id,
+                "vlan_link": link,
+                "vlan_mac_address": mac,
+                "mtu": mtu(nic, vm.inventory),
+            }));
+            let network = interface.port.as_ref().ok().and_then(|port| subport_network(port, id));
+            let on = On { link: &tagged, network: network.unwrap_or(interface.network) };
+            if addresses.is_empty() {
+                self.add_dhcp(on, None, &[]);
+            } else {
+                let (search, routes) = (Vec::new(), Vec::new());
+                self.add_fixed(on, &Fixed { addresses, gateway, gateway6: None, dns, search, routes });
+            }
         }
     }
 
-    fn push(&mut self, kind: &str, link: &str, interface: &Interface<'_>, rest: Map<String, Value>) {
-        let mut entry = Map::new();
-        entry.insert("id".to_owned(), json!(format!("network{}", self.written.len())));
-        entry.insert("type".to_owned(), json!(kind));
-        entry.insert("link".to_owned(), json!(link));
-        entry.extend(rest);
-        if let Ok(port) = &interface.port {
-            entry.insert("network_id".to_owned(), json!(port.network.uuid));
+    fn add_dhcp(&mut self, on: On<'_>, network: Option<&Network>, routes: &[GuestRoute]) {
+        // An isolated network's DHCP offers no gateway; of any other one may be expected.
+        self.free.v4 = self.free.v4 && network.is_some_and(|network| network.forward.is_none());
+        let routes: Vec<Value> = routes.iter().filter(|route| route.via.is_ipv4()).filter_map(route).collect();
+        let rest = if routes.is_empty() { Map::new() } else { Map::from_iter([("routes".to_owned(), json!(routes))]) };
+        self.push("ipv4_dhcp", on, rest);
+    }
+
+    /// What the network does for IPv6 by itself; where that is not known, the guest keeps its own way.
+    fn add_auto(&mut self, on: On<'_>, auto: AutoIpv6) {
+        match auto {
+            AutoIpv6::Advertised => self.push("ipv6_slaac", on, Map::new()),
+            AutoIpv6::Dhcp => self.push("ipv6_dhcp", on, Map::new()),
+            AutoIpv6::Unknown | AutoIpv6::Silent => {}
         }
-        self.written.push(Value::Object(entry));
+    }
+
+    fn add_fixed(&mut self, on: On<'_>, fixed: &Fixed) {
+        let mut gateways: Vec<IpAddr> = fixed.gateways().collect();
+        let mut others: Vec<&GuestRoute> = fixed.routes.iter().collect();
+        for address in &fixed.addresses {
+            let Some((ip, prefix)) = read_address(address) else { continue };
+            let same = |other: IpAddr| other.is_ipv4() == ip.is_ipv4();
+            let mut routes = Vec::new();
+            for gateway in gateways.extract_if(.., |gateway| same(*gateway)) {
+                if std::mem::take(self.free.of(ip)) {
+                    let everything = if ip.is_ipv4() { "0.0.0.0" } else { "::" };
+                    routes.push(json!({"network": everything, "netmask": everything, "gateway": gateway}));
+                }
+            }
+            routes.extend(others.extract_if(.., |other| same(other.via)).filter_map(route));
+            let servers = fixed.dns.iter().filter(|server| same(**server));
+            let services: Vec<Value> = servers.map(|server| json!({"type": "dns", "address": server})).collect();
+            for service in &services {
+                if !self.services.contains(service) {
+                    self.services.push(service.clone());
+                }
+            }
+            let rest = [
+                ("ip_address", json!(ip)),
+                ("netmask", json!(netmask(ip, prefix))),
+                ("routes", json!(routes)),
+                ("services", json!(services)),
+            ];
+            let rest = rest.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            self.push(if ip.is_ipv4() { "ipv4" } else { "ipv6" }, on, rest);
+        }
+        // A server of the family that the interface has no address of is asked all the same.
+        for server in &fixed.dns {
+            let service = json!({"type": "dns", "address": server});
+            if !self.services.contains(&service) {
+                self.services.push(service);
+            }
+        }
+    }
+
+    fn push(&mut self, kind: &str, on: On<'_>, rest: Map<String, Value>) {
+        let mut entry = Map::new();
+        entry.insert("id".to_owned(), json!(format!("network{}", self.networks.len())));
+        entry.insert("type".to_owned(), json!(kind));
+        entry.insert("link".to_owned(), json!(on.link));
+        entry.extend(rest);
+        entry.insert("network_id".to_owned(), json!(on.network));
+        self.networks.push(Value::Object(entry));
     }
 }
 
-/// `ADDRESS/PREFIX`, as the guest's binding was checked to have it.
-fn read_address(text: &str) -> Option<(IpAddr, u8)> {
-    let (ip, prefix) = text.split_once('/')?;
-    Some((ip.parse().ok()?, prefix.parse().ok()?))
+/// One of the operator's routes.
+fn route(route: &GuestRoute) -> Option<Value> {
+    let (network, prefix) = read_address(&route.to)?;
+    Some(json!({"network": network, "netmask": netmask(network, prefix), "gateway": route.via}))
 }
 
 fn netmask(ip: IpAddr, prefix: u8) -> IpAddr {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::super::bundle::BundleFile;
 use super::super::guest::mtu;
-use super::port::{Interface, Port, access_tag, interface_id};
+use super::port::{Interface, Port, access_tag, interface_id, subport_network};
 use super::vm::{Id, Origin, Vm, json_file, printable};
 use super::word::PhysicalNetwork;
 use crate::discovery::{LinkState, Nic, NicSource};
@@ -100,11 +100,6 @@ fn subport_id(vm: &Vm<'_>, interface: &Interface<'_>, tag: u16) -> Id {
 /// The tags of a trunk that are ports of their own: all but the native one.
 fn subport_tags(nic: &Nic) -> impl Iterator<Item = u16> + '_ {
     nic.vlan.tags.iter().copied().filter(|tag| Some(*tag) != nic.vlan.native)
-}
-
-/// The tag's network, as far as the binding says.
-fn subport_network(port: &Port<'_>, tag: u16) -> Option<Uuid> {
-    port.bound?.trunk.iter().find(|(bound, _)| bound.0 == tag).map(|(_, network)| *network)
 }
 
 /// Whether a trunk can be written: the binding knows the network of every tag.

@@ -25,6 +25,8 @@ pub(super) struct Interface<'a> {
     pub(super) id: Id,
     /// How it gets its addresses.
     pub(super) plan: Plan,
+    /// Its network's id; one made up where it has no port, for the guest's data must have one.
+    pub(super) network: Uuid,
     /// Its port, or why it has none.
     pub(super) port: Result<Port<'a>, &'static str>,
 }
@@ -70,7 +72,9 @@ pub(super) fn interfaces<'a>(vm: &Vm<'a>) -> Result<Vec<Interface<'a>>, RenderEr
             Err(why) => Err(why),
         };
         let plan = plan(nic, vm.inventory, &vm.binding.guest);
-        found.push(Interface { nth, nic, mac, id: port_id(vm.uuid, nic, mac, bound), plan, port });
+        let unplugged = || Id::bound_or_derived(None, vm.uuid, &format!("network of {mac}")).uuid;
+        let network = port.as_ref().map_or_else(|_| unplugged(), |port| port.network.uuid);
+        found.push(Interface { nth, nic, mac, id: port_id(vm.uuid, nic, mac, bound), plan, network, port });
     }
     Ok(found)
 }
@@ -125,6 +129,11 @@ pub(super) fn access_tag(nic: &Nic) -> Option<u16> {
 /// The id that the VM's switch knows the interface by, when it is a UUID.
 pub(super) fn interface_id(nic: &Nic) -> Option<Uuid> {
     nic.virtualport.as_ref().and_then(|port: &VirtualPort| port.interface_id.as_ref()).and_then(|id| id.parse().ok())
+}
+
+/// The network of a tag that a trunk carries, as far as the binding says.
+pub(super) fn subport_network(port: &Port<'_>, tag: u16) -> Option<Uuid> {
+    port.bound?.trunk.iter().find(|(bound, _)| bound.0 == tag).map(|(_, network)| *network)
 }
 
 fn port_id(vm: Uuid, nic: &Nic, mac: Mac, bound: Option<&BoundPort>) -> Id {
