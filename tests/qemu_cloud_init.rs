@@ -8,12 +8,13 @@ mod support;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use covirt::artifacts::Format;
+use covirt::artifacts::{BindingText, Format};
 use covirt::discovery::{AddressOrigin, Inventory};
 use covirt::hypervisor::{Hypervisor, Libvirt, Options};
 use covirt::model::VmId;
+use serde_json::{Value, json};
 use support::qemu::{CloudGuest, PrivateLibvirt, Skip};
-use support::{shop, skip};
+use support::{accept, shop, skip, varied};
 
 /// A public key of nobody.
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF ops@shop.example";
@@ -28,8 +29,8 @@ struct Case {
     datasource: &'static str,
     /// The last byte of the guest's MACs and addresses, so that cases do not meet on one network.
     number: u8,
-    /// The binding around the guest's part.
-    binding: fn(guest: &str) -> String,
+    /// Whether the binding has the guest's part in a table; else it is all of it.
+    in_guest_table: bool,
 }
 
 #[test]
@@ -40,7 +41,19 @@ fn a_real_cloud_init_is_configured_by_the_nocloud_seed() {
         disc: "seed.iso",
         datasource: "DataSourceNoCloud",
         number: 41,
-        binding: |guest| guest.replace("[guest.", "["),
+        in_guest_table: false,
+    });
+}
+
+#[test]
+fn a_real_cloud_init_is_configured_by_the_config_drive() {
+    is_configured(&Case {
+        test: "a_real_cloud_init_is_configured_by_the_config_drive",
+        format: Format::OpenStack,
+        disc: "config-2.iso",
+        datasource: "DataSourceConfigDrive",
+        number: 42,
+        in_guest_table: true,
     });
 }
 
@@ -61,11 +74,12 @@ fn is_configured(case: &Case) {
     guest.reserve(&macs[0], &reserved);
 
     let inventory = inventory(&libvirtd, &guest);
-    let of_guest = format!(
-        "hostname = \"front-{n}\"\nssh_keys = [\"{KEY}\"]\n[guest.nics.\"{}\"]\naddresses = [\"{bound}/24\"]\n",
-        macs[1]
-    );
-    let bundle = shop::render(case.format, &inventory, &shop::toml((case.binding)(&of_guest))).unwrap();
+    let of_guest = json!({
+        "hostname": format!("front-{n}"),
+        "ssh_keys": [KEY],
+        "nics": { &macs[1]: { "addresses": [format!("{bound}/24")] } },
+    });
+    let bundle = shop::render(case.format, &inventory, &binding(case, &inventory, of_guest)).unwrap();
     let disc: PathBuf = guest.folder().join(format!("{}.iso", guest.name()));
     std::fs::write(&disc, &bundle.file(case.disc).expect("the bundle has the disc").bytes).unwrap();
     guest.attach_read_only(&disc, "vdb");
@@ -87,6 +101,33 @@ fn is_configured(case: &Case) {
         Some(self::inventory(&libvirtd, &guest)).filter(|inventory| agent_tells(inventory, &bound))
     });
     assert!(agent_tells(&inventory, &reserved), "{:?}", inventory.domain.nics);
+    renders_for_all(case.test, &inventory);
+}
+
+/// What the format needs, with what the guest is to become.
+fn binding(case: &Case, inventory: &Inventory, guest: Value) -> BindingText {
+    let mut text = varied::binding_for(case.format, inventory);
+    let mut binding: Value = serde_json::from_str(&text.text).unwrap();
+    if case.in_guest_table {
+        binding["guest"] = guest;
+    } else {
+        binding = guest;
+    }
+    text.text = binding.to_string();
+    text
+}
+
+/// The running guest in all formats, with no field forgotten, and accepted by each provider's own software.
+fn renders_for_all(test: &str, inventory: &Inventory) {
+    for format in Format::ALL.iter().copied() {
+        let bundle = varied::render(format, inventory).unwrap_or_else(|reason| panic!("{}: {reason}", format.name()));
+        varied::nothing_is_forgotten(format.name(), &bundle);
+        let folder = tempfile::tempdir().unwrap();
+        shop::write_under(folder.path(), &bundle);
+        if let Some(complaints) = accept::complaints(test, format, &[folder.path().to_owned()]) {
+            assert!(complaints.is_empty(), "{}: {complaints:?}", format.name());
+        }
+    }
 }
 
 fn agent_tells(inventory: &Inventory, ip: &str) -> bool {
