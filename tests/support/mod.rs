@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod agent;
+pub(crate) mod cli;
 pub(crate) mod consumers;
 pub(crate) mod debian;
 pub(crate) mod qemu;
