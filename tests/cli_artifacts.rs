@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 
 use covirt::artifacts::{Bundle, Format, RenderError, Source, Subject};
 use serde_json::Value;
+use support::cli::{covirt, ends, err, json, out, tree};
 use support::shop;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -28,37 +29,9 @@ const AROUND: [&str; 10] = [
     "vg0=fixtures/volume/shop-data.xml",
 ];
 
-/// Runs `covirt` where no agent answers.
-fn covirt(words: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_covirt"));
-    command.current_dir(ROOT).env_remove("COVIRT_AS").env("COVIRT_SOCKET", "/nonexistent/covirt.sock");
-    command.args(words).output().unwrap()
-}
-
 /// `covirt artifacts DEED … --domain …` and what is around it.
 fn artifacts(deed: &str, words: &[&str]) -> Output {
     covirt(&[&["artifacts", deed], words, &["--domain", DOMAIN], &AROUND].concat())
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap_or_else(|| panic!("it ended by a signal: {output:?}"))
-}
-
-fn out(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|fault| panic!("{fault} in {output:?}"))
-}
-
-#[track_caller]
-fn ends(output: &Output, expected: i32) {
-    assert_eq!(code(output), expected, "{}{}", out(output), err(output));
 }
 
 /// The binding kept for a format, as words of the command line.
@@ -102,20 +75,6 @@ fn nocloud(folder: &Path) -> PathBuf {
     let target = folder.join("seed");
     ends(&artifacts("render", &["--for", "nocloud", "-o", target.to_str().unwrap()]), 0);
     target
-}
-
-fn tree(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(tree(&path));
-        } else {
-            found.push((path.clone(), std::fs::read(&path).unwrap()));
-        }
-    }
-    found.sort();
-    found
 }
 
 #[test]

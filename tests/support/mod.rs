@@ -5,6 +5,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod agent;
+pub(crate) mod cli;
 pub(crate) mod consumers;
 pub(crate) mod debian;
 pub(crate) mod qemu;
