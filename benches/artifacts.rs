@@ -9,8 +9,10 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use covirt::artifacts::{BindingText, Format, Source, Subject, Syntax};
-use covirt::discovery::{Discovered, Inventory, Limits, parse_domain, parse_network};
+use covirt::artifacts::{BindingText, Format, Need, Source, Subject, Syntax};
+use covirt::discovery::{Discovered, DiskSize, Inventory, Limits, parse_domain, parse_network};
+use covirt::model::Bytes;
+use serde_json::{Map, Value};
 
 /// How many VMs.
 const VMS: usize = 1000;
@@ -42,14 +44,44 @@ fn documents() -> Vec<Documents> {
     all
 }
 
-/// The bindings kept for the formats; for those without one an empty one.
-fn bindings() -> BTreeMap<Format, BindingText> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/binding");
-    let of = |format: &Format| match std::fs::read_to_string(folder.join(format!("{}.toml", format.name()))) {
-        Ok(text) => (*format, BindingText { syntax: Syntax::Toml, text }),
-        Err(_) => (*format, BindingText::empty()),
-    };
-    Format::ALL.iter().map(of).collect()
+/// The binding kept for a format, in which others find what nobody can guess; an empty one when there is none.
+fn sample(format: Format) -> Value {
+    let path = format!("{}/fixtures/binding/{}.toml", env!("CARGO_MANIFEST_DIR"), format.name());
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    toml::from_str(&text).expect("it is TOML")
+}
+
+/// A binding with what a format needs of this VM and no more: guessed, else taken from the sample.
+fn binding_for(format: Format, sample: &Value, inventory: &Inventory) -> BindingText {
+    let mut binding = Value::Object(Map::new());
+    for field in format.draft(inventory).iter().filter(|field| field.need == Need::Required) {
+        if let Some(value) = find(sample, &field.path).or_else(|| field.guess.clone()) {
+            put(&mut binding, &field.path, value);
+        }
+    }
+    BindingText { syntax: Syntax::Json, text: binding.to_string() }
+}
+
+/// The value at `path`; where the sample has another VM's disks or interfaces, that of the first.
+fn find(sample: &Value, path: &[String]) -> Option<Value> {
+    let Some((key, rest)) = path.split_first() else { return Some(sample.clone()) };
+    let table = sample.as_object()?;
+    find(table.get(key).or_else(|| table.values().next())?, rest)
+}
+
+fn put(into: &mut Value, path: &[String], value: Value) {
+    match (path.split_first(), into.as_object_mut()) {
+        (Some((key, rest)), Some(table)) => {
+            put(table.entry(key.clone()).or_insert_with(|| Value::Object(Map::new())), rest, value);
+        }
+        _ => *into = value,
+    }
+}
+
+/// The processor time this thread has used; a busy machine makes the clock on the wall tell of its other work too.
+fn used() -> Option<Duration> {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    told.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
 /// The kernel's count of resident memory, now and at its highest. *Units*: KiB.
@@ -66,18 +98,25 @@ fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let network = std::fs::read(root.join("fixtures/network/front.xml")).expect("the fixture is there");
     let network = parse_network(network, Limits::default()).expect("it is a network");
-    let (bindings, source) = (bindings(), Source::Libvirt { uri: "qemu:///system".to_owned() });
+    let samples: Vec<(Format, Value)> = Format::ALL.iter().map(|format| (*format, sample(*format))).collect();
+    let source = Source::Libvirt { uri: "qemu:///system".to_owned() };
+    let size = DiskSize { capacity: Bytes(10 << 30), allocation: Bytes(1 << 30), physical: Bytes(1 << 30) };
     let mut slow = false;
     for Documents { what, texts } in documents() {
         let mut spent: BTreeMap<&str, (Duration, usize, usize)> = BTreeMap::new();
         let (mut prepared, mut total) = (Duration::ZERO, Duration::ZERO);
         let (before, _) = resident();
+        let start = used();
         for (nth, text) in texts.iter().cycle().take(VMS).enumerate() {
             let mut domain = parse_domain(text, Limits::default()).expect("libvirt accepts it");
             // A file that libvirt has not seen may have no UUID, and a bundle needs one.
             domain.identity.uuid.get_or_insert(uuid::Uuid::from_u128(nth as u128 + 1));
-            let inventory =
-                Inventory::build(Discovered { networks: vec![network.clone()], ..Discovered::from_domain(domain) });
+            // No XML tells a disk's size, and some formats need it.
+            let sizes = domain.disks.iter().map(|disk| (disk.target.clone(), size)).collect();
+            let networks = vec![network.clone()];
+            let inventory = Inventory::build(Discovered { networks, sizes, ..Discovered::from_domain(domain) });
+            let bindings: Vec<_> =
+                samples.iter().map(|(format, sample)| (*format, binding_for(*format, sample, &inventory))).collect();
             let start = Instant::now();
             let subject = Subject::new(&inventory, &source);
             prepared += start.elapsed();
@@ -94,14 +133,16 @@ fn main() {
             total += start.elapsed();
         }
         let (_, peak) = resident();
-        println!("{VMS} VMs of {what}: {total:?} in all");
+        // Reading and building are in it, so that it bounds rendering from above.
+        let worked = used().zip(start).map_or(total, |(now, start)| now.saturating_sub(start));
+        println!("{VMS} VMs of {what}: rendered in {total:.3?}; {worked:.3?} of processor time with reading them");
         println!("  {:<12} {prepared:>12.3?}  (once for all formats)", "prepare");
         for (name, (time, made, bytes)) in spent {
             let mean = bytes.checked_div(made).unwrap_or(0);
             println!("  {name:<12} {time:>12.3?}  {made} made, {mean} bytes on average, {} refused", VMS - made);
         }
         println!("  memory: {before} KiB before, {peak} KiB at its highest");
-        slow |= total > BUDGET;
+        slow |= total.min(worked) > BUDGET;
     }
     if slow {
         println!("OVER BUDGET: more than {BUDGET:?} for {VMS} VMs");

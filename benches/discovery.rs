@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use covirt::discovery::{Discovered, Generation, Inventory, Limits, parse_domain};
 
-/// The largest mean time a domain may take to parse: a thousand of them in a fifth of a second.
+/// The largest mean time from a domain XML to its inventory: a thousand of them in a fifth of a second.
 const BUDGET: Duration = Duration::from_micros(200);
 
 fn documents() -> Vec<(String, Vec<u8>)> {
@@ -84,14 +84,22 @@ fn main() {
     });
     println!("generation   {generation:?}");
 
+    let whole = mean(documents.len(), used, || {
+        for (_, bytes) in &documents {
+            let domain = parse_domain(black_box(bytes), limits).expect("libvirt accepts it");
+            black_box(Inventory::build(Discovered::from_domain(domain)));
+        }
+    });
+    println!("whole        {whole:?}");
+
     // The worst shape the limits let through: three kinds of device, always one among the others.
     let crowd = "<disk><target dev='a'/></disk><interface type='user'/><serial/>".repeat(limits.elements / 4 - 2);
     let hostile = format!("<domain><name>a</name><devices>{crowd}</devices></domain>");
     let worst = mean(1, used, || drop(black_box(parse_domain(&hostile, limits))));
     println!("worst shape  {worst:?} for {} bytes", hostile.len());
 
-    if parse > BUDGET {
-        println!("OVER BUDGET: a mean parse of more than {BUDGET:?}");
+    if whole > BUDGET {
+        println!("OVER BUDGET: a mean inventory of more than {BUDGET:?}");
         std::process::exit(1);
     }
 }

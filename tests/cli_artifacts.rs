@@ -14,6 +14,19 @@ use support::shop;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const DOMAIN: &str = "fixtures/domain/live-uefi-two-nics.xml";
 const NETWORK: &str = "fixtures/network/front.xml";
+/// What is around the reference VM.
+const AROUND: [&str; 10] = [
+    "--network",
+    NETWORK,
+    "--pool",
+    "fixtures/pool/images.xml",
+    "--pool",
+    "fixtures/pool/vg0.xml",
+    "--volume",
+    "fixtures/volume/shop-front.qcow2.xml",
+    "--volume",
+    "vg0=fixtures/volume/shop-data.xml",
+];
 
 /// Runs `covirt` where no agent answers.
 fn covirt(words: &[&str]) -> Output {
@@ -22,9 +35,9 @@ fn covirt(words: &[&str]) -> Output {
     command.args(words).output().unwrap()
 }
 
-/// `covirt artifacts DEED … --domain … --network …`.
+/// `covirt artifacts DEED … --domain …` and what is around it.
 fn artifacts(deed: &str, words: &[&str]) -> Output {
-    covirt(&[&["artifacts", deed], words, &["--domain", DOMAIN, "--network", NETWORK]].concat())
+    covirt(&[&["artifacts", deed], words, &["--domain", DOMAIN], &AROUND].concat())
 }
 
 fn code(output: &Output) -> i32 {
@@ -84,10 +97,10 @@ fn render(format: Format, folder: &Path) -> Output {
     artifacts("render", &words)
 }
 
-/// A NoCloud bundle of the reference VM.
+/// A NoCloud bundle of the reference VM, without a binding.
 fn nocloud(folder: &Path) -> PathBuf {
     let target = folder.join("seed");
-    ends(&render(Format::NoCloud, &target), 0);
+    ends(&artifacts("render", &["--for", "nocloud", "-o", target.to_str().unwrap()]), 0);
     target
 }
 
@@ -96,9 +109,9 @@ fn tree(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.extend(tree(&path))
+            found.extend(tree(&path));
         } else {
-            found.push((path.clone(), std::fs::read(&path).unwrap()))
+            found.push((path.clone(), std::fs::read(&path).unwrap()));
         }
     }
     found.sort();
@@ -271,7 +284,7 @@ fn changed_domain(folder: &Path) -> PathBuf {
 
 fn against(deed: &[&str], target: &Path, domain: &Path, more: &[&str]) -> Output {
     let (target, domain) = (target.to_str().unwrap(), domain.to_str().unwrap());
-    covirt(&[deed, &[target, "--domain", domain, "--network", NETWORK], more].concat())
+    covirt(&[deed, &[target, "--domain", domain], &AROUND, more].concat())
 }
 
 #[test]
@@ -499,9 +512,15 @@ fn documents_that_cannot_be_read_are_told_with_file_and_line() {
 
 #[test]
 fn discovery_from_files_knows_the_surroundings() {
-    let discovered = covirt(&["discover", DOMAIN, "--network", NETWORK]);
+    // One volume is found by its pool's folder, the other is named.
+    let discovered = covirt(&[&["discover", DOMAIN][..], &AROUND].concat());
     ends(&discovered, 0);
     let inventory = json(&discovered);
+    assert_eq!(inventory["disks"][0]["volume"]["pool"], "images", "{}", inventory["disks"][0]);
+    assert_eq!(inventory["pools"]["vg0"]["volumes"]["shop-data"]["capacity"], 42_949_672_960_u64);
+    let homeless = covirt(&["discover", DOMAIN, "--volume", "fixtures/volume/shop-data.xml"]);
+    ends(&homeless, 1);
+    assert!(err(&homeless).contains("[volume-without-pool]"), "{}", err(&homeless));
     assert_eq!(inventory["networks"]["front"]["forward"], "nat");
     assert_eq!(inventory["nics"][0]["addresses"][0]["ip"], "192.0.2.21");
 }

@@ -245,7 +245,12 @@ fn rich() -> Inventory {
         Timer { name: "hypervclock".to_owned(), settings: settings(&[("present", "yes")]) },
         Timer { name: "tsc".to_owned(), settings: settings(&[("mode", "native")]) },
     ];
-    domain.watchdogs = vec![Watchdog { model: "i6300esb".to_owned(), action: "poweroff".to_owned(), address: None }];
+    domain.watchdogs = vec![Watchdog {
+        model: "i6300esb".to_owned(),
+        action: "poweroff".to_owned(),
+        address: None,
+        settings: settings(&[]),
+    }];
     domain.devices = vec![
         other("input", "tablet", &[("bus", "usb")]),
         other("input", "mouse", &[("bus", "ps2")]),
@@ -287,7 +292,7 @@ fn rich() -> Inventory {
 
 const RICH: &str = r#"
 namespace = "edge"
-feature_gates = ["HostDevices", "PanicDevices", "VideoConfig"]
+feature_gates = ["EnableVirtioFsStorageVolumes", "HostDevices", "NUMA", "PanicDevices", "VideoConfig"]
 [host_devices."pci:0000:06:00.0"]
 resource = "nvidia.com/TU104"
 gpu = true
@@ -347,6 +352,20 @@ fn one_of_everything_is_accepted_and_accounted_for() {
     assert_eq!(domain["features"]["hyperv"]["spinlocks"]["spinlocks"], 8191);
     assert!(domain["cpu"]["features"].as_array().unwrap().contains(&json!({"name": "vmx", "policy": "require"})));
     assert_eq!(domain["devices"]["disks"][1]["cache"], "writethrough");
+}
+
+#[test]
+fn what_needs_a_closed_gate_is_left_out_and_said() {
+    let gates = RICH.lines().find(|line| line.starts_with("feature_gates")).unwrap();
+    let closed = shop::toml(RICH.replace(gates, ""));
+    let bundle = shop::render(Format::KubeVirt, &rich(), &closed).unwrap();
+    for field in ["cpu.numa", "filesystems[0]", "devices[3]"] {
+        assert!(matches!(fate(&bundle, field), Fate::Refused { .. }), "{field}: {:?}", fate(&bundle, field));
+    }
+    let vm = text(&bundle, "virtualmachine.yaml");
+    for word in ["guestMappingPassthrough", "virtiofs", "panicDevices", "video:"] {
+        assert!(!vm.contains(word), "{word}");
+    }
 }
 
 #[test]

@@ -11,10 +11,8 @@ use covirt::discovery::{Discovered, Inventory, Limits, LinkState, parse_domain, 
 use serde_json::{Value, json};
 use support::consumers::said;
 use support::debian::Debian;
+use support::varied::nothing_is_forgotten;
 use support::{shop, skip};
-
-/// What stands in a mapping for a field that has no rule.
-const FORGOTTEN: &str = "covirt has no rule for this field";
 
 fn seed() -> Bundle {
     shop::shop(Format::NoCloud)
@@ -84,10 +82,7 @@ fn no_field_of_any_real_domain_is_forgotten() {
     for (name, mut inventory) in shop::corpus("no_field_of_any_real_domain_is_forgotten") {
         inventory.domain.identity.uuid.get_or_insert_with(|| "0d3f6a51-8f0e-4f6e-9a53-1b7c2d9e4f60".parse().unwrap());
         let bundle = render(&inventory, "").unwrap_or_else(|error| panic!("{name}: {error}"));
-        for entry in &bundle.mapping.0 {
-            let forgotten = matches!(&entry.fate, Fate::Refused { why } if why.contains(FORGOTTEN));
-            assert!(!forgotten, "{name}: {}", entry.field);
-        }
+        nothing_is_forgotten(&name, &bundle);
     }
 }
 

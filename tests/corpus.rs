@@ -55,6 +55,31 @@ fn nothing_in_a_domain_that_libvirt_accepts_is_unknown() {
 }
 
 #[test]
+fn every_domain_that_libvirt_refuses_is_read_or_refused_with_a_line() {
+    let Some(folder) = corpus() else { return };
+    let accepted = std::fs::read_to_string(folder.join("accepted.txt")).unwrap();
+    let accepted: std::collections::BTreeSet<&str> = accepted.lines().collect();
+    let mut read = 0;
+    for entry in std::fs::read_dir(folder.join("domain")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if accepted.contains(name.as_str()) {
+            continue;
+        }
+        match parse_domain(std::fs::read(&path).unwrap(), Limits::default()) {
+            Ok(domain) => {
+                let inventory = Inventory::build(Discovered::from_domain(domain));
+                let json = serde_json::to_string(&inventory).unwrap();
+                assert_eq!(serde_json::from_str::<Inventory>(&json).unwrap(), inventory, "{name}");
+                read += 1;
+            }
+            Err(error) => assert!(error.place().is_some(), "{name}: {error}"),
+        }
+    }
+    assert!(read > 50, "only {read} files");
+}
+
+#[test]
 fn every_network_is_read_or_refused_with_a_line() {
     let Some(folder) = corpus() else { return };
     let mut refused = Vec::new();

@@ -58,8 +58,11 @@ impl<'a> Surroundings<'a> {
         image(&["create", "-q", "-f", "raw", &path("outside.raw"), "8M"]);
         let xml = folder.join("pool.xml");
         let target = images.display();
-        std::fs::write(&xml, format!("<pool type='dir'><name>{pool}</name><target><path>{target}</path></target></pool>"))
-            .expect("write a file");
+        std::fs::write(
+            &xml,
+            format!("<pool type='dir'><name>{pool}</name><target><path>{target}</path></target></pool>"),
+        )
+        .expect("write a file");
         libvirt.virsh(&["pool-create", &xml.display().to_string()]);
         libvirt.virsh(&["vol-create-as", &pool, "plain.raw", "24M", "--format", "raw"]);
         let subnet = tag % 200 + 20;
@@ -159,7 +162,8 @@ fn the_inventory_of_a_running_guest_is_what_virsh_says_of_it() {
     agrees_on_disks(&inventory, &virsh, name);
     agrees_on_interfaces(&inventory, &virsh, name);
     agrees_on_volumes(&inventory, &virsh, &around);
-    let unknown: Vec<String> = inventory.unknown().map(|(document, part)| format!("{document} {}", part.path)).collect();
+    let unknown: Vec<String> =
+        inventory.unknown().map(|(document, part)| format!("{document} {}", part.path)).collect();
     let of_surroundings: Vec<_> = unknown.iter().filter(|line| !line.starts_with("domain ")).collect();
     assert!(of_surroundings.is_empty(), "{of_surroundings:#?}");
 
@@ -176,7 +180,7 @@ fn agrees_on_the_domain(inventory: &Inventory, virsh: &impl Fn(&[&str]) -> Strin
     let domain = &inventory.domain;
     let told = fields(&virsh(&["dominfo", name]));
     assert_eq!(told["Name"], domain.identity.name);
-    assert_eq!(told["UUID"], domain.identity.uuid.to_string());
+    assert_eq!(told["UUID"], domain.identity.uuid.expect("a UUID").to_string());
     assert_eq!(told["CPU(s)"], domain.cpu.vcpus.to_string());
     assert_eq!(told["Max memory"], format!("{} KiB", domain.memory.max_kib.0));
     assert_eq!(told["Used memory"], format!("{} KiB", domain.memory.current_kib.0));
@@ -236,11 +240,13 @@ fn agrees_on_interfaces(inventory: &Inventory, virsh: &impl Fn(&[&str]) -> Strin
         // The words are those of `virsh domifaddr`.
         for (source, origin) in [("lease", AddressOrigin::Lease), ("agent", AddressOrigin::Agent)] {
             let printed = virsh(&["domifaddr", name, "--source", source, "--full"]);
-            let mut theirs: Vec<String> = rows(&printed).into_iter().filter(|row| row[1] == mac).map(|row| row[3].clone()).collect();
+            let mut theirs: Vec<String> =
+                rows(&printed).into_iter().filter(|row| row[1] == mac).map(|row| row[3].clone()).collect();
             let told = nic.addresses.iter().filter(|told| told.origin == origin);
             let mut ours: Vec<String> =
                 told.map(|told| format!("{}/{}", told.ip, told.prefix.unwrap_or_default())).collect();
-            (theirs.sort(), ours.sort());
+            theirs.sort();
+            ours.sort();
             assert_eq!(ours, theirs, "{source} of {mac}");
         }
         let network = nic.source.network().expect("a network");
@@ -271,7 +277,8 @@ fn agrees_on_volumes(inventory: &Inventory, virsh: &impl Fn(&[&str]) -> String, 
     let pool = around.pool.as_str();
     let (overlay, volume) = named("vdb");
     assert_eq!(volume, Some((pool, "overlay.qcow2")));
-    let under: Vec<_> = overlay.backing.images.iter().map(|image| image.volume.as_ref().map(|v| v.volume.as_str())).collect();
+    let under: Vec<_> =
+        overlay.backing.images.iter().map(|image| image.volume.as_ref().map(|v| v.volume.as_str())).collect();
     assert_eq!(under, [Some("base.qcow2")]);
     assert_eq!(named("vdc").1, Some((pool, "outside.raw")));
     assert_eq!(named("vdd").1, Some((pool, "plain.raw")));
@@ -315,7 +322,11 @@ fn in_libvirts_network_the_guests_links_and_neighbours_are_told() {
 
     let pid = libvirt.pid();
     let mut inside = Command::new("nsenter");
-    inside.args([&format!("--mount=/proc/{pid}/ns/mnt"), &format!("--net=/proc/{pid}/ns/net")]);
+    // Its /proc is that of its own processes, so this one must be one of them to find itself.
+    inside.args(["mnt", "net", "pid"].map(|kind| {
+        let option = if kind == "mnt" { "mount" } else { kind };
+        format!("--{option}=/proc/{pid}/ns/{kind}")
+    }));
     inside.arg(std::env::current_exe().unwrap()).args(["--exact", NAME, "--nocapture"]).env(INSIDE, guest.name());
     let output = inside.output().expect("run nsenter");
     let told = String::from_utf8_lossy(&output.stdout);

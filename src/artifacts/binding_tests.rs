@@ -93,11 +93,11 @@ fn a_value_that_a_type_refuses_has_its_line() {
 
 #[test]
 fn what_is_found_after_reading_has_its_line_too() {
-    is(Syntax::Toml, "\n\nhostname = 'two words'\n", 3, "hostname", "not a host name", Some("the guest's host name"));
+    is(Syntax::Toml, "\n\nhostname = 'two words'\n", 3, "hostname", "not a host name", Some("letters, digits"));
     let text = "[nics.\"52:54:00:00:00:09\"]\ngateway = '192.0.2.1'\n";
-    is(Syntax::Toml, text, 1, "nics.\"52:54:00:00:00:09\"", "no such interface", None);
+    is(Syntax::Toml, text, 1, "nics.\"52:54:00:00:00:09\"", "no such interface", Some("52:54:00:00:00:01"));
     let text = "{\"ssh_keys\": [\n\"ssh-ed25519 AAAA\",\n\"nothing\"]}";
-    is(Syntax::Json, text, 2, "ssh_keys[0]", "not a public key", Some("public keys"));
+    is(Syntax::Json, text, 2, "ssh_keys[0]", "not a public key", Some(".pub file"));
 }
 
 /// A format with all that a binding can have: the real ones are other modules' business.

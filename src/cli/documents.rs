@@ -7,7 +7,10 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::discovery::{Discovered, Domain, Inactive, Inventory, Limits, Network, Place, parse_domain, parse_network};
+use crate::discovery::{
+    Discovered, Domain, Inactive, Inventory, Limits, Network, Place, Pool, Volume, parse_domain, parse_network,
+    parse_pool, parse_volume,
+};
 
 /// What is around a VM, in files.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -15,6 +18,31 @@ pub struct Surroundings {
     /// XML of a libvirt network the VM is on (`virsh net-dumpxml`); may be given again
     #[arg(long = "network", value_name = "FILE", help_heading = "From files, without an agent")]
     networks: Vec<PathBuf>,
+    /// XML of a storage pool (`virsh pool-dumpxml`); may be given again
+    #[arg(long = "pool", value_name = "FILE", help_heading = "From files, without an agent")]
+    pools: Vec<PathBuf>,
+    /// XML of a volume (`virsh vol-dumpxml`), with the name of its pool where no pool's folder tells; may be given again
+    #[arg(long = "volume", value_name = "[POOL=]FILE", value_parser = parse_volume_file,
+          help_heading = "From files, without an agent")]
+    volumes: Vec<VolumeFile>,
+}
+
+/// A volume's file, and the pool that it is said to be in: its XML names none.
+#[derive(Debug, Clone)]
+struct VolumeFile {
+    pool: Option<String>,
+    path: PathBuf,
+}
+
+// What clap wants of a parser is a result.
+#[expect(clippy::unnecessary_wraps, reason = "any text is a path")]
+fn parse_volume_file(text: &str) -> Result<VolumeFile, std::convert::Infallible> {
+    Ok(match text.split_once('=') {
+        Some((pool, path)) if !pool.contains(['/', '.']) => {
+            VolumeFile { pool: Some(pool.to_owned()), path: path.into() }
+        }
+        _ => VolumeFile { pool: None, path: text.into() },
+    })
 }
 
 /// A VM in files.
@@ -81,6 +109,7 @@ impl Documents {
 #[derive(Debug, Clone, Default)]
 pub struct Around {
     networks: Vec<Network>,
+    pools: Vec<Pool>,
 }
 
 impl Surroundings {
@@ -93,14 +122,36 @@ impl Surroundings {
             let network = parse_network(read(path)?, Limits::default());
             around.networks.push(network.map_err(|error| refused(path, error.place(), &error, error.code()))?);
         }
+        for path in &self.pools {
+            let pool = parse_pool(read(path)?, Limits::default());
+            around.pools.push(pool.map_err(|error| refused(path, error.place(), &error, error.code()))?);
+        }
+        for VolumeFile { pool, path } in &self.volumes {
+            let volume = parse_volume(read(path)?, Limits::default());
+            let volume = volume.map_err(|error| refused(path, error.place(), &error, error.code()))?;
+            let homeless =
+                "no pool given here holds it: name it with --volume POOL=FILE, and give the pool with --pool";
+            let home = home_of(&mut around.pools, pool.as_deref(), &volume);
+            let home = home.ok_or_else(|| refused(path, None, &homeless, "volume-without-pool"))?;
+            home.volumes.insert(volume.name.clone(), volume);
+        }
         Ok(around)
     }
+}
+
+/// The pool of that name; without one, the pool in whose folder the volume is.
+fn home_of<'a>(pools: &'a mut [Pool], named: Option<&str>, volume: &Volume) -> Option<&'a mut Pool> {
+    pools.iter_mut().find(|pool| match (named, &pool.target, &volume.path) {
+        (Some(name), _, _) => pool.name == name,
+        (None, Some(folder), Some(path)) => Path::new(path).parent() == Some(Path::new(folder)),
+        (None, _, _) => false,
+    })
 }
 
 impl Around {
     /// A domain in these surroundings.
     pub fn of(&self, live: Domain) -> Discovered {
-        Discovered { networks: self.networks.clone(), ..Discovered::from_domain(live) }
+        Discovered { networks: self.networks.clone(), pools: self.pools.clone(), ..Discovered::from_domain(live) }
     }
 }
 

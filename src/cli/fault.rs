@@ -48,7 +48,7 @@ pub enum CarryOutError {
     Document(#[from] ReadDocumentError),
     /// The inventory cannot be rendered.
     #[error(transparent)]
-    Render(#[from] RenderFormatError),
+    Render(#[from] Box<RenderFormatError>),
     /// A folder holds no bundle.
     #[error("{} holds no bundle: there is no {MANIFEST_FILE}", folder.display())]
     NoBundle { folder: PathBuf },

@@ -1,12 +1,10 @@
 //! `covirt vm diff`: what changed in a VM since its artifacts were made, field by field; without artifacts, what the next
 //! start would change.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::artifacts::bundles_in;
 use super::client::Client;
@@ -16,7 +14,7 @@ use super::fault::CarryOutError;
 use super::output::{Output, Shown};
 use super::table::Table;
 use crate::artifacts::verify;
-use crate::discovery::{Definition, Inventory};
+use crate::discovery::{Definition, Difference, Inventory, differences};
 
 /// `vm diff`.
 #[derive(Debug, clap::Args)]
@@ -102,47 +100,9 @@ pub fn print_changes(output: &mut Output, changes: &[Change], none: &str) -> io:
     output.table(&table, none)
 }
 
-/// The fields in which two inventories differ, in the order of their paths.
+/// The decided fields in which two looks at a VM differ, in the inventory's order.
+#[must_use]
 pub fn changes_between(before: &Inventory, after: &Inventory) -> Vec<Change> {
-    let (before, after) = (leaves_of(before), leaves_of(after));
-    let paths: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-    let changes = paths.into_iter().map(|path| Change {
-        path: path.clone(),
-        before: before.get(path).cloned(),
-        after: after.get(path).cloned(),
-    });
-    changes.filter(|change| change.before != change.after).collect()
-}
-
-fn leaves_of(inventory: &Inventory) -> BTreeMap<String, String> {
-    let mut leaves = BTreeMap::new();
-    if let Ok(value) = serde_json::to_value(inventory) {
-        collect("", &value, &mut leaves);
-    }
-    leaves
-}
-
-fn collect(path: &str, value: &Value, leaves: &mut BTreeMap<String, String>) {
-    match value {
-        Value::Object(parts) => {
-            for (name, part) in parts {
-                let dot = if path.is_empty() { "" } else { "." };
-                collect(&format!("{path}{dot}{name}"), part, leaves);
-            }
-        }
-        Value::Array(items) => {
-            for (nth, item) in items.iter().enumerate() {
-                let name = ["target", "mac"].iter().find_map(|key| item.get(key)?.as_str());
-                let name = name.map_or_else(|| nth.to_string(), str::to_owned);
-                collect(&format!("{path}[{name}]"), item, leaves);
-            }
-        }
-        Value::Null => {}
-        Value::String(text) => {
-            leaves.insert(path.to_owned(), text.clone());
-        }
-        Value::Bool(_) | Value::Number(_) => {
-            leaves.insert(path.to_owned(), value.to_string());
-        }
-    }
+    let change = |Difference { path, before, after }| Change { path, before, after };
+    differences(before, after).into_iter().map(change).collect()
 }

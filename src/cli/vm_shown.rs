@@ -41,7 +41,7 @@ pub fn print_vm(output: &mut Output, shown: &VmShown) -> io::Result<()> {
     output.gap()?;
     output.heading("Network")?;
     output.table(&nics(inventory), "no network interfaces")?;
-    let unknown = unknown_parts(inventory).len();
+    let unknown = inventory.unknown().count();
     if unknown > 0 {
         output.gap()?;
         output.line(&format!("{unknown} parts of its XML are not known to covirt; --unknown lists them"))?;
@@ -91,24 +91,8 @@ pub struct UnknownShown {
 impl UnknownShown {
     /// Every unknown part, document by document.
     pub fn of(inventory: &Inventory) -> Vec<Self> {
-        unknown_parts(inventory).into_iter().map(|(document, part)| Self { document, part: part.clone() }).collect()
+        inventory.unknown().map(|(document, part)| Self { document, part: part.clone() }).collect()
     }
-}
-
-fn unknown_parts(inventory: &Inventory) -> Vec<(String, &UnknownPart)> {
-    let mut all: Vec<(String, &UnknownPart)> =
-        inventory.domain.unknown.iter().map(|part| ("domain".to_owned(), part)).collect();
-    for network in inventory.networks.values() {
-        all.extend(network.unknown.iter().map(|part| (format!("network {}", network.name), part)));
-    }
-    for pool in inventory.pools.values() {
-        all.extend(pool.unknown.iter().map(|part| (format!("pool {}", pool.name), part)));
-        for volume in pool.volumes.values() {
-            let document = format!("volume {}/{}", pool.name, volume.name);
-            all.extend(volume.unknown.iter().map(|part| (document.clone(), part)));
-        }
-    }
-    all
 }
 
 /// Prints the unknown parts for people.

@@ -30,10 +30,16 @@ impl DeviceAddress {
 
     /// Reads an `<address>` whose type is known from around it. A number that is none leaves it unread.
     pub(super) fn read_as(kind: &str, element: Element<'_>) -> Option<Self> {
-        let number = |name: &str| element.attribute(name).map_or(Some(0), read_number);
+        let number = |name: &str| {
+            let number = element.peek(name).map_or(Some(0), read_number);
+            if number.is_some() {
+                element.attribute(name);
+            }
+            number
+        };
         let text = match kind {
             // `<address type='pci'/>` asks libvirt to choose; it is no place yet.
-            "pci" if element.attribute("slot").or(element.attribute("bus")).is_none() => {
+            "pci" if element.peek("slot").or(element.peek("bus")).is_none() => {
                 element.attribute("domain");
                 element.attribute("function");
                 return None;
@@ -49,7 +55,7 @@ impl DeviceAddress {
                 format!("drive:{controller}.{bus}.{target}.{unit}")
             }
             "ccw" => {
-                element.attribute("devno")?;
+                element.peek("devno")?;
                 let (cssid, ssid, devno) = (number("cssid")?, number("ssid")?, number("devno")?);
                 format!("ccw:{cssid:x}.{ssid:x}.{devno:04x}")
             }
@@ -58,6 +64,11 @@ impl DeviceAddress {
                 let (controller, bus) = (number("controller")?, number("bus")?);
                 let unit = element.attribute("port").or_else(|| element.attribute("slot")).unwrap_or("0");
                 format!("{kind}:{controller}.{bus}.{unit}")
+            }
+            "dimm" => {
+                // Where in the guest's memory it lies is found out at the start.
+                element.ignore_attributes(&["base"]);
+                format!("dimm:{}", number("slot")?)
             }
             "spapr-vio" => match element.attribute("reg") {
                 Some(reg) => format!("{kind}:{reg}"),
@@ -74,19 +85,6 @@ impl DeviceAddress {
             }
         };
         Some(Self(text))
-    }
-}
-
-impl DeviceAddress {
-    /// Reads an `<address>` of a PCI device, whose type may go without saying.
-    pub(super) fn read_pci(address: Element<'_>) -> Option<Self> {
-        if !matches!(address.attribute("type"), Some("pci") | None) {
-            return None;
-        }
-        let [domain, bus, slot, function] =
-            ["domain", "bus", "slot", "function"].map(|name| address.attribute(name).map_or(Some(0), read_number));
-        let (domain, bus, slot, function) = (domain?, bus?, slot?, function?);
-        Some(Self(format!("pci:{domain:04x}:{bus:02x}:{slot:02x}.{function:x}")))
     }
 }
 
@@ -117,6 +115,7 @@ mod tests {
             ("<address type='usb' bus='0' port='1.2'/>", "usb:0.1.2"),
             ("<address type='virtio-serial' controller='0' bus='0' port='3'/>", "virtio-serial:0.0.3"),
             ("<address type='isa' iobase='0x505' irq='0x1'/>", "isa:iobase=0x505,irq=0x1"),
+            ("<address type='dimm' slot='1' base='0x100000000'/>", "dimm:1"),
             ("<address type='holodeck' wall='7'/>", "holodeck:wall=7"),
             ("<address type='virtio-mmio'/>", "virtio-mmio"),
         ] {

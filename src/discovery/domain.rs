@@ -255,7 +255,7 @@ foreign! {
 pub struct BootDevice {
     /// Its order, from 1.
     pub order: u32,
-    /// The device: `disk:<target>`, `nic:<mac>`, `hostdev:<n>` or `redirdev:<n>`.
+    /// The device: `disk:<target>`, `nic:<mac>`, `hostdev:<n>`, `redirdev:<n>` or `filesystem:<n>`, `n` from 0.
     pub device: String,
 }
 

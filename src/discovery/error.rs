@@ -59,40 +59,10 @@ impl XmlRefusal {
     }
 }
 
-/// Why a text is not a domain.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ParseDomainError {
-    /// The text is refused as XML.
-    #[error(transparent)]
-    Xml(#[from] XmlRefusal),
-    /// A value is not what libvirt would have written there.
-    #[error("{field}: {reason}")]
-    Field { place: Option<Place>, field: String, reason: String },
-}
-
-impl ParseDomainError {
-    /// The stable code.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Xml(XmlRefusal::TooLarge { .. }) => "domain-too-large",
-            Self::Xml(XmlRefusal::TooDeep { .. }) => "domain-too-deep",
-            Self::Xml(XmlRefusal::Unsupported { .. }) => "domain-unsupported",
-            Self::Xml(XmlRefusal::Malformed { .. }) | Self::Field { .. } => "domain-malformed",
-        }
-    }
-
-    /// Where, when it is known.
-    pub fn place(&self) -> Option<Place> {
-        match self {
-            Self::Xml(refusal) => refusal.place(),
-            Self::Field { place, .. } => *place,
-        }
-    }
-}
-
 /// What a text was read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Document {
+    Domain,
     Network,
     Pool,
     Volume,
@@ -103,6 +73,7 @@ impl Document {
     /// The name of its root element, with which its codes begin.
     pub fn root(self) -> &'static str {
         match self {
+            Self::Domain => "domain",
             Self::Network => "network",
             Self::Pool => "pool",
             Self::Volume => "volume",
@@ -129,10 +100,13 @@ impl ParseError {
         self.document
     }
 
-    /// The stable code: `network-too-large`, `pool-malformed`, …
+    /// The stable code: `domain-too-large`, `pool-malformed`, …
     pub fn code(&self) -> &'static str {
         let [too_large, too_deep, unsupported, malformed] = match self.document {
-            Document::Network => ["network-too-large", "network-too-deep", "network-unsupported", "network-malformed"],
+            Document::Domain => ["domain-too-large", "domain-too-deep", "domain-unsupported", "domain-malformed"],
+            Document::Network => {
+                ["network-too-large", "network-too-deep", "network-unsupported", "network-malformed"]
+            }
             Document::Pool => ["pool-too-large", "pool-too-deep", "pool-unsupported", "pool-malformed"],
             Document::Volume => ["volume-too-large", "volume-too-deep", "volume-unsupported", "volume-malformed"],
             Document::Capabilities => [
@@ -168,15 +142,6 @@ pub(crate) enum Fault {
     /// A value is not what libvirt would have written there.
     #[error("{field}: {reason}")]
     Field { place: Option<Place>, field: String, reason: String },
-}
-
-impl From<Fault> for ParseDomainError {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Xml(refusal) => Self::Xml(refusal),
-            Fault::Field { place, field, reason } => Self::Field { place, field, reason },
-        }
-    }
 }
 
 /// A value that is wrong, and in which element.

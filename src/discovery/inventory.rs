@@ -17,9 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use super::disk::DiskSize;
 use super::domain::Domain;
-use super::generation::{Generation, pending_sections};
+use super::generation::Generation;
 use super::host::Host;
 use super::network::Network;
+use super::pending::pending;
 use super::storage::Pool;
 use crate::model::time::Wall;
 use crate::model::units::Mac;
@@ -66,7 +67,7 @@ pub enum Definition {
     Persistent {
         /// The generation of the definition.
         generation: Generation,
-        /// The sections of the domain in which it differs from what runs now.
+        /// The fields in which it differs from what runs now, by path: `memory.current_kib`, `disks[vdb]`.
         pending: Vec<String>,
     },
 }
@@ -163,10 +164,9 @@ impl Inventory {
         let definition = match inactive {
             Inactive::NotAsked => Definition::NotAsked,
             Inactive::Transient => Definition::Transient,
-            Inactive::Known(domain) => Definition::Persistent {
-                generation: Generation::of_domain(&domain),
-                pending: pending_sections(&live, &domain),
-            },
+            Inactive::Known(domain) => {
+                Definition::Persistent { generation: Generation::of_domain(&domain), pending: pending(&live, &domain) }
+            }
         };
         let mut domain = live;
         let pools = disks::resolve(&mut domain.disks, &sizes, pools);
@@ -184,7 +184,7 @@ impl Inventory {
     /// What nobody read, of every document the inventory was made from, with the document's name: `domain`,
     /// `network:NAME`, `pool:NAME`, `volume:POOL/NAME`, `capabilities`.
     pub fn unknown(&self) -> impl Iterator<Item = (String, &UnknownPart)> {
-        fn of<'a>(document: String, parts: &'a [UnknownPart]) -> impl Iterator<Item = (String, &'a UnknownPart)> {
+        fn of(document: String, parts: &[UnknownPart]) -> impl Iterator<Item = (String, &UnknownPart)> {
             parts.iter().map(move |part| (document.clone(), part))
         }
         let networks = self.networks.values().flat_map(|net| of(format!("network:{}", net.name), &net.unknown));

@@ -20,9 +20,10 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 4 MiB, 64 levels, 16,384 elements, 256 attributes: some thirty times the largest domain seen.
+    /// 4 MiB, 256 levels, 16,384 elements, 256 attributes: some thirty times the largest domain seen. Each image of a
+    /// chain is a level, and libvirt allows 200.
     fn default() -> Self {
-        Self { bytes: 4 << 20, depth: 64, elements: 16_384, attributes: 256 }
+        Self { bytes: 4 << 20, depth: 256, elements: 16_384, attributes: 256 }
     }
 }
 

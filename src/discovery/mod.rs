@@ -14,6 +14,7 @@
 mod address;
 mod cpu;
 mod device;
+mod difference;
 mod disk;
 mod domain;
 mod error;
@@ -26,10 +27,13 @@ mod limits;
 mod memory;
 mod network;
 mod nic;
+mod pending;
 mod quantity;
 mod read;
 mod settings;
+mod settled;
 mod storage;
+mod unread;
 #[cfg(test)]
 mod tests;
 mod xml;
@@ -40,6 +44,7 @@ pub use device::{
     Channel, Controller, Filesystem, Hostdev, HostdevType, Iommu, LaunchSecurity, OtherDevice, Rng, RngRate, Tpm,
     Video, Watchdog,
 };
+pub use difference::{Difference, differences};
 pub use disk::{
     Backing, BackingImage, ChainEnd, Disk, DiskBus, DiskCache, DiskDevice, DiskSize, DiskSource, Encryption, Mirror,
     VolumeRef, Writes,
@@ -49,7 +54,7 @@ pub use domain::{
     Firmware, FirmwareKind, Graphics, GraphicsPort, GraphicsType, GuestAgent, Identity, ManagerMark, Platform,
     SecureBoot, SecurityLabel, Timer,
 };
-pub use error::{Document, ParseDomainError, ParseError, Place, XmlRefusal};
+pub use error::{Document, ParseError, Place, XmlRefusal};
 pub use generation::Generation;
 pub(crate) use generation::hex;
 pub use host::{Capabilities, Host, Link, OvsPort, parse_capabilities};

@@ -230,10 +230,12 @@ impl Vlan {
             let id = tag.attribute("id").and_then(|id| id.trim().parse().ok()).filter(|id| *id < 4096_u16);
             let id = id.ok_or_else(|| tag.fault("a vlan tag is not a number below 4096"))?;
             tags.push(id);
-            match tag.attribute("nativeMode") {
-                // Its frames come and go without a tag.
-                Some("untagged") => native = Some(id),
-                Some(_) | None => {}
+            if tag.peek("nativeMode").is_some() {
+                native = Some(id);
+            }
+            // Its frames come without a tag and leave without one; a mode in which they leave with one stays unread.
+            if tag.peek("nativeMode") == Some("untagged") {
+                tag.attribute("nativeMode");
             }
         }
         let several = vlan.says_yes("trunk") || tags.len() > 1 || native.is_some();

@@ -20,6 +20,7 @@ use super::error::{Fault, FieldFault, Place, XmlRefusal};
 use super::inventory::UnknownPart;
 use super::limits::{Limits, admit};
 use super::quantity::{shorten, shorten_to};
+use super::unread::unread;
 
 /// Reads a document whose root is `root`: what `read` makes of it, and what it did not look at.
 pub(super) fn read<T>(
@@ -41,7 +42,7 @@ pub(super) fn read<T>(
     }
     element.mark();
     let value = read(element).map_err(|fault| fault.placed(text))?;
-    Ok((value, element.unread()))
+    Ok((value, unread(element)))
 }
 
 /// The parser's fault as a refusal. Its words may quote a name, never a value.
@@ -146,14 +147,19 @@ impl<'a> Element<'a> {
 
     /// An attribute's value.
     pub(super) fn attribute(&self, name: &str) -> Option<&'a str> {
-        let attribute = self.node.attribute_node(name)?;
+        let attribute = self.find(name)?;
         self.marks.set(attribute.range().start);
         Some(attribute.value())
     }
 
     /// An attribute's value, without marking it.
     pub(super) fn peek(&self, name: &str) -> Option<&'a str> {
-        self.node.attribute(name)
+        self.find(name).map(|attribute| attribute.value())
+    }
+
+    /// The parser's own look-up would take an attribute of another namespace.
+    fn find(&self, name: &str) -> Option<Attribute<'a, 'a>> {
+        self.node.attributes().find(|attribute| attribute.name() == name && attribute.namespace().is_none())
     }
 
     /// An attribute's value, to keep.
@@ -195,7 +201,7 @@ impl<'a> Element<'a> {
 
     /// A number in an attribute, where nothing hangs on it: anything else stays unread.
     pub(super) fn number_if_any<N: FromStr>(&self, name: &str) -> Option<N> {
-        let number = self.node.attribute(name)?.trim().parse().ok()?;
+        let number = self.peek(name)?.trim().parse().ok()?;
         self.attribute(name);
         Some(number)
     }
@@ -243,6 +249,27 @@ impl<'a> Element<'a> {
         self.node.attributes().len() == 0 && self.elements().next().is_none() && !self.has_text(|_| true)
     }
 
+    /// Whether it has text of its own that nobody asked for.
+    pub(super) fn has_unread_text(&self) -> bool {
+        self.has_text(|offset| !self.marks.has(offset))
+    }
+
+    /// Whether an attribute or its own text was not asked for.
+    pub(super) fn has_unread_parts(&self) -> bool {
+        self.unread_attributes().next().is_some() || self.has_unread_text()
+    }
+
+    /// It and all elements in it, in the order of the text.
+    pub(super) fn with_descendants(&self) -> impl Iterator<Item = Element<'a>> + use<'a> {
+        let marks = self.marks;
+        self.node.descendants().filter(Node::is_element).map(move |node| Element { node, marks })
+    }
+
+    /// The whole text.
+    pub(super) fn document(&self) -> &'a str {
+        self.marks.text
+    }
+
     fn has_text(&self, which: impl Fn(usize) -> bool) -> bool {
         let mut texts = self.node.children().filter(Node::is_text);
         texts.any(|node| which(node.range().start) && !node.text().unwrap_or_default().trim().is_empty())
@@ -280,7 +307,8 @@ impl<'a> Element<'a> {
         Place::of(self.marks.text.as_bytes(), self.offset())
     }
 
-    fn offset(&self) -> usize {
+    /// The byte at which it starts.
+    pub(super) fn offset(&self) -> usize {
         self.node.range().start
     }
 
@@ -289,70 +317,6 @@ impl<'a> Element<'a> {
         let rest = self.marks.text.get(self.offset() + 1..).unwrap_or_default();
         let end = rest.find(|c: char| c.is_ascii_whitespace() || matches!(c, '/' | '>'));
         end.and_then(|end| rest.get(..end)).unwrap_or(rest)
-    }
-
-    /// What nobody asked for in this element, in the order of the text: an element once, without what is in it.
-    fn unread(&self) -> Vec<UnknownPart> {
-        let mut found = Unread { text: self.marks.text, at: 0, line: 1, parts: Vec::new() };
-        if self.has_unread() {
-            found.collect(*self, &format!("/{}", self.qualified_name()));
-        }
-        found.parts
-    }
-
-    /// The quick question, since most documents have nothing unread.
-    fn has_unread(&self) -> bool {
-        let marks = self.marks;
-        self.node.descendants().any(|node| match node.is_element() {
-            true => {
-                let element = Element { node, marks };
-                !element.is_marked() || element.unread_attributes().next().is_some()
-            }
-            false => {
-                node.is_text() && !marks.has(node.range().start) && !node.text().unwrap_or_default().trim().is_empty()
-            }
-        })
-    }
-}
-
-/// A list of unread parts under construction, which counts lines as it goes.
-struct Unread<'a> {
-    text: &'a str,
-    at: usize,
-    line: u64,
-    parts: Vec<UnknownPart>,
-}
-
-impl Unread<'_> {
-    fn collect(&mut self, element: Element<'_>, path: &str) {
-        for attribute in element.unread_attributes() {
-            let name = self.text.get(attribute.range_qname()).unwrap_or(attribute.name());
-            self.push(format!("{path}/@{name}"), attribute.range().start);
-        }
-        if element.has_text(|offset| !element.marks.has(offset)) {
-            self.push(format!("{path}/text()"), element.offset());
-        }
-        for (child, number) in element.numbered() {
-            let name = child.qualified_name();
-            let path = match number {
-                Some(number) => format!("{path}/{name}[{number}]"),
-                None => format!("{path}/{name}"),
-            };
-            if child.is_marked() {
-                self.collect(child, &path);
-            } else {
-                self.push(path, child.offset());
-            }
-        }
-    }
-
-    fn push(&mut self, path: String, offset: usize) {
-        // Parts come in the order of the text, but for an element's own text after its attributes.
-        if let Some(between) = self.text.get(self.at..offset) {
-            self.line += between.bytes().filter(|byte| *byte == b'\n').count() as u64;
-            self.at = offset;
-        }
-        self.parts.push(UnknownPart { path, line: self.line });
     }
 }
 

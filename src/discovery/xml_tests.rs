@@ -1,5 +1,5 @@
 use super::*;
-use crate::discovery::error::ParseDomainError;
+use crate::discovery::error::{Document, ParseError};
 use crate::discovery::known::{Known, keep_children, known, text};
 use crate::discovery::settings::Settings;
 
@@ -87,7 +87,7 @@ fn a_fault_names_its_element_and_line() {
         let vcpu = domain.child("vcpu").ok_or_else(|| domain.missing("vcpu", "gone"))?;
         vcpu.number::<u32>("n")
     });
-    let error = ParseDomainError::from(fault.unwrap_err());
+    let error = ParseError::new(Document::Domain, fault.unwrap_err());
     assert_eq!(error.to_string(), "domain/vcpu: \"many\" is not a whole number");
     assert_eq!(error.place(), Some(Place { line: 2, column: 1 }));
 }

@@ -99,7 +99,9 @@ impl<'de> Deserialize<'de> for Address {
             "auto" => Ok(Self::Auto),
             "none" => Ok(Self::Layer2),
             text => text.parse().map(Self::This).map_err(|_| {
-                serde::de::Error::custom("an address is an IPv4 address, \"auto\", or \"none\" for a network of layer 2")
+                serde::de::Error::custom(
+                    "an address is an IPv4 address, \"auto\", or \"none\" for a network of layer 2",
+                )
             }),
         }
     }
@@ -109,14 +111,17 @@ impl CloudStackBinding {
     /// Refuses what the request could not mean.
     pub(super) fn check(&self, inventory: &Inventory) -> Result<(), BindingFault> {
         let nics = &inventory.domain.nics;
-        for (table, mac) in self.networks.keys().map(|mac| ("networks", mac)).chain(self.addresses.keys().map(|mac| ("addresses", mac))) {
+        for (table, mac) in
+            self.networks.keys().map(|mac| ("networks", mac)).chain(self.addresses.keys().map(|mac| ("addresses", mac)))
+        {
             if !nics.iter().any(|nic| nic.mac == Some(*mac)) {
                 return Err(BindingFault::new(format!("{table}.\"{mac}\""), "the VM has no such interface"));
             }
         }
         for mac in nics.iter().filter_map(|nic| nic.mac) {
             if !self.networks.contains_key(&mac) {
-                let fault = BindingFault::new(format!("networks.\"{mac}\""), "this interface has no network over there");
+                let fault =
+                    BindingFault::new(format!("networks.\"{mac}\""), "this interface has no network over there");
                 return Err(fault.hint("give the UUID of the CloudStack network that is the same network"));
             }
         }
@@ -160,11 +165,17 @@ pub(super) fn draft(inventory: &Inventory) -> Vec<DraftField> {
     let domain = &inventory.domain;
     let mut fields = vec![
         DraftField::required(&["cluster_id"], "the UUID of the cluster of the host the VM runs on"),
-        DraftField::required(&["service_offering_id"], "the UUID of a custom compute offering, or of one with the VM's size"),
+        DraftField::required(
+            &["service_offering_id"],
+            "the UUID of a custom compute offering, or of one with the VM's size",
+        ),
     ];
     let listed: Vec<_> = domain.disks.iter().filter(|disk| is_listed(disk)).collect();
     if listed.len() > 1 {
-        fields.push(DraftField::required(&["disk_offering_id"], "the UUID of the disk offering of all disks but the root"));
+        fields.push(DraftField::required(
+            &["disk_offering_id"],
+            "the UUID of the disk offering of all disks but the root",
+        ));
     }
     if let Some(first) = listed.first() {
         let field = DraftField::optional(&["root_disk"], "the root disk; the first in the boot order when left out");
@@ -172,7 +183,10 @@ pub(super) fn draft(inventory: &Inventory) -> Vec<DraftField> {
     }
     for nic in &domain.nics {
         let Some(mac) = nic.mac.map(|mac| mac.to_string()) else { continue };
-        fields.push(DraftField::required(&["networks", &mac], "the UUID of the CloudStack network that is the same network"));
+        fields.push(DraftField::required(
+            &["networks", &mac],
+            "the UUID of the CloudStack network that is the same network",
+        ));
         let help = "its IPv4 address there, \"auto\", or \"none\" for a network of layer 2";
         let field = DraftField::optional(&["addresses", &mac], help);
         fields.push(match known_address(nic) {
@@ -192,7 +206,9 @@ pub(super) fn draft(inventory: &Inventory) -> Vec<DraftField> {
     ] {
         fields.push(DraftField::optional(&[path], help));
     }
-    fields.push(DraftField::optional(&["migrate_allowed"], "whether CloudStack may move it to fit its offerings").guess(false));
+    fields.push(
+        DraftField::optional(&["migrate_allowed"], "whether CloudStack may move it to fit its offerings").guess(false),
+    );
     fields.push(DraftField::optional(&["forced"], "whether to go on when a MAC is known already").guess(false));
     fields
 }

@@ -53,7 +53,11 @@ pub(super) fn checks(inventory: &Inventory, plan: &Plan<'_>) -> Vec<Check> {
     rule("interfaces-of-one-model", "all interfaces are of one model", models(plan));
     rule("data-disks-of-one-bus", "all data disks are on one bus", buses(plan));
     rule("one-root-disk", "one disk has no offering, and all others have one", Vec::new());
-    rule("disk-in-a-pool", "every disk is in the root directory of its pool", of_disks(plan, |disk| place(disk, inventory)));
+    rule(
+        "disk-in-a-pool",
+        "every disk is in the root directory of its pool",
+        of_disks(plan, |disk| place(disk, inventory)),
+    );
     rule("disk-format", "files are qcow2, and Ceph's images raw", of_disks(plan, format));
     rule("backing-files", "no image is on top of another", of_disks(plan, backing));
     rule("no-block-job", "no block job is changing a disk", of_disks(plan, job));
@@ -62,8 +66,13 @@ pub(super) fn checks(inventory: &Inventory, plan: &Plan<'_>) -> Vec<Check> {
     rule("networks", "there are no interfaces", networks(plan));
     rule("addresses", "there are no interfaces with an address", addresses(plan));
     rule("offerings", "", offerings(inventory, plan));
-    rule("host-name", "", vec![ask("identity.name", format!("no VM on these networks may be called {}", plan.hostname))]);
-    let state = "an import while it runs needs offerings that are exactly its size; this inventory does not tell its state";
+    rule(
+        "host-name",
+        "",
+        vec![ask("identity.name", format!("no VM on these networks may be called {}", plan.hostname))],
+    );
+    let state =
+        "an import while it runs needs offerings that are exactly its size; this inventory does not tell its state";
     rule("power-state", "", vec![ask("definition", state.to_owned())]);
     let snapshots = "the VM may have no snapshots: CloudStack would not know them, and this inventory does not tell";
     rule("snapshots", "", vec![ask("disks", snapshots.to_owned())]);
@@ -74,7 +83,10 @@ fn ask(field: &str, why: String) -> Finding {
     (Verdict::Ask, field.to_owned(), why)
 }
 
-fn of_disks(plan: &Plan<'_>, check: impl Fn(&PlannedDisk<'_>) -> Option<(Verdict, &'static str, String)>) -> Vec<Finding> {
+fn of_disks(
+    plan: &Plan<'_>,
+    check: impl Fn(&PlannedDisk<'_>) -> Option<(Verdict, &'static str, String)>,
+) -> Vec<Finding> {
     let found = plan.disks.iter().filter_map(|disk| {
         let (verdict, part, why) = check(disk)?;
         Some((verdict, format!("disks[{}].{part}", disk.disk.target), why))
@@ -104,7 +116,8 @@ fn nic_field(mac: crate::model::units::Mac, part: &str) -> String {
 
 fn models(plan: &Plan<'_>) -> Vec<Finding> {
     let first = plan.nics.first().and_then(|nic| nic.nic.model.as_deref()).unwrap_or_default();
-    let other = plan.nics.iter().filter(|nic| !nic.nic.model.as_deref().unwrap_or_default().eq_ignore_ascii_case(first));
+    let other =
+        plan.nics.iter().filter(|nic| !nic.nic.model.as_deref().unwrap_or_default().eq_ignore_ascii_case(first));
     let why = format!("CloudStack imports no VM with interfaces of several models, and the first is {first}");
     other.filter_map(|nic| Some((Verdict::Fail, nic_field(nic.nic.mac?, "model"), why.clone()))).collect()
 }
@@ -171,7 +184,8 @@ fn format(planned: &PlannedDisk<'_>) -> Option<(Verdict, &'static str, String)> 
 fn backing(planned: &PlannedDisk<'_>) -> Option<(Verdict, &'static str, String)> {
     let backing = &planned.disk.backing;
     if !backing.images.is_empty() {
-        let why = "CloudStack knows the top image only; those under it have to stay where they are, for as long as it is";
+        let why =
+            "CloudStack knows the top image only; those under it have to stay where they are, for as long as it is";
         return Some((Verdict::Warn, "backing", why.to_owned()));
     }
     let unseen = backing.end == ChainEnd::Unseen && planned.disk.format.as_deref() == Some("qcow2");
@@ -194,7 +208,8 @@ fn memory(inventory: &Inventory) -> Vec<Finding> {
     if inventory.domain.memory.max_kib.0.is_multiple_of(1024) {
         return Vec::new();
     }
-    let why = format!("the agent tells {} MiB, rounded down, and an offering has to be of that size", mebibytes(inventory));
+    let why =
+        format!("the agent tells {} MiB, rounded down, and an offering has to be of that size", mebibytes(inventory));
     vec![(Verdict::Warn, "memory.max_kib".to_owned(), why)]
 }
 
@@ -202,9 +217,13 @@ fn networks(plan: &Plan<'_>) -> Vec<Finding> {
     let found = plan.nics.iter().filter_map(|nic| {
         let field = nic_field(nic.nic.mac?, "vlan");
         Some(match (nic.nic.vlan.trunk, nic.nic.vlan.tags.as_slice()) {
-            (Trunk::Yes, _) => (Verdict::Fail, field, "a network of CloudStack has one VLAN, and this is a trunk".to_owned()),
+            (Trunk::Yes, _) => {
+                (Verdict::Fail, field, "a network of CloudStack has one VLAN, and this is a trunk".to_owned())
+            }
             (Trunk::No, [tag]) => (Verdict::Ask, field, format!("the network over there has to be vlan://{tag}")),
-            (Trunk::No, _) => (Verdict::Ask, field, "the network over there has to be untagged on this bridge".to_owned()),
+            (Trunk::No, _) => {
+                (Verdict::Ask, field, "the network over there has to be untagged on this bridge".to_owned())
+            }
         })
     });
     found.collect()

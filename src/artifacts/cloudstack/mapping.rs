@@ -10,7 +10,8 @@ use crate::artifacts::report::Report;
 use crate::discovery::{FirmwareKind, Inventory, SecureBoot};
 
 /// CloudStack changes nothing of a VM that it adopts, until it starts it.
-const NEXT_START: &str = "the running VM keeps it; CloudStack writes the domain anew when it starts it next, without it";
+const NEXT_START: &str =
+    "the running VM keeps it; CloudStack writes the domain anew when it starts it next, without it";
 const AGENT: &str = "CloudStack's agent reads it from libvirt";
 const OTHERS: &str = "it stays this host's, and CloudStack has its own";
 

@@ -51,7 +51,10 @@ impl Renderer for CloudStack {
         Ok(vec![
             BundleFile::new("importUnmanagedInstance.json", pretty(&request)),
             BundleFile::new("parameters.txt", request::table(inventory, binding, &plan)),
-            BundleFile::new("listUnmanagedInstances.response.json", pretty(&listing::response(inventory, binding, &plan))),
+            BundleFile::new(
+                "listUnmanagedInstances.response.json",
+                pretty(&listing::response(inventory, binding, &plan)),
+            ),
             BundleFile::new("pre-checks.json", pretty(&checks)),
         ])
     }

@@ -36,7 +36,9 @@ pub(super) struct PlannedDisk<'a> {
 pub(super) enum Role {
     /// It gets no offering: that is how CloudStack knows it.
     Root,
-    Data { offering: Uuid },
+    Data {
+        offering: Uuid,
+    },
 }
 
 /// An interface. Its id is its place in the list.
@@ -55,7 +57,10 @@ impl<'a> Plan<'a> {
             if matches!(disk.device, DiskDevice::Disk | DiskDevice::Lun) && !is_listed(disk) {
                 let why = "its agent lists disks of type file, block and network only; the VM that CloudStack starts \
                            next would be without this one";
-                return Err(RenderError::Refused { field: format!("disks[{}].source", disk.target), why: why.to_owned() });
+                return Err(RenderError::Refused {
+                    field: format!("disks[{}].source", disk.target),
+                    why: why.to_owned(),
+                });
             }
         }
         let listed: Vec<&Disk> = domain.disks.iter().filter(|disk| is_listed(disk)).collect();
@@ -139,8 +144,11 @@ fn root(listed: &[&Disk], binding: &CloudStackBinding) -> Option<String> {
 fn offering(disk: &Disk, binding: &CloudStackBinding) -> Result<Uuid, BindingFault> {
     let bound = binding.disk_offerings.get(&disk.target).copied().or(binding.disk_offering_id);
     bound.ok_or_else(|| {
-        BindingFault::new(format!("disk_offerings.{}", disk.target), "every disk but the root disk needs a disk offering")
-            .hint("give disk_offering_id for all of them, or one for this disk")
+        BindingFault::new(
+            format!("disk_offerings.{}", disk.target),
+            "every disk but the root disk needs a disk offering",
+        )
+        .hint("give disk_offering_id for all of them, or one for this disk")
     })
 }
 
@@ -166,9 +174,11 @@ fn capacity_of(disk: &Disk, inventory: &Inventory) -> Option<u64> {
 
 /// The domain's name made into a host name that CloudStack takes.
 fn hostname(name: &str) -> String {
-    let spelled: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let spelled: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
     let label = spelled.trim_matches('-');
-    let label = if label.starts_with(|c: char| c.is_ascii_alphabetic()) { label.to_owned() } else { format!("vm-{label}") };
+    let label =
+        if label.starts_with(|c: char| c.is_ascii_alphabetic()) { label.to_owned() } else { format!("vm-{label}") };
     let label: String = label.chars().take(63).collect();
     let label = label.trim_end_matches('-').to_owned();
     debug_assert!(is_hostname(&label));

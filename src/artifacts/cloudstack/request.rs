@@ -55,7 +55,8 @@ fn lists(plan: &Plan<'_>) -> [(&'static str, Vec<Value>); 4] {
         Role::Root => None,
         Role::Data { offering } => Some(json!({"disk": id.to_string(), "diskOffering": offering})),
     });
-    let details: Map<String, Value> = plan.details.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+    let details: Map<String, Value> =
+        plan.details.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
     [
         ("nicnetworklist", networks.collect()),
         ("nicipaddresslist", addresses.collect()),

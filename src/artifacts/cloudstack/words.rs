@@ -83,7 +83,8 @@ fn check_nic(nth: usize, nic: &Nic) -> Result<(), RenderError> {
         NicSource::Unknown { raw } => Some(raw.as_str()),
     };
     if let Some(kind) = kind {
-        let why = format!("its agent lists no VM with an interface of type {kind:?}: network, bridge and ethernet only");
+        let why =
+            format!("its agent lists no VM with an interface of type {kind:?}: network, bridge and ethernet only");
         return Err(RenderError::Refused { field: field("source"), why });
     }
     known(NIC_MODELS, nic.model.as_deref().unwrap_or_default(), || field("model"))?;

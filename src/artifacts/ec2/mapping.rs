@@ -7,7 +7,7 @@ use super::interfaces::{Interface, Known};
 use super::sizes::size_of;
 use super::volumes::{Volume, capacity, is_volume};
 use crate::artifacts::report::Report;
-use crate::discovery::{AddressOrigin, LinkState, Trunk, Writes};
+use crate::discovery::{AddressOrigin, DiskDevice, LinkState, Topology, Trunk, Writes};
 use crate::model::units::Kib;
 
 /// What EC2 has no words for.
@@ -114,6 +114,11 @@ fn size(report: &mut Report<'_>, instance: &Instance<'_>) {
     report.not_carried("cpu.vcpus_max", "EC2 plugs no processors into what runs");
     let folded = "sockets, dies and clusters are folded into cores";
     match domain.cpu.topology {
+        Some(Topology { sockets: 1, dies: 1, clusters: 1, cores, threads })
+            if (u64::from(cores), u64::from(threads)) == (instance.cpu.cores, instance.cpu.threads) =>
+        {
+            report.exact("cpu.topology", "CpuOptions");
+        }
         Some(topology) if instance.cpu.threads != u64::from(topology.threads.max(1)) => {
             report.approximate("cpu.topology", "CpuOptions", "the processors plugged now do not fill their cores");
         }
@@ -160,6 +165,13 @@ fn disk(report: &mut Report<'_>, instance: &Instance<'_>, volume: &Volume<'_>) {
         "VolumeId",
         "a digest of the VM's UUID and the source; it changes with the source, as when an external snapshot is taken",
     );
+    if volume.disk.device == DiskDevice::Lun {
+        report.approximate(
+            &field("device"),
+            "DescribeVolumes",
+            "a LUN that the guest commands itself is shown as a volume",
+        );
+    }
     report.exact(&field("device"), "DescribeVolumes");
     report.exact(&field("format"), "DescribeVolumes: tag covirt:format");
     match volume.disk.writes {

@@ -82,7 +82,13 @@ fn key(disk: &Disk) -> String {
         }
         Some(DiskSource::Block { device }) => device.clone(),
         Some(DiskSource::Volume { pool, volume, mode: _ }) => format!("{pool}/{volume}"),
-        Some(DiskSource::Network { protocol, name: Some(name), hosts: _ }) => format!("{protocol}:{name}"),
+        // A cluster's monitors come and go, and any one of them leads to the same image; a server's name is its own.
+        Some(DiskSource::Network { protocol, name: Some(name), hosts: _ }) if protocol == "rbd" => {
+            format!("{protocol}:{name}")
+        }
+        Some(DiskSource::Network { protocol, name, hosts }) if !hosts.is_empty() || name.is_some() => {
+            format!("{protocol}://{}/{}", hosts.join(","), name.as_deref().unwrap_or_default())
+        }
         Some(DiskSource::Nvme { address: Some(address), namespace }) => {
             format!("{}#{}", address.as_str(), namespace.as_deref().unwrap_or("1"))
         }

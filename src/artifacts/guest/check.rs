@@ -90,13 +90,11 @@ fn field(mac: Mac, part: &str) -> String {
 }
 
 fn check_addresses(mac: Mac, part: &str, addresses: &[String]) -> Result<(), BindingFault> {
-    match addresses.iter().find(|address| read_address(address).is_none()) {
-        None => Ok(()),
-        Some(wrong) => {
-            let reason = format!("{:?} is not of the form ADDRESS/PREFIX", wrong.chars().take(64).collect::<String>());
-            Err(BindingFault::new(field(mac, &format!(".{part}")), reason).hint("192.0.2.21/24, or 2001:db8::21/64"))
-        }
+    if addresses.iter().all(|address| read_address(address).is_some()) {
+        return Ok(());
     }
+    let fault = BindingFault::new(field(mac, &format!(".{part}")), "an address is not of the form ADDRESS/PREFIX");
+    Err(fault.hint("192.0.2.21/24, or 2001:db8::21/64"))
 }
 
 /// One gateway of a family at most, and none where DHCP tells it.

@@ -148,7 +148,10 @@ pub(super) fn draft(prefix: &[&str], inventory: &Inventory) -> Vec<DraftField> {
             "fixed addresses as ADDRESS/PREFIX; without any the interface asks DHCP, or has what its network reserves",
         );
         fields.push(if known.is_empty() { field } else { field.guess(known) });
-        fields.push(optional(&["nics", &mac, "gateway"], "its gateway"));
+        fields.push(optional(
+            &["nics", &mac, "gateway"],
+            "its gateway; the first interface with one has the default route",
+        ));
         fields.push(optional(&["nics", &mac, "gateway6"], "its IPv6 gateway, where the other is the IPv4 one"));
         fields.push(optional(&["nics", &mac, "dns"], "its DNS servers"));
         fields.push(optional(&["nics", &mac, "routes"], "its other routes: {to = ADDRESS/PREFIX, via = ADDRESS}"));

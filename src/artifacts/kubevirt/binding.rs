@@ -162,19 +162,23 @@ impl VolumeMode {
 /// Who may use storage at the same time.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(super) enum AccessMode {
-    ReadWriteOnce,
-    ReadOnlyMany,
-    ReadWriteMany,
-    ReadWriteOncePod,
+    #[serde(rename = "ReadWriteOnce")]
+    OneNode,
+    #[serde(rename = "ReadOnlyMany")]
+    Readers,
+    #[serde(rename = "ReadWriteMany")]
+    AllNodes,
+    #[serde(rename = "ReadWriteOncePod")]
+    OnePod,
 }
 
 impl AccessMode {
     pub(super) fn word(self) -> &'static str {
         match self {
-            Self::ReadWriteOnce => "ReadWriteOnce",
-            Self::ReadOnlyMany => "ReadOnlyMany",
-            Self::ReadWriteMany => "ReadWriteMany",
-            Self::ReadWriteOncePod => "ReadWriteOncePod",
+            Self::OneNode => "ReadWriteOnce",
+            Self::Readers => "ReadOnlyMany",
+            Self::AllNodes => "ReadWriteMany",
+            Self::OnePod => "ReadWriteOncePod",
         }
     }
 }

@@ -7,6 +7,7 @@
 
 use serde_json::{Value, json};
 
+use super::binding::Binding;
 use super::machine::{Arch, Protection};
 use super::name::{object, quantity_kib};
 use crate::artifacts::report::Report;
@@ -31,13 +32,23 @@ struct Pages {
 }
 
 /// Processors and memory.
-pub(super) fn compute(domain: &Domain, arch: Arch, protection: Option<Protection>, report: &mut Report<'_>) -> Compute {
+pub(super) fn compute(
+    domain: &Domain,
+    arch: Arch,
+    protection: Option<Protection>,
+    binding: &Binding,
+    report: &mut Report<'_>,
+) -> Compute {
     let dedicated = dedicated(&domain.cpu, report);
     let pages = pages(domain, arch, report);
-    let numa = dedicated && pages.as_ref().is_some_and(|pages| pages.numa);
+    let fits = dedicated && pages.as_ref().is_some_and(|pages| pages.numa);
+    let numa = fits && binding.gate("NUMA");
     if numa {
         let rule = "the guest's cells are made from where the host's memory and processors happen to be";
         report.approximate("cpu.numa", "cpu.numa.guestMappingPassthrough", rule);
+    }
+    if fits && !numa {
+        report.refused("cpu.numa", "it needs the feature gate NUMA, which the binding does not list");
     }
     report.not_carried("cpu.numa", "KubeVirt shows cells only for dedicated processors with huge pages");
     let cpu = cpu(domain, arch, dedicated, numa, report);
@@ -112,7 +123,7 @@ fn plugged(cpu: &Cpu, sockets: u32, per_socket: u32, report: &mut Report<'_>) ->
         report.exact("cpu.vcpus", "cpu.sockets × cpu.cores × cpu.threads");
         return (sockets, None);
     }
-    if per_socket > 0 && cpu.vcpus > 0 && cpu.vcpus % per_socket == 0 {
+    if per_socket > 0 && cpu.vcpus > 0 && cpu.vcpus.is_multiple_of(per_socket) {
         report.exact("cpu.vcpus_max", "cpu.maxSockets × cpu.cores × cpu.threads");
         report.exact("cpu.vcpus", "cpu.sockets × cpu.cores × cpu.threads");
         return (cpu.vcpus / per_socket, Some(sockets));
@@ -198,7 +209,7 @@ fn pages(domain: &Domain, arch: Arch, report: &mut Report<'_>) -> Option<Pages> 
             return None;
         }
     };
-    if kib.0 == 0 || memory.max_kib.0 % kib.0 != 0 {
+    if kib.0 == 0 || !memory.max_kib.0.is_multiple_of(kib.0) {
         report.refused("memory.hugepages", "KubeVirt wants the guest's memory to be a whole number of pages");
         report.refused("memory.default_hugepages", "KubeVirt wants the guest's memory to be a whole number of pages");
         return None;
@@ -231,7 +242,7 @@ fn memory(
         Some(_) | None => 2048,
     };
     let growth = memory.hotplug.filter(|hotplug| {
-        let aligned = hotplug.max_kib.0 % alignment == 0 && memory.max_kib.0 % alignment == 0;
+        let aligned = hotplug.max_kib.0.is_multiple_of(alignment) && memory.max_kib.0.is_multiple_of(alignment);
         arch == Arch::Amd64 && protection.is_none() && !numa && aligned && hotplug.max_kib >= memory.max_kib
     });
     if growth.is_some() {

@@ -294,6 +294,11 @@ fn filesystems(domain: &Domain, binding: &Binding, report: &mut Report<'_>) -> (
             report.refused(&path, "which claim holds the folder's files, `filesystems` of the binding says");
             continue;
         };
+        if !binding.gate("EnableVirtioFsStorageVolumes") {
+            let why = "it needs the feature gate EnableVirtioFsStorageVolumes, which the binding does not list";
+            report.refused(&path, why);
+            continue;
+        }
         // The volume's name is the tag, and has to be a label of its own.
         let name = if super::name::is_label(tag) { tag.to_owned() } else { joined("fs", &nth.to_string()) };
         let rule = "virtiofs on the claim that the binding names, under a tag that is a label";

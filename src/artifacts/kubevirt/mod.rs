@@ -11,6 +11,7 @@ mod binding;
 mod compute;
 mod device;
 mod disk;
+mod drive;
 mod feature;
 mod machine;
 mod name;
@@ -103,7 +104,7 @@ fn instance(
     let arch = arch(domain, report)?;
     let machine = machine(domain, arch, binding, report);
     let protection = protection(domain, arch, binding, report);
-    let Compute { cpu, memory, resources } = compute(domain, arch, protection, report);
+    let Compute { cpu, memory, resources } = compute(domain, arch, protection, binding, report);
     let storage = storage(inventory, binding, name, arch, &machine, report);
     let networking = networking(inventory, binding, &machine, protection, report);
     let others = devices(domain, arch, binding, report);
@@ -191,11 +192,6 @@ fn tell_rest(inventory: &Inventory, report: &mut Report<'_>) {
     report.not_carried("metadata", "it is another manager's");
     report.not_carried("unknown", "covirt does not know what it means");
     report.not_carried("definition", "the manifests are made from what runs now");
-    report.approximate(
-        "networks[*].bridge",
-        "network-attachment-definition: spec.config",
-        "for those interfaces on it",
-    );
     report.not_carried("networks", HOST);
     report.approximate("pools[*].volumes", "datavolume: spec.storage.resources", "their capacity");
     report.not_carried("pools", HOST);

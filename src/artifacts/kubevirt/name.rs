@@ -46,7 +46,7 @@ fn cut(text: &str, most: usize) -> String {
 /// A size as a quantity in the largest binary unit that divides it.
 pub(super) fn quantity(size: Bytes) -> String {
     for (unit, scale) in [("Gi", 1_u64 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)] {
-        if size.0 > 0 && size.0 % scale == 0 {
+        if size.0 > 0 && size.0.is_multiple_of(scale) {
             return format!("{}{unit}", size.0 / scale);
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::attachment::{Attachment, Attachments};
 use super::binding::{Binding, Cni, NicBinding};
-use super::disk::class_order;
+use super::drive::class_order;
 use super::machine::{Machine, Protection};
 use super::name::object;
 use crate::artifacts::guest::{mtu, network_of};

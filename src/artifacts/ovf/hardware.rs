@@ -39,7 +39,7 @@ pub(super) fn mebibytes(inventory: &Inventory) -> u64 {
 pub(super) fn cores_per_socket(inventory: &Inventory) -> Option<u32> {
     let topology = inventory.domain.cpu.topology?;
     let all = processors(inventory);
-    (topology.sockets > 0 && all % topology.sockets == 0).then(|| all / topology.sockets)
+    (topology.sockets > 0 && all.is_multiple_of(topology.sockets)).then(|| all / topology.sockets)
 }
 
 /// The items so far.

@@ -8,7 +8,8 @@ use super::layout::{HardDisk, Layout, capacity_of, format_of, is_passed_through}
 use super::os_type::{Fit, os_type};
 use crate::artifacts::report::Report;
 use crate::discovery::{
-    BootClass, BootOrder, Disk, DiskDevice, FirmwareKind, Inventory, LinkState, Nic, SecureBoot, Topology, Trunk, Writes,
+    BootClass, BootOrder, Disk, DiskDevice, FirmwareKind, Inventory, LinkState, Nic, SecureBoot, Topology, Trunk,
+    Writes,
 };
 
 const COPY: &str = "the descriptor describes a copy, which is another VM with an identity of its own";
@@ -90,9 +91,13 @@ fn map_identity(report: &mut Report<'_>, inventory: &Inventory, binding: &OvfBin
     let known = os_type(inventory.domain.guest_os.as_deref(), inventory.domain.platform.arch.as_deref());
     let to = "OperatingSystemSection: id, Description";
     match (binding.os_type, known.fit) {
-        (Some(_), _) => report.approximate("guest_os", to, "the id is the binding's; libosinfo's id is the description"),
+        (Some(_), _) => {
+            report.approximate("guest_os", to, "the id is the binding's; libosinfo's id is the description");
+        }
         (None, Fit::Product) => report.approximate("guest_os", to, "CIM's number for the product, without its version"),
-        (None, Fit::Family) => report.approximate("guest_os", to, "CIM has no number for the product, only for its kind"),
+        (None, Fit::Family) => {
+            report.approximate("guest_os", to, "CIM has no number for the product, only for its kind");
+        }
     }
     report.approximate("platform.arch", "OperatingSystemSection: id", "only the width, where CIM's numbers tell it");
 }
@@ -147,9 +152,12 @@ fn map_firmware(report: &mut Report<'_>, inventory: &Inventory) {
         (_, SecureBoot::On | SecureBoot::Off) => {
             report.exact("firmware.secure_boot", "vmw:Config bootOptions.efiSecureBootEnabled");
         }
-        (_, SecureBoot::Unsaid) => report.not_carried("firmware.secure_boot", "nobody said; the importer's default holds"),
+        (_, SecureBoot::Unsaid) => {
+            report.not_carried("firmware.secure_boot", "nobody said; the importer's default holds");
+        }
     }
-    report.not_carried("firmware.nvram", "the importer makes new variables: what the guest set in these does not travel");
+    report
+        .not_carried("firmware.nvram", "the importer makes new variables: what the guest set in these does not travel");
     report.not_carried("firmware", IMPORTER);
 }
 
@@ -209,7 +217,8 @@ fn map_disk(report: &mut Report<'_>, disk: &Disk, planned: &HardDisk, binding: &
         report.approximate(&field("size"), "Disk: capacity", rule);
     }
     report.refused(&field("mirror"), "a block job is changing the disk: export it when the job has ended");
-    report.refused(&field("encryption"), "the key does not travel: export the disk decrypted, or give it one over there");
+    report
+        .refused(&field("encryption"), "the key does not travel: export the disk decrypted, or give it one over there");
     for field in [field("serial"), field("wwn")] {
         report.not_carried(&field, NO_PLACE);
     }
@@ -259,7 +268,9 @@ fn map_nic(report: &mut Report<'_>, nth: usize, nic: &Nic, binding: &OvfBinding,
         (Trunk::No, false) if nic.mac.is_some_and(|mac| binding.networks.contains_key(&mac)) => {
             report.not_carried(&field("vlan"), "the network that the binding names has its own");
         }
-        (Trunk::No, false) => report.approximate(&field("vlan"), "Item: Connection", "the tag is in the network's name"),
+        (Trunk::No, false) => {
+            report.approximate(&field("vlan"), "Item: Connection", "the tag is in the network's name");
+        }
     }
     if layout.nics.iter().any(|adapter| adapter.nth == nth && adapter.same_model) {
         report.exact(&field("model"), "Item: ResourceSubType");

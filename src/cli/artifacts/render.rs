@@ -69,7 +69,7 @@ pub(super) async fn render(client: &Client, args: &RenderArgs, output: &mut Outp
         return Err(CarryOutError::Usage("every format refuses this VM: nothing was written".to_owned()));
     }
     if args.folder == Path::new("-") {
-        let refused = |error| RenderFormatError { format: "archive", binding: None, error };
+        let refused = |error| Box::new(RenderFormatError { format: "archive", binding: None, error });
         let bytes = archive(&placed).map_err(refused)?;
         let mut out = io::stdout().lock();
         out.write_all(&bytes)?;

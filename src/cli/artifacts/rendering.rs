@@ -95,12 +95,13 @@ pub(super) fn render_one(looked: &Looked, format: Format, bindings: &Bindings) -
 /// Renders a VM with a binding that was read.
 ///
 /// *Errors*: [`RenderFormatError`].
-pub(super) fn render_bound(subject: &Subject<'_>, format: Format, bound: Bound) -> Result<Bundle, RenderFormatError> {
-    format.render(subject, &bound.text).map_err(|error| RenderFormatError {
-        format: format.name(),
-        binding: bound.path,
-        error,
-    })
+pub(super) fn render_bound(
+    subject: &Subject<'_>,
+    format: Format,
+    bound: Bound,
+) -> Result<Bundle, Box<RenderFormatError>> {
+    let refused = |error| Box::new(RenderFormatError { format: format.name(), binding: bound.path, error });
+    format.render(subject, &bound.text).map_err(refused)
 }
 
 /// The word for a fate.

@@ -15,7 +15,7 @@ use crate::model::units::Kib;
 /// What the host can do beyond what a VM of it needs to know.
 const NOT_KEPT_OF_HOST: [&str; 5] = ["uuid", "power_management", "migration_features", "cache", "memory_bandwidth"];
 const NOT_KEPT_OF_CPU: [&str; 8] =
-    ["microcode", "signature", "counter", "topology", "maxphysaddr", "feature", "cache", "vendor_id"];
+    ["microcode", "signature", "counter", "topology", "maxphysaddr", "feature", "features", "cache"];
 
 /// Reads the answer to libvirt's question for its capabilities.
 ///

@@ -13,7 +13,7 @@ use crate::discovery::address::DeviceAddress;
 use crate::discovery::error::{Document, FieldFault, ParseError};
 use crate::discovery::known::{Known, keep_children, known, text};
 use crate::discovery::limits::Limits;
-use crate::discovery::nic::{Bandwidth, Rate, VirtualPort, Vlan};
+use crate::discovery::nic::{Bandwidth, VirtualPort, Vlan};
 use crate::discovery::quantity::shorten;
 use crate::discovery::settings::Settings;
 use crate::discovery::xml::{self, Element};
@@ -88,7 +88,7 @@ fn read_network(network: Element<'_>) -> Result<Network, FieldFault> {
         vlan: network.child("vlan").map(Vlan::read).transpose()?.unwrap_or_default(),
         virtualport: network.child("virtualport").map(VirtualPort::read),
         portgroups: network.children("portgroup").map(read_portgroup).collect::<Result<_, _>>()?,
-        bandwidth: network.child("bandwidth").map(read_bandwidth).transpose()?,
+        bandwidth: network.child("bandwidth").map(Bandwidth::read).transpose()?,
         metadata: network.child("metadata").map(read_metadata).unwrap_or_default(),
         settings: Settings::new(),
         unknown: Vec::new(),
@@ -109,7 +109,7 @@ fn read_devices(forward: Element<'_>) -> Vec<ForwardDevice> {
         } else if element.is("pf") {
             name().map(|name| ForwardDevice::PhysicalFunction { name })
         } else if element.is("address") {
-            DeviceAddress::read_pci(element).map(|address| ForwardDevice::Address { address })
+            DeviceAddress::read(element).map(|address| ForwardDevice::Address { address })
         } else {
             continue;
         };
@@ -189,26 +189,11 @@ fn read_portgroup(group: Element<'_>) -> Result<Portgroup, FieldFault> {
         default: if group.says_yes("default") { PortgroupDefault::Yes } else { PortgroupDefault::No },
         vlan: group.child("vlan").map(Vlan::read).transpose()?.unwrap_or_default(),
         virtualport: group.child("virtualport").map(VirtualPort::read),
-        bandwidth: group.child("bandwidth").map(read_bandwidth).transpose()?,
+        bandwidth: group.child("bandwidth").map(Bandwidth::read).transpose()?,
         settings: Settings::new(),
     };
     PORTGROUP.keep(group, "", &mut settings);
     Ok(Portgroup { settings, ..read })
-}
-
-fn read_bandwidth(bandwidth: Element<'_>) -> Result<Bandwidth, FieldFault> {
-    let rate = |name: &str| {
-        let read = |rate: Element<'_>| {
-            Ok(Rate {
-                average: rate.number("average")?,
-                peak: rate.number("peak")?,
-                burst: rate.number("burst")?,
-                floor: rate.number("floor")?,
-            })
-        };
-        bandwidth.child(name).map(read).transpose()
-    };
-    Ok(Bandwidth { inbound: rate("inbound")?, outbound: rate("outbound")? })
 }
 
 fn read_metadata(metadata: Element<'_>) -> Vec<String> {

@@ -54,12 +54,16 @@ pub(super) fn keep_host_end(element: Element<'_>, settings: &mut Settings) {
     words::CHARACTER.keep(element, "", settings);
 }
 
+/// Whether libvirt makes such paths up at each start.
+pub(super) fn is_made_up(path: &str) -> bool {
+    RUNTIME_FOLDERS.iter().any(|folder| path.starts_with(folder))
+}
+
 /// Passes over paths of ptys, and of sockets that libvirt made up.
 pub(super) fn leave_out_runtime_paths(element: Element<'_>) {
     let pty = element.attribute("type") == Some("pty");
     for source in element.children("source") {
-        let made_up = |path: &str| RUNTIME_FOLDERS.iter().any(|folder| path.starts_with(folder));
-        if pty || source.peek("path").is_some_and(made_up) {
+        if pty || source.peek("path").is_some_and(is_made_up) {
             source.ignore_attributes(&["path"]);
         }
     }

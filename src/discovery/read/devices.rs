@@ -65,7 +65,12 @@ fn read_device(device: Element<'_>, devices: &mut Devices, redirections: &mut us
         "disk" => devices.disks.push(disk::read(device, &mut devices.orders)?),
         "interface" => devices.nics.push(nic::read(device, devices.nics.len(), &mut devices.orders)?),
         "hostdev" => devices.hostdevs.push(hostdev::read(device, devices.hostdevs.len(), &mut devices.orders)?),
-        "filesystem" => devices.filesystems.push(read_filesystem(device)),
+        "filesystem" => {
+            // Another kind of device that a guest may boot from.
+            let nth = devices.filesystems.len();
+            devices.orders.read(device, || format!("filesystem:{nth}"))?;
+            devices.filesystems.push(read_filesystem(device));
+        }
         // A proxy (`tpm-spapr-proxy`) stands beside the one that the guest's firmware uses.
         "tpm" if devices.tpm.is_none() => devices.tpm = Some(read_tpm(device)),
         "watchdog" => devices.watchdogs.push(read_watchdog(device)),
@@ -81,7 +86,7 @@ fn read_device(device: Element<'_>, devices: &mut Devices, redirections: &mut us
         "serial" => devices.consoles.push(characters::read_console(device, ConsoleRole::Serial)),
         "console" => devices.consoles.push(characters::read_console(device, ConsoleRole::Console)),
         "controller" => devices.controllers.push(read_controller(device)),
-        "memballoon" => devices.balloon = devices.balloon.take().or(memory::read_balloon(device)),
+        "memballoon" if devices.balloon.is_none() => devices.balloon = memory::read_balloon(device),
         "memory" => devices.modules.push(memory::read_module(device)?),
         _ => {
             if name == "redirdev" {

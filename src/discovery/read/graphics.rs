@@ -1,5 +1,6 @@
 //! `<graphics>` and `<video>`.
 
+use super::characters::is_made_up;
 use super::parts::{device_parts, keep_address};
 use super::words;
 use crate::discovery::device::Video;
@@ -11,9 +12,15 @@ use crate::discovery::xml::Element;
 pub(super) fn read(element: Element<'_>) -> Graphics {
     let mut settings = Settings::new();
     element.ignore_attributes(&["passwd", "passwdValidTo"]);
+    if element.peek("socket").is_some_and(is_made_up) {
+        element.ignore_attributes(&["socket"]);
+    }
     // libvirt writes -1 for "not chosen yet".
-    let said = element.attribute("port");
-    let now = said.and_then(|port| port.trim().parse::<u16>().ok());
+    let now = element.number_if_any::<u16>("port");
+    let said = element.peek("port");
+    if said == Some("-1") {
+        element.attribute("port");
+    }
     let port = match (element.attribute("autoport"), said, now) {
         (Some("yes"), _, now) => GraphicsPort::Auto(now),
         (_, Some("-1"), _) => GraphicsPort::Auto(None),
@@ -21,9 +28,13 @@ pub(super) fn read(element: Element<'_>) -> Graphics {
         (_, _, None) => GraphicsPort::Unsaid,
     };
     let mut listen = element.owned("listen");
-    for place in element.children("listen") {
-        let (address, socket) = (place.owned("address"), place.owned("socket"));
-        listen = listen.or(address).or(socket);
+    // The first place is written twice, for old readers; others are options.
+    if let Some(place) = element.child("listen") {
+        for name in ["address", "socket"] {
+            if listen.is_none() || listen.as_deref() == place.peek(name) {
+                listen = place.owned(name).or(listen);
+            }
+        }
     }
     let kind = GraphicsType::from(element.owned("type").unwrap_or_default());
     words::GRAPHICS.keep(element, "", &mut settings);

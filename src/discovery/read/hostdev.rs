@@ -56,8 +56,10 @@ fn spell_source(kind: &HostdevType, source: Element<'_>, settings: &mut Settings
 /// A USB device by vendor and product, or else by its place on the host's buses.
 fn spell_usb(source: Element<'_>, settings: &mut Settings) -> Option<String> {
     let id = |name| {
-        let text = source.child(name)?.attribute("id")?;
-        u16::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok()
+        let element = source.child(name)?;
+        let number = u16::from_str_radix(element.peek("id")?.trim().trim_start_matches("0x"), 16).ok()?;
+        element.attribute("id");
+        Some(number)
     };
     let place = source.child("address").and_then(|address| {
         let bus = address.attribute("bus")?;

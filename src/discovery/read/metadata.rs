@@ -65,11 +65,9 @@ pub(super) fn read_sysinfo(domain: Element<'_>, smbios: &mut Settings) {
                     true => text.split('=').next().unwrap_or_default().to_owned(),
                     false => text,
                 };
-                let key = match entry.attribute("name") {
-                    Some(name) => format!("{path}.{name}"),
-                    None => format!("{path}.entry[{}]", nth + 1),
-                };
-                smbios.insert(key, text);
+                let named = entry.attribute("name").map(|name| format!("{path}.{name}"));
+                let key = named.filter(|name| !smbios.contains_key(name));
+                smbios.insert(key.unwrap_or_else(|| format!("{path}.entry[{}]", nth + 1)), text);
             }
         }
     }

@@ -27,7 +27,7 @@ mod words;
 use uuid::Uuid;
 
 use super::domain::{Domain, DomainType, Identity, Platform, SecurityLabel};
-use super::error::{FieldFault, ParseDomainError};
+use super::error::{Document, FieldFault, ParseError};
 use super::known::keep_children;
 use super::limits::Limits;
 use super::quantity::shorten;
@@ -38,8 +38,9 @@ use super::xml::{self, Element};
 ///
 /// *Errors*: `domain-too-large`, `domain-too-deep`, `domain-unsupported`, `domain-malformed`.
 /// *Source*: <https://libvirt.org/formatdomain.html>.
-pub fn parse_domain(xml: impl AsRef<[u8]>, limits: Limits) -> Result<Domain, ParseDomainError> {
-    let (domain, unknown) = xml::read(xml.as_ref(), "domain", limits, read_domain)?;
+pub fn parse_domain(xml: impl AsRef<[u8]>, limits: Limits) -> Result<Domain, ParseError> {
+    let read = xml::read(xml.as_ref(), Document::Domain.root(), limits, read_domain);
+    let (domain, unknown) = read.map_err(|fault| ParseError::new(Document::Domain, fault))?;
     Ok(Domain { unknown, ..domain })
 }
 

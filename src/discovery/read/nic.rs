@@ -1,5 +1,7 @@
 //! `<interface>`.
 
+use std::collections::BTreeMap;
+
 use super::boot::Orders;
 use super::parts::device_parts;
 use super::words;
@@ -39,22 +41,21 @@ pub(super) fn read(element: Element<'_>, nth: usize, orders: &mut Orders) -> Res
         settings: Settings::new(),
         addresses: Vec::new(),
     };
-    for parameter in filter.iter().flat_map(|filter| filter.children("parameter")) {
-        keep_parameter(parameter, &mut settings);
+    if let Some(filter) = filter {
+        keep_parameters(filter, &mut settings);
     }
     words::INTERFACE.keep(element, "", &mut settings);
     Ok(Nic { settings, ..nic })
 }
 
-/// A filter's parameter under its own name; a list of values (several addresses) is numbered from the second on.
-fn keep_parameter(parameter: Element<'_>, settings: &mut Settings) {
-    let (name, value) = (parameter.attribute("name").unwrap_or_default(), parameter.owned("value"));
-    let names = std::iter::once(format!("filter.{name}")).chain((2_u32..).map(|n| format!("filter.{name}[{n}]")));
-    for name in names {
-        if let std::collections::btree_map::Entry::Vacant(free) = settings.entry(name) {
-            free.insert(value.unwrap_or_default());
-            return;
-        }
+/// A filter's parameters under their own names; a list of values (several addresses) is numbered from the second on.
+fn keep_parameters(filter: Element<'_>, settings: &mut Settings) {
+    let mut met: BTreeMap<&str, usize> = BTreeMap::new();
+    for parameter in filter.children("parameter") {
+        let name = parameter.attribute("name").unwrap_or_default();
+        let number = met.entry(name).and_modify(|number| *number += 1).or_insert(1);
+        let path = if *number == 1 { format!("filter.{name}") } else { format!("filter.{name}[{number}]") };
+        settings.insert(path, parameter.owned("value").unwrap_or_default());
     }
 }
 

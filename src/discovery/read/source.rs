@@ -20,7 +20,10 @@ pub(super) fn read_source(kind: &str, source: Element<'_>) -> Option<DiskSource>
         "volume" => {
             let (pool, volume) = (source.owned("pool"), source.owned("volume"));
             let mode = source.owned("mode");
-            pool.zip(volume).map(|(pool, volume)| DiskSource::Volume { pool, volume, mode })
+            // libvirt wants both; of a file that names one, that one is kept.
+            let named = pool.is_some() || volume.is_some();
+            let (pool, volume) = (pool.unwrap_or_default(), volume.unwrap_or_default());
+            named.then_some(DiskSource::Volume { pool, volume, mode })
         }
         "nvme" => Some(DiskSource::Nvme {
             // It is a PCI address that does not say so.
@@ -44,6 +47,10 @@ pub(super) fn keep_source(source: Element<'_>, prefix: &str, settings: &mut Sett
         reservations.ignore_children("source");
         settings.insert(format!("{prefix}.reservations.managed"), "yes".to_owned());
     }
+    if source.attribute("query").is_some() {
+        // What follows the `?` of a signed address is a credential: only that there is one is kept.
+        settings.insert(format!("{prefix}.query"), String::new());
+    }
     // A cookie's value is a credential: only its name is kept.
     for cookie in source.child("cookies").iter().flat_map(|cookies| cookies.children("cookie")) {
         cookie.text();
@@ -53,10 +60,13 @@ pub(super) fn keep_source(source: Element<'_>, prefix: &str, settings: &mut Sett
 
 /// `name:port`, `[v6]:port`, or the path of a socket.
 fn spell_host(host: Element<'_>) -> Option<String> {
-    match (host.attribute("name"), host.attribute("port"), host.attribute("socket")) {
-        (Some(name), Some(port), _) if name.contains(':') => Some(format!("[{name}]:{port}")),
-        (Some(name), Some(port), _) => Some(format!("{name}:{port}")),
-        (Some(name), None, _) => Some(name.to_owned()),
-        (None, _, socket) => socket.map(str::to_owned),
+    // A socket beside a name means nothing, and stays unread.
+    match host.attribute("name") {
+        Some(name) => match host.attribute("port") {
+            Some(port) if name.contains(':') => Some(format!("[{name}]:{port}")),
+            Some(port) => Some(format!("{name}:{port}")),
+            None => Some(name.to_owned()),
+        },
+        None => host.owned("socket"),
     }
 }

@@ -220,7 +220,7 @@ async fn an_inventory_tells_what_waits_for_the_next_start() {
     assert_eq!(pending, Vec::<String>::new());
     vm.domain().set_vcpus_flags(3, virt::sys::VIR_DOMAIN_VCPU_CONFIG).unwrap();
     let Definition::Persistent { pending, .. } = libvirt.inventory(vm.id).await.unwrap().definition else { panic!() };
-    assert_eq!(pending, ["cpu"]);
+    assert_eq!(pending, ["cpu.vcpus"]);
     // The mock's own VM is on its own network and has a disk.
     let listed = libvirt.list().await.unwrap();
     let test = listed.iter().find(|listing| listing.name == "test").unwrap();
