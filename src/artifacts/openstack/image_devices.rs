@@ -6,7 +6,7 @@
 use super::hardware::{multiqueue, watchdog_action};
 use super::properties::{Properties, Property, place};
 use crate::artifacts::report::Report;
-use crate::discovery::{ConsoleRole, Disk, DiskBus, DiskDevice, Domain};
+use crate::discovery::{Channel, ConsoleRole, Disk, DiskBus, DiskDevice, Domain};
 
 /// Nova's word for a bus; it is libvirt's where it has one.
 pub(super) fn nova_bus(bus: &DiskBus) -> Option<&str> {
@@ -119,6 +119,8 @@ pub(super) fn write_interfaces(properties: &mut Properties, domain: &Domain, rep
     }
 }
 
+/// The name by which a guest knows its agent's channel.
+const AGENT_CHANNEL: &str = "org.qemu.guest_agent.0";
 const VIDEO_MODELS: &[&str] = &["cirrus", "qxl", "vga", "vmvga", "xen", "virtio", "gop", "none", "bochs"];
 const SOUND_MODELS: &[&str] = &["sb16", "es1370", "pcspk", "ac97", "ich6", "ich9", "usb", "virtio"];
 
@@ -161,7 +163,7 @@ pub(super) fn write_devices(properties: &mut Properties, domain: &Domain, report
     }
     let ports = domain.consoles.iter().filter(|console| console.role == ConsoleRole::Serial).count();
     if ports > 0 {
-        properties.number(Property::SerialPortCount, ports);
+        properties.number(Property::SerialPortCount, ports as u64);
         let rule = "their number; what is at the host's end is Nova's to choose";
         report.approximate("consoles", &place(Property::SerialPortCount), rule);
     }
@@ -170,10 +172,14 @@ pub(super) fn write_devices(properties: &mut Properties, domain: &Domain, report
         properties.flag(Property::GuestAgent, true);
         let rule = "that there is a channel for one; whether it answers is of now";
         report.approximate("guest_agent", &place(Property::GuestAgent), rule);
+        let agent = |channel: &Channel| channel.name.as_deref() == Some(AGENT_CHANNEL);
+        for (nth, _) in domain.channels.iter().enumerate().filter(|(_, channel)| agent(channel)) {
+            report.approximate(&format!("channels[{nth}]"), &place(Property::GuestAgent), rule);
+        }
     }
     let redirections = domain.devices.iter().filter(|device| device.kind == "redirdev").count();
     if (1..=15).contains(&redirections) {
-        properties.number(Property::RedirectedUsbPorts, redirections);
+        properties.number(Property::RedirectedUsbPorts, redirections as u64);
     }
     for (nth, device) in domain.devices.iter().enumerate() {
         let field = format!("devices[{nth}]");
@@ -214,4 +220,21 @@ pub(super) fn write_features(properties: &mut Properties, domain: &Domain, repor
             report.exact(&format!("features[{name}]"), &place(property));
         }
     }
+    write_address_bits(properties, domain, report);
+}
+
+/// How many bits a physical address of the guest has.
+fn write_address_bits(properties: &mut Properties, domain: &Domain, report: &mut Report<'_>) {
+    let setting = |name: &str| domain.cpu.settings.get(&format!("maxphysaddr.{name}"));
+    let bits = setting("bits").and_then(|bits| bits.parse().ok());
+    match (setting("mode").map(String::as_str), bits) {
+        (Some("passthrough"), _) => properties.text(Property::MaxPhysAddrMode, "passthrough"),
+        (Some("emulate"), Some(bits)) => {
+            properties.text(Property::MaxPhysAddrMode, "emulate");
+            properties.number(Property::MaxPhysAddrBits, bits);
+            report.exact("cpu.settings.maxphysaddr.bits", &place(Property::MaxPhysAddrBits));
+        }
+        (Some(_) | None, _) => return,
+    }
+    report.exact("cpu.settings.maxphysaddr.mode", &place(Property::MaxPhysAddrMode));
 }

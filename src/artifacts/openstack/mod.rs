@@ -25,6 +25,7 @@ mod guest_os;
 mod hardware;
 mod image_devices;
 mod mapping;
+mod mapping_interface;
 mod metadata_xml;
 mod network_data;
 mod neutron;

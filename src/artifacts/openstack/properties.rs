@@ -50,6 +50,8 @@ names! {
     VifMultiqueue = "hw_vif_multiqueue_enabled",
     TpmModel = "hw_tpm_model",
     TpmVersion = "hw_tpm_version",
+    MaxPhysAddrMode = "hw_maxphysaddr_mode",
+    MaxPhysAddrBits = "hw_maxphysaddr_bits",
     SoundModel = "hw_sound_model",
     UsbModel = "hw_usb_model",
     RedirectedUsbPorts = "hw_redirected_usb_ports",
@@ -106,8 +108,8 @@ impl Properties {
         self.0.insert(property, PropertyValue::Flag(flag));
     }
 
-    pub(super) fn number(&mut self, property: Property, number: usize) {
-        self.0.insert(property, PropertyValue::Number(number as u64));
+    pub(super) fn number(&mut self, property: Property, number: u64) {
+        self.0.insert(property, PropertyValue::Number(number));
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Property, &PropertyValue)> {
