@@ -190,7 +190,12 @@ fn rich() -> Inventory {
     domain.launch_security =
         Some(LaunchSecurity { kind: "sev".to_owned(), policy: Some("0x0007".to_owned()), settings: Settings::new() });
     domain.tpm = Some(tpm());
-    domain.watchdogs = vec![Watchdog { model: "ib700".to_owned(), action: "poweroff".to_owned(), address: None, settings: BTreeMap::new() }];
+    domain.watchdogs = vec![Watchdog {
+        model: "ib700".to_owned(),
+        action: "poweroff".to_owned(),
+        address: None,
+        settings: BTreeMap::new(),
+    }];
     domain.videos =
         vec![Video { model: "qxl".to_owned(), vram_kib: Some(65_536), heads: Some(2), settings: Settings::new() }];
     domain.hostdevs = vec![

@@ -149,7 +149,7 @@ fn every_corpus_domain_is_described_or_refused() {
                 texts.push((name, main_tf(&bundle)));
             }
             Err(RenderError::Refused { field, why }) => {
-                assert!(why.starts_with("the provider "), "{name}: {field}: {why}")
+                assert!(why.starts_with("the provider "), "{name}: {field}: {why}");
             }
             Err(other) => panic!("{name}: {other}"),
         }

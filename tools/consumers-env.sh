@@ -77,10 +77,10 @@ unpack_debs() {
     cat >"$folder/run" <<'RUN'
 #!/bin/sh
 # Starts a program with the unpacked libraries: run PROGRAM ARGUMENT…
-here=$(dirname "$(readlink -f "$0")")/root
-triplet=$(basename "$(dirname "$(find "$here/usr/lib" -name 'libxml2.so.2' | head -n1)")")
-export LD_LIBRARY_PATH="$here/usr/lib/$triplet:$here/lib/$triplet"
-export PATH="$here/usr/bin:$here/usr/sbin:$PATH"
+here=$(dirname "$(readlink -f "$0")")
+triplet=$(basename "$(dirname "$(find "$here/root/usr/lib" -name 'libxml2.so.2' | head -n1)")")
+export LD_LIBRARY_PATH="$here/root/usr/lib/$triplet:$here/root/lib/$triplet"
+export PATH="$here/root/usr/bin:$here/root/usr/sbin:$PATH"
 exec "$@"
 RUN
     chmod 755 "$folder/run"

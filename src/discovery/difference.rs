@@ -3,13 +3,14 @@
 //! Assumes two inventories of one VM, or a running domain and its definition. Guarantees a stable order, that runtime
 //! state makes no difference, and that there is a difference exactly when the generations differ.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::domain::Domain;
 use super::inventory::Inventory;
-use super::settled::settled;
+use super::settled::{settled, surroundings};
 
 /// One field that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +25,28 @@ pub struct Difference {
 
 /// The decided fields in which two inventories of a VM differ, in the inventory's order.
 pub fn differences(before: &Inventory, after: &Inventory) -> Vec<Difference> {
-    between(&before.domain, &after.domain)
+    let mut found = between(&before.domain, &after.domain);
+    let (before, after) = (surroundings(before), surroundings(after));
+    compare_named("networks", &before.networks, &after.networks, &mut found);
+    compare_named("pools", &before.pools, &after.pools, &mut found);
+    found
+}
+
+/// Compares what is kept by name.
+fn compare_named<T: PartialEq + Serialize>(
+    section: &str,
+    before: &BTreeMap<String, T>,
+    after: &BTreeMap<String, T>,
+    found: &mut Vec<Difference>,
+) {
+    if before == after {
+        return;
+    }
+    let json = |part: Option<&T>| part.map_or(Value::Null, |part| serde_json::to_value(part).unwrap_or_default());
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    for name in names {
+        compare(&format!("{section}[{name}]"), &json(before.get(name)), &json(after.get(name)), found);
+    }
 }
 
 /// The same of two domains.

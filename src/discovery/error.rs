@@ -104,9 +104,7 @@ impl ParseError {
     pub fn code(&self) -> &'static str {
         let [too_large, too_deep, unsupported, malformed] = match self.document {
             Document::Domain => ["domain-too-large", "domain-too-deep", "domain-unsupported", "domain-malformed"],
-            Document::Network => {
-                ["network-too-large", "network-too-deep", "network-unsupported", "network-malformed"]
-            }
+            Document::Network => ["network-too-large", "network-too-deep", "network-unsupported", "network-malformed"],
             Document::Pool => ["pool-too-large", "pool-too-deep", "pool-unsupported", "pool-malformed"],
             Document::Volume => ["volume-too-large", "volume-too-deep", "volume-unsupported", "volume-malformed"],
             Document::Capabilities => [

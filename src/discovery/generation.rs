@@ -1,6 +1,6 @@
-//! The generation: one value that changes exactly when a part of the domain changes that somebody decided on.
+//! The generation: one value that changes exactly when a part changes that somebody decided on.
 //!
-//! Assumes a domain. Guarantees that what moves by itself leaves it alone; `settled` says what that is.
+//! Assumes a domain, or an inventory. Guarantees that what moves by itself leaves it alone; `settled` says what that is.
 
 use std::fmt;
 
@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::domain::Domain;
-use super::settled::settled;
+use super::inventory::Inventory;
+use super::settled::{Surroundings, settled, surroundings};
 
 /// A digest of what matters: 64 hexadecimal digits.
 ///
@@ -25,13 +26,23 @@ impl Generation {
         &self.0
     }
 
-    /// The generation of a domain.
+    /// The generation of a domain alone, as its definition has one.
     pub fn of_domain(domain: &Domain) -> Self {
+        Self::of(&settled(domain))
+    }
+
+    /// The generation of a domain with its networks and pools: what artifacts are made from.
+    pub(super) fn of_inventory(inventory: &Inventory) -> Self {
+        let Surroundings { networks, pools } = surroundings(inventory);
+        Self::of(&(settled(&inventory.domain), networks, pools))
+    }
+
+    fn of(settled: &impl Serialize) -> Self {
         let mut digest = Sha256::new();
         // The rule's version: a later rule must not meet an earlier one's values by accident.
         digest.update(b"covirt generation 2\0");
         // Only a map with keys that are no text can fail, and the model has none; a fault would still be a constant.
-        match serde_json::to_vec(&settled(domain)) {
+        match serde_json::to_vec(settled) {
             Ok(text) => digest.update(text),
             Err(fault) => digest.update(fault.to_string()),
         }

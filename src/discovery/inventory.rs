@@ -178,7 +178,7 @@ impl Inventory {
 
     /// The generation of the parts that matter; see `Generation`.
     pub fn generation(&self) -> Generation {
-        Generation::of_domain(&self.domain)
+        Generation::of_inventory(self)
     }
 
     /// What nobody read, of every document the inventory was made from, with the document's name: `domain`,

@@ -30,8 +30,8 @@ async fn an_inventory_is_told_once_as_long_as_its_generation_is_the_same() {
     agent.enroll(1).await;
     let first = get(&agent, "/inventory", &[]).await.expect(200);
     let etag = tag(&first);
-    assert_eq!(etag.len(), 66, "a generation in quotes: {etag}");
-    for known in [etag.as_str(), "*", &format!("W/{etag}"), &format!("\"x\", {etag}")] {
+    assert_eq!(etag.len(), 68, "a generation in quotes, weak: {etag}");
+    for known in [etag.as_str(), "*", etag.trim_start_matches("W/"), &format!("\"x\", {etag}")] {
         let again = get(&agent, "/inventory", &[("if-none-match", known)]).await.expect(304);
         assert_eq!((tag(&again), again.body.len()), (etag.clone(), 0), "{known}");
     }

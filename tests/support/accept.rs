@@ -72,10 +72,10 @@ fn cloud_init(debian: &Debian, script: &str, folder: &Path) -> Option<Vec<String
 fn openstack(test: &str, folders: &[PathBuf]) -> Option<Vec<String>> {
     let debian = Debian::of(test)?;
     let consumers = Consumers::of(test, "openstack")?;
-    let mut all =
-        each(folders, |folder| cloud_init(&debian, "openstack_cloud_init.py", &folder.join("config-2")))?;
+    let mut all = each(folders, |folder| cloud_init(&debian, "openstack_cloud_init.py", &folder.join("config-2")))?;
     let schema = Path::new(SHARED).join("openstack/network_data.json");
-    let with_schema: Vec<&Path> = std::iter::once(schema.as_path()).chain(folders.iter().map(PathBuf::as_path)).collect();
+    let with_schema: Vec<&Path> =
+        std::iter::once(schema.as_path()).chain(folders.iter().map(PathBuf::as_path)).collect();
     let nova = answer(&consumers.python("openstack_nova.py", &with_schema));
     let cinder = answer(&consumers.python("openstack_cinder.py", &paths(folders)));
     for answers in [nova, cinder] {
@@ -113,9 +113,8 @@ fn ovf(debian: &Consumers, folders: &[PathBuf]) -> Option<Vec<String>> {
 fn answer(output: &Output) -> Value {
     assert!(output.status.success(), "{}", said(output));
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    serde_json::from_str(stdout.lines().last().unwrap_or_default()).unwrap_or_else(|_| {
-        serde_json::from_str(&stdout).unwrap_or_else(|fault| panic!("{fault}: {stdout}"))
-    })
+    serde_json::from_str(stdout.lines().last().unwrap_or_default())
+        .unwrap_or_else(|_| serde_json::from_str(&stdout).unwrap_or_else(|fault| panic!("{fault}: {stdout}")))
 }
 
 /// The list at `pointer` of a script's JSON.

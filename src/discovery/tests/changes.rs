@@ -12,7 +12,7 @@ fn addresses_leases_and_runtime_names_leave_the_generation_alone() {
         .replace("/dev/pts/3", "/dev/pts/8")
         .replace("state='connected'", "state='disconnected'")
         .replace("id='12'", "id='40'");
-    assert_eq!(Generation::of_domain(&domain(&restarted)), alone.generation());
+    assert_eq!(Inventory::build(Discovered::from_domain(domain(&restarted))).generation(), alone.generation());
     let mut grown = surrounded();
     let before = grown.generation();
     for disk in &mut grown.domain.disks {
@@ -21,6 +21,23 @@ fn addresses_leases_and_runtime_names_leave_the_generation_alone() {
         }
     }
     assert_eq!(grown.generation(), before);
+}
+
+#[test]
+fn a_network_and_a_volume_are_decided_and_how_full_a_pool_is_is_not() {
+    let before = surrounded();
+    let mut after = before.clone();
+    for pool in after.pools.values_mut() {
+        pool.available = Some(Bytes(1));
+    }
+    assert_eq!(after.generation(), before.generation());
+    assert_eq!(differences(&before, &after), []);
+    for network in after.networks.values_mut() {
+        network.mtu = Some(9000);
+    }
+    assert_ne!(after.generation(), before.generation());
+    let told: Vec<String> = differences(&before, &after).into_iter().map(|difference| difference.path).collect();
+    assert_eq!(told, ["networks[front].mtu"]);
 }
 
 #[test]

@@ -150,7 +150,8 @@ fn tag_of(generation: &Generation, binding: &BindingText, format: Format, shape:
         digest.update(part);
         digest.update([0]);
     }
-    format!("\"{}\"", hex(&digest.finalize()))
+    // Weak: addresses that a lease or an agent tells may be in the files, and move without the generation.
+    format!("W/\"{}\"", hex(&digest.finalize()))
 }
 
 fn render(

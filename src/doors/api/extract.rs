@@ -129,8 +129,13 @@ pub(crate) fn unless_known(headers: &HeaderMap, tag: &str, answer: impl FnOnce()
     response
 }
 
+/// A tag without its mark of weakness.
+fn opaque(tag: &str) -> &str {
+    tag.trim_start_matches("W/")
+}
+
 /// Whether one of the tags in `If-None-Match` is this one; they are compared weakly.
 pub(crate) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    known.flat_map(|value| value.split(',')).map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == tag)
+    known.flat_map(|value| value.split(',')).map(str::trim).any(|one| one == "*" || opaque(one) == opaque(tag))
 }

@@ -104,8 +104,8 @@ pub(crate) async fn show(
     Ok(Json(detail(&api, &caller, vm).await?))
 }
 
-/// A VM's resources and network settings, read anew. The ETag is its generation, which what moves by itself (addresses,
-/// allocation) leaves alone: a caller that wants those sends no `If-None-Match`.
+/// A VM's resources and network settings, read anew. The ETag is its generation: weak, for what moves by itself (addresses,
+/// allocation) leaves it alone. A caller that wants those sends no `If-None-Match`.
 #[utoipa::path(
     get, path = "/v1/vms/{vm}/inventory",
     params(("vm" = String, Path), ("If-None-Match" = Option<String>, Header)),
@@ -118,7 +118,7 @@ pub(crate) async fn inventory(
     headers: HeaderMap,
 ) -> Result<Response, ApiProblem> {
     let inventory = look(&api, &caller, vm).await?;
-    let tag = format!("\"{}\"", inventory.generation());
+    let tag = format!("W/\"{}\"", inventory.generation());
     Ok(unless_known(&headers, &tag, || Json(inventory).into_response()))
 }
 
