@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make sure that the programs covirt's targets need are on this machine.
 #
-#   tools/install-deps.sh GROUP…        groups: build qemu guest check
+#   tools/install-deps.sh GROUP…        groups: build qemu guest consumers check
 #   tools/install-deps.sh --try GROUP…  install when it can be done silently, never fail
 #
 # Every need is probed by what is really used (a command, a library, a file), so the script answers at once and
@@ -45,6 +45,10 @@ guest  e2fsprogs                   cmd:mke2fs
 guest  python3                     cmd:python3
 guest  mmdebstrap                  cmd:mmdebstrap
 guest  qemu-utils                  cmd:qemu-img
+consumers  python3                 cmd:python3
+consumers  python3-venv            py:ensurepip
+consumers  dpkg                    cmd:dpkg-deb
+consumers  apt                     cmd:apt-get
 check  shellcheck                  cmd:shellcheck
 check  python3                     cmd:python3
 TABLE
@@ -58,6 +62,7 @@ present() {
     case $kind in
         cmd) command -v "$what" >/dev/null 2>&1 ;;
         file) [ -e "$what" ] ;;
+        py) command -v python3 >/dev/null 2>&1 && python3 -c "import $what" >/dev/null 2>&1 ;;
         lib) command -v pkg-config >/dev/null 2>&1 && pkg-config --exists "$what" ;;
         driver) compgen -G "/usr/lib*/*/libvirt/connection-driver/libvirt_driver_$what.so" >/dev/null ||
             compgen -G "/usr/lib*/libvirt/connection-driver/libvirt_driver_$what.so" >/dev/null ;;
