@@ -54,7 +54,7 @@ async fn the_formats_are_listed_with_what_is_bound() {
         assert!(format["title"].as_str().is_some_and(|title| !title.is_empty()));
     }
     assert_eq!(
-        format!("\"{}\"", list["generation"].as_str().expect("text")),
+        format!("W/\"{}\"", list["generation"].as_str().expect("text")),
         tag(&get(&agent, "/inventory", &[]).await)
     );
 }
