@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
 use serde_json::Value;
 
 use super::domain::Domain;
 use super::inventory::Inventory;
-use super::settled::{settled, surroundings};
+use super::network::Network;
+use super::settled::settled;
 
 /// One field that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,27 +26,13 @@ pub struct Difference {
 /// The decided fields in which two inventories of a VM differ, in the inventory's order.
 pub fn differences(before: &Inventory, after: &Inventory) -> Vec<Difference> {
     let mut found = between(&before.domain, &after.domain);
-    let (before, after) = (surroundings(before), surroundings(after));
-    compare_named("networks", &before.networks, &after.networks, &mut found);
-    compare_named("pools", &before.pools, &after.pools, &mut found);
-    found
-}
-
-/// Compares what is kept by name.
-fn compare_named<T: PartialEq + Serialize>(
-    section: &str,
-    before: &BTreeMap<String, T>,
-    after: &BTreeMap<String, T>,
-    found: &mut Vec<Difference>,
-) {
-    if before == after {
-        return;
-    }
-    let json = |part: Option<&T>| part.map_or(Value::Null, |part| serde_json::to_value(part).unwrap_or_default());
+    let (before, after) = (&before.networks, &after.networks);
+    let json = |network: Option<&Network>| serde_json::to_value(network).unwrap_or_default();
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     for name in names {
-        compare(&format!("{section}[{name}]"), &json(before.get(name)), &json(after.get(name)), found);
+        compare(&format!("networks[{name}]"), &json(before.get(name)), &json(after.get(name)), &mut found);
     }
+    found
 }
 
 /// The same of two domains.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::domain::Domain;
 use super::inventory::Inventory;
-use super::settled::{Surroundings, settled, surroundings};
+use super::settled::settled;
 
 /// A digest of what matters: 64 hexadecimal digits.
 ///
@@ -31,10 +31,10 @@ impl Generation {
         Self::of(&settled(domain))
     }
 
-    /// The generation of a domain with its networks and pools: what artifacts are made from.
+    /// The generation of a domain with its networks. Pools are not in it: who reads all VMs at once does not look at
+    /// them, and what a disk has of its volume, its size, is the domain's.
     pub(super) fn of_inventory(inventory: &Inventory) -> Self {
-        let Surroundings { networks, pools } = surroundings(inventory);
-        Self::of(&(settled(&inventory.domain), networks, pools))
+        Self::of(&(settled(&inventory.domain), &inventory.networks))
     }
 
     fn of(settled: &impl Serialize) -> Self {

@@ -4,17 +4,13 @@
 //! jobs, `vnet0`-like names, ports chosen at start, the bridge a network resolves to), and that a field added to
 //! `Domain` does not compile until it is decided here on which side it belongs.
 
-use std::collections::BTreeMap;
-
 use super::device::{Hostdev, OtherDevice};
 use super::disk::{Backing, Disk, DiskSize};
 use super::domain::{Domain, Graphics, GraphicsPort, GuestAgent};
-use super::inventory::{Inventory, UnknownPart};
+use super::inventory::UnknownPart;
 use super::memory::Memory;
-use super::network::Network;
 use super::nic::{Nic, NicSource};
 use super::settings::Settings;
-use super::storage::Pool;
 use crate::model::units::Bytes;
 
 /// The decided part of `domain`.
@@ -172,22 +168,4 @@ fn settle_device(mut device: OtherDevice) -> OtherDevice {
         device.settings.remove("cid.address");
     }
     device
-}
-
-/// Networks and pools without what moves by itself: how full a pool is, and how much of a volume is allocated.
-pub(super) struct Surroundings {
-    pub(super) networks: BTreeMap<String, Network>,
-    pub(super) pools: BTreeMap<String, Pool>,
-}
-
-/// What is decided around an inventory's domain.
-pub(super) fn surroundings(inventory: &Inventory) -> Surroundings {
-    let mut pools = inventory.pools.clone();
-    for pool in pools.values_mut() {
-        (pool.capacity, pool.allocation, pool.available) = (None, None, None);
-        for volume in pool.volumes.values_mut() {
-            (volume.allocation, volume.physical) = (None, None);
-        }
-    }
-    Surroundings { networks: inventory.networks.clone(), pools }
 }

@@ -24,7 +24,7 @@ fn addresses_leases_and_runtime_names_leave_the_generation_alone() {
 }
 
 #[test]
-fn a_network_and_a_volume_are_decided_and_how_full_a_pool_is_is_not() {
+fn a_network_is_decided_and_how_full_a_pool_is_is_not() {
     let before = surrounded();
     let mut after = before.clone();
     for pool in after.pools.values_mut() {
