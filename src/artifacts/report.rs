@@ -157,8 +157,9 @@ impl<'a> Report<'a> {
         };
         let paths = self.fields.paths.get(range.clone()).into_iter().flatten();
         let fates = self.fates.get_mut(range).into_iter().flatten();
+        let cut = Pattern::new(pattern);
         for (path, slot) in paths.zip(fates) {
-            if slot.is_none() && covers(pattern, path) {
+            if slot.is_none() && covers(&cut, path) {
                 *slot = Some(fate());
             }
         }
@@ -177,18 +178,35 @@ impl<'a> Report<'a> {
 }
 
 /// Whether `pattern` names `path` or a beginning of it.
-fn covers(pattern: &str, path: &str) -> bool {
-    let (mut pattern, mut path) = (pattern, path);
-    while let Some((before, after)) = pattern.split_once("[*]") {
+fn covers(pattern: &Pattern<'_>, path: &str) -> bool {
+    let mut path = path;
+    for before in &pattern.before_elements {
         let Some(rest) = path.strip_prefix(before).and_then(|rest| rest.strip_prefix('[')) else {
             return false;
         };
         let Some((_, rest)) = rest.split_once(']') else {
             return false;
         };
-        (pattern, path) = (after, rest);
+        path = rest;
     }
-    path.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    path.strip_prefix(pattern.rest).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// A pattern cut at each `[*]`, once for all the paths it is held against.
+struct Pattern<'p> {
+    before_elements: Vec<&'p str>,
+    rest: &'p str,
+}
+
+impl<'p> Pattern<'p> {
+    fn new(pattern: &'p str) -> Self {
+        let (mut before_elements, mut rest) = (Vec::new(), pattern);
+        while let Some((before, after)) = rest.split_once("[*]") {
+            before_elements.push(before);
+            rest = after;
+        }
+        Self { before_elements, rest }
+    }
 }
 
 #[cfg(test)]
@@ -210,14 +228,18 @@ mod tests {
         assert!(!fields.paths().iter().any(|path| path.starts_with("tpm") || path.ends_with(".serial")));
     }
 
+    fn is_covered(pattern: &str, path: &str) -> bool {
+        covers(&Pattern::new(pattern), path)
+    }
+
     #[test]
     fn a_pattern_covers_whole_names_only() {
-        assert!(covers("disks[*].bus", "disks[vda].bus"));
-        assert!(covers("disks", "disks[vda].bus"));
-        assert!(covers("disks[vda]", "disks[vda].settings.driver.queues"));
-        assert!(!covers("disks[*].s", "disks[vda].size"));
-        assert!(!covers("disks[vd]", "disks[vda].size"));
-        assert!(!covers("cpu.model", "cpu"));
+        assert!(is_covered("disks[*].bus", "disks[vda].bus"));
+        assert!(is_covered("disks", "disks[vda].bus"));
+        assert!(is_covered("disks[vda]", "disks[vda].settings.driver.queues"));
+        assert!(!is_covered("disks[*].s", "disks[vda].size"));
+        assert!(!is_covered("disks[vd]", "disks[vda].size"));
+        assert!(!is_covered("cpu.model", "cpu"));
     }
 
     #[test]
