@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use covirt::discovery::{AddressOrigin, ChainEnd, DiskSource, Inventory, NicAddress};
+use covirt::discovery::{AddressOrigin, ChainEnd, DiskSource, Inventory, Nic};
 use covirt::hypervisor::{Hypervisor, Libvirt, Options};
 use covirt::model::VmId;
 use support::qemu::{Guest, PrivateLibvirt, Skip};
@@ -150,11 +150,12 @@ fn the_inventory_of_a_running_guest_is_what_virsh_says_of_it() {
     let runtime = runtime();
     let adapter = Libvirt::connect(libvirt.uri(), Options::default()).expect("the adapter starts");
     let read = || runtime.block_on(adapter.inventory(vm)).expect("inventory");
-    // The guest answers its agent before it has an address.
-    let inventory = until("a lease", Duration::from_secs(60), || {
+    // The guest answers its agent before its interfaces have addresses, and they get them one after the other.
+    let inventory = until("a lease of each interface, used by the guest", Duration::from_secs(60), || {
         let inventory = read();
-        let leased = |address: &NicAddress| address.origin == AddressOrigin::Lease;
-        inventory.domain.nics.iter().any(|nic| nic.addresses.iter().any(leased)).then_some(inventory)
+        let from = |nic: &Nic, origin| nic.addresses.iter().any(|told| told.origin == origin && told.ip.is_ipv4());
+        let settled = |nic: &Nic| from(nic, AddressOrigin::Lease) && from(nic, AddressOrigin::Agent);
+        inventory.domain.nics.iter().all(settled).then_some(inventory)
     });
     let (virsh, name) = (|words: &[&str]| libvirt.virsh(words), guest.name());
 
