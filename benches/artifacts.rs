@@ -55,18 +55,30 @@ fn sample(format: Format) -> Value {
 fn binding_for(format: Format, sample: &Value, inventory: &Inventory) -> BindingText {
     let mut binding = Value::Object(Map::new());
     for field in format.draft(inventory).iter().filter(|field| field.need == Need::Required) {
-        if let Some(value) = find(sample, &field.path).or_else(|| field.guess.clone()) {
+        let told = find(sample, &field.path, Last::Same).or_else(|| find(sample, &field.path, Last::Any));
+        if let Some(value) = told.or_else(|| field.guess.clone()) {
             put(&mut binding, &field.path, value);
         }
     }
     BindingText { syntax: Syntax::Json, text: binding.to_string() }
 }
 
-/// The value at `path`; where the sample has another VM's disks or interfaces, that of the first.
-fn find(sample: &Value, path: &[String]) -> Option<Value> {
+/// What may stand for the last part of a path that the sample lacks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    /// Nothing.
+    Same,
+    /// Any: it may be the name of an interface or a disk.
+    Any,
+}
+
+/// The value at `path`; where the sample has another VM's disks or interfaces, that of the first which has one.
+fn find(sample: &Value, path: &[String], last: Last) -> Option<Value> {
     let Some((key, rest)) = path.split_first() else { return Some(sample.clone()) };
     let table = sample.as_object()?;
-    find(table.get(key).or_else(|| table.values().next())?, rest)
+    let own = table.get(key).and_then(|value| find(value, rest, last));
+    let another = || table.values().find_map(|value| find(value, rest, last));
+    own.or_else(|| if rest.is_empty() && last == Last::Same { None } else { another() })
 }
 
 fn put(into: &mut Value, path: &[String], value: Value) {
