@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -153,8 +154,15 @@ fn the_inventory_of_a_running_guest_is_what_virsh_says_of_it() {
     // The guest answers its agent before its interfaces have addresses, and they get them one after the other.
     let inventory = until("a lease of each interface, used by the guest", Duration::from_secs(60), || {
         let inventory = read();
-        let from = |nic: &Nic, origin| nic.addresses.iter().any(|told| told.origin == origin && told.ip.is_ipv4());
-        let settled = |nic: &Nic| from(nic, AddressOrigin::Lease) && from(nic, AddressOrigin::Agent);
+        let from = |nic: &Nic, origin, family: fn(&IpAddr) -> bool| {
+            nic.addresses.iter().any(|told| told.origin == origin && family(&told.ip))
+        };
+        // The guest gives each interface a link-local address of its own, too.
+        let settled = |nic: &Nic| {
+            from(nic, AddressOrigin::Lease, IpAddr::is_ipv4)
+                && from(nic, AddressOrigin::Agent, IpAddr::is_ipv4)
+                && from(nic, AddressOrigin::Agent, IpAddr::is_ipv6)
+        };
         inventory.domain.nics.iter().all(settled).then_some(inventory)
     });
     let (virsh, name) = (|words: &[&str]| libvirt.virsh(words), guest.name());
