@@ -10,7 +10,7 @@ use crate::resolver::{
 
 /// A command as its lane knows it.
 pub(crate) fn command(lane: &Lane, tracked: &Tracked, now: Now) -> CommandView {
-    command_of(lane.state(), tracked, waiting(lane.state(), lane.policy(), tracked, now).map(|w| (w.reason, w.on)))
+    command_of(lane.state(), tracked, waiting(lane, tracked, now).map(|w| (w.reason, w.on)))
 }
 
 /// A command of a state without a lane: history does not wait.

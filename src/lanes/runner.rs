@@ -107,6 +107,8 @@ pub(super) struct Runner {
     activity: u64,
     look_at: Option<Instant>,
     looking: bool,
+    /// Something was heard or seen of the VM while calls were under way that they need not have left so.
+    seen_midway: bool,
     /// What our own calls explain of events.
     explained: Explained,
     /// Rises when the lane is built anew: what an earlier one appended means nothing to this one.
@@ -153,6 +155,7 @@ impl Runner {
             activity: 0,
             look_at: None,
             looking: false,
+            seen_midway: false,
             explained: Explained::default(),
             life: 0,
             outage: None,
@@ -261,10 +264,14 @@ impl Runner {
     fn finished(&mut self, command: CommandId, result: CallResult, seen: Option<VmState>) {
         self.activity += 1;
         self.in_flight.remove(&command);
-        if matches!(result, CallResult::Done(_)) {
+        let as_asked = matches!(result, CallResult::Done(_)) && !self.seen_midway;
+        if as_asked {
             self.explained.done(command, self.halts(command));
         } else {
-            self.plan_look();
+            // What was seen meanwhile may be a step on the call's way (a snapshot halts the vCPUs), and nobody knows
+            // what a call that failed has left.
+            self.explained.forget();
+            self.doubt();
         }
         if let Some(state) = seen {
             self.step(Input::Observed { state, why: Observation::Event });

@@ -103,6 +103,27 @@ async fn a_look_that_a_call_overtook_is_thrown_away() {
 }
 
 #[tokio::test]
+async fn what_was_seen_in_the_middle_of_a_call_ends_no_command() {
+    let world = World::new(Mode::Stepped).await;
+    world.enroll(1).await;
+    let reset = world.submit(1, "north", "power.reset", 1).await.unwrap();
+    let suspend = world.submit(1, "north", "power.suspend", 2).await.unwrap();
+    world.fake.until_waiting(reset.id).await;
+    // On its way the call halts the vCPUs, and a look falls into just that moment.
+    world.fake.change(vm(1), |state| state.power = PowerState::Paused);
+    world.until_power(1, PowerState::Paused).await;
+    let look = world.hypervisor.hold_next_look();
+    world.fake.change(vm(1), |state| state.power = PowerState::Running);
+    look.until_held().await;
+    world.fake.finish(reset.id, How::Normally).unwrap();
+    assert_eq!(world.end(reset).await.ending, Ending::Done);
+    look.release();
+    world.fake.until_waiting(suspend.id).await;
+    world.fake.finish(suspend.id, How::Normally).unwrap();
+    assert_eq!(world.end(suspend).await.ending, Ending::Done);
+}
+
+#[tokio::test]
 async fn while_the_journal_is_unwritable_work_is_refused_and_reads_go_on() {
     let world = World::new(Mode::Auto).await;
     world.enroll(1).await;

@@ -26,16 +26,24 @@ pub(crate) enum Gate {
     Shut,
 }
 
+/// What a lane knows of this life of the agent alone; nothing of it is journalled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Footing {
+    pub(crate) gate: Gate,
+    /// The VM is being looked at, so what it is believed to be ends nothing.
+    pub(crate) doubt: bool,
+}
+
 /// The next thing to happen on a lane, if anything is due.
-pub(crate) fn next(state: &State, policy: &Policy, gate: Gate, now: Now) -> Option<Vec<Fact>> {
+pub(crate) fn next(state: &State, policy: &Policy, footing: Footing, now: Now) -> Option<Vec<Fact>> {
     overdue(state, policy, now)
         .or_else(|| silence(state, policy, now))
         .or_else(|| resolution(state, policy, now))
         .or_else(|| flag_gap(state, policy, now))
         .or_else(|| {
             let heads = state.heads();
-            detection(state, &heads).or_else(|| match gate {
-                Gate::Open => release(state, policy, &heads, now),
+            detection(state, &heads).or_else(|| match footing.gate {
+                Gate::Open => release(state, policy, footing, &heads, now),
                 Gate::Shut => None,
             })
         })
@@ -258,20 +266,21 @@ fn conflict_between(state: &State, a: &Tracked, b: &Tracked) -> Option<Vec<Fact>
 }
 
 /// A command that nothing holds back any more: looked at once more, then started or ended with a reason.
-fn release(state: &State, policy: &Policy, heads: &[&Tracked], now: Now) -> Option<Vec<Fact>> {
+fn release(state: &State, policy: &Policy, footing: Footing, heads: &[&Tracked], now: Now) -> Option<Vec<Fact>> {
     let contested: BTreeSet<CommandId> = open_conflicts(state).flat_map(|conflict| conflict.between).collect();
     heads.iter().copied().find_map(|tracked| {
         let id = tracked.command().id;
         if contested.contains(&id) || gathers(state, policy, tracked, now) || overlaps_active(state, tracked) {
             return None;
         }
-        Some(vec![recheck::refusal(state, tracked).map_or_else(
-            || Fact::Started {
-                command: id,
-                start: state.believed.as_ref().map_or_else(Default::default, |vm| vm.start),
-            },
-            |outcome| Fact::Ended { command: id, outcome },
-        )])
+        match recheck::refusal(state, tracked) {
+            Some(_) if footing.doubt => None,
+            Some(outcome) => Some(vec![Fact::Ended { command: id, outcome }]),
+            None => {
+                let start = state.believed.as_ref().map_or_else(Default::default, |vm| vm.start);
+                Some(vec![Fact::Started { command: id, start }])
+            }
+        }
     })
 }
 
@@ -299,6 +308,7 @@ fn overlaps_active(state: &State, tracked: &Tracked) -> bool {
 pub(crate) fn waiting_reason(
     state: &State,
     policy: &Policy,
+    footing: Footing,
     tracked: &Tracked,
     now: Now,
 ) -> Option<(String, Vec<CommandId>)> {
@@ -329,6 +339,8 @@ pub(crate) fn waiting_reason(
     if !rivals.is_empty() {
         return Some(("a conflict is being resolved".to_owned(), rivals));
     }
-    let gathering = gathers(state, policy, tracked, now);
-    gathering.then(|| ("a rival command is listened for".to_owned(), Vec::new()))
+    if gathers(state, policy, tracked, now) {
+        return Some(("a rival command is listened for".to_owned(), Vec::new()));
+    }
+    footing.doubt.then(|| ("something changed at the VM; it is being looked at".to_owned(), Vec::new()))
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decide;
 use super::fact::{Answer, Feasible, Finding, Heard, Party, Rule, StampNote, Verdict};
-use super::policy::Policy;
+use super::lane::Lane;
 use super::state::{Conflict, Phase, State, Tracked};
 use crate::model::{CommandId, ConflictId, Now, Wall};
 
@@ -28,8 +28,9 @@ pub struct Waiting {
 
 /// Why a command that has not ended waits; none when it does not.
 #[must_use]
-pub fn waiting(state: &State, policy: &Policy, tracked: &Tracked, now: Now) -> Option<Waiting> {
-    decide::waiting_reason(state, policy, tracked, now).map(|(reason, on)| Waiting { reason, on })
+pub fn waiting(lane: &Lane, tracked: &Tracked, now: Now) -> Option<Waiting> {
+    decide::waiting_reason(lane.state(), lane.policy(), lane.footing(), tracked, now)
+        .map(|(reason, on)| Waiting { reason, on })
 }
 
 /// The rule that last decided when a command runs; none when nothing was contested.

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use super::admission::{self, Taken};
 use super::call::Call;
-use super::decide::{self, Gate};
+use super::decide::{self, Footing, Gate};
 use super::fact::{Answer, CallResult, Evidence, Fact, Heard, Party};
 use super::message::{Accepted, Ask, Input, Observation, Output, Token};
 use super::policy::Policy;
@@ -37,14 +37,15 @@ pub struct Lane {
     /// What may leave once the step it belongs to is durable.
     held: VecDeque<(u64, Output)>,
     wake: Option<Mono>,
-    gate: Gate,
+    footing: Footing,
 }
 
 impl Lane {
     /// A lane with what its journal says.
     #[must_use]
     pub const fn new(state: State, policy: Policy) -> Self {
-        Self { state, policy, appended: 0, persisted: 0, held: VecDeque::new(), wake: None, gate: Gate::Open }
+        let footing = Footing { gate: Gate::Open, doubt: false };
+        Self { state, policy, appended: 0, persisted: 0, held: VecDeque::new(), wake: None, footing }
     }
 
     /// What the lane's facts add up to.
@@ -59,6 +60,11 @@ impl Lane {
         &self.policy
     }
 
+    /// What it knows of this life of the agent alone.
+    pub(crate) const fn footing(&self) -> Footing {
+        self.footing
+    }
+
     /// How many steps had facts, and up to which of them they are durable.
     #[must_use]
     pub const fn durability(&self) -> (u64, u64) {
@@ -69,7 +75,7 @@ impl Lane {
     pub fn step(&mut self, now: Now, input: Input) -> Vec<Output> {
         let mut turn = Turn::default();
         self.take(now, input, &mut turn);
-        while let Some(facts) = decide::next(&self.state, &self.policy, self.gate, now) {
+        while let Some(facts) = decide::next(&self.state, &self.policy, self.footing, now) {
             self.record(now, facts, &mut turn);
         }
         self.close(now, turn)
@@ -95,22 +101,25 @@ impl Lane {
             }
             Input::AnswerLost { conflict, epoch, by } => self.answer_lost(now, conflict, epoch, &by, turn),
             Input::Observed { state, why } => {
+                self.footing.doubt = false;
                 if self.state.standing != Standing::Free {
                     let fact = decide::observation(&self.state, &state, why == Observation::Look);
                     self.record(now, fact.into_iter().collect(), turn);
                 }
             }
             Input::Vanished => {
+                self.footing.doubt = false;
                 if self.state.standing == Standing::Enrolled {
                     self.record(now, vec![Fact::Vanished {}], turn);
                 }
             }
+            Input::Doubted => self.footing.doubt = true,
             Input::Finished { command, result } => self.finished(now, command, result, turn),
             Input::Probed { command, evidence } => self.probed(now, command, evidence, turn),
             Input::Persisted { step } => self.persisted = self.persisted.max(step.min(self.appended)),
             Input::Recovered => self.recover(now, turn),
             Input::Tick => self.wake = self.wake.filter(|wake| *wake > now.mono),
-            Input::Closing => self.gate = Gate::Shut,
+            Input::Closing => self.footing.gate = Gate::Shut,
         }
     }
 
@@ -145,7 +154,7 @@ impl Lane {
     }
 
     fn submit(&mut self, now: Now, token: Token, command: Command, clock: Option<ClockEstimate>, turn: &mut Turn) {
-        if self.gate == Gate::Shut && !self.state.commands.contains_key(&command.id) {
+        if self.footing.gate == Gate::Shut && !self.state.commands.contains_key(&command.id) {
             turn.refuse(token, Refusal::new(Code::Closing, "the agent is shutting down; submit again when it is back"));
             return;
         }

@@ -37,6 +37,9 @@ pub enum Input {
     Observed { state: VmState, why: Observation },
     /// The VM does not exist at the hypervisor.
     Vanished,
+    /// Something changed at the VM, and what it is now is being looked at: `Observed` or `Vanished` follows. Until then
+    /// no command ends because of what the VM was believed to be.
+    Doubted,
     /// A call ended. What it made of the VM was told by `Observed` before: a start is known by its id only so.
     Finished { command: CommandId, result: CallResult },
     /// A call whose answer was lost was looked into.

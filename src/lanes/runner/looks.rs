@@ -77,7 +77,7 @@ impl Explained {
         }
     }
 
-    fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         *self = Self::default();
     }
 }
@@ -95,8 +95,15 @@ impl Runner {
         if news.more || !all_ours {
             // What was thought to be ours may not have been.
             self.explained.forget();
-            self.plan_look();
+            self.seen_midway |= !self.in_flight.is_empty();
+            self.doubt();
         }
+    }
+
+    /// What the VM is believed to be may be past: nothing ends because of it before it was looked at.
+    pub(super) fn doubt(&mut self) {
+        self.errand(Errand::Told(Input::Doubted));
+        self.plan_look();
     }
 
     fn explains(&mut self, power: PowerState) -> bool {
@@ -170,7 +177,10 @@ impl Runner {
         match seen {
             // A call began or ended meanwhile: nobody knows which side of it was seen.
             _ if activity != self.activity => self.look_at = Some(Instant::now() + LOOK_DELAY),
-            Ok(state) => self.step(Input::Observed { state, why }),
+            Ok(state) => {
+                self.seen_midway = !self.in_flight.is_empty();
+                self.step(Input::Observed { state, why });
+            }
             Err(AskHypervisorError::NoSuchVm(_)) => self.step(Input::Vanished),
             Err(AskHypervisorError::Unreachable { .. }) => {} // The connection's return brings a look.
             Err(AskHypervisorError::Failed(_)) => self.look_at = Some(Instant::now() + RETRY),

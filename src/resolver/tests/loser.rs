@@ -69,6 +69,21 @@ fn a_loser_that_the_winner_made_impossible_names_it() {
 }
 
 #[test]
+fn while_the_vm_is_looked_at_no_command_ends_because_of_what_it_was() {
+    let mut world = World::shared(Policy::default());
+    world.out_of_band(|vm| vm.power = PowerState::Paused);
+    world.feed(Input::Doubted);
+    world.submit("north", "a: power.suspend");
+    world.submit("north", "b: cpu.set vcpus=3");
+    let a = world.id("a");
+    let tracked = world.lane.state().command(a).unwrap();
+    let why = waiting(&world.lane, tracked, world.now()).map(|waiting| waiting.reason);
+    assert!(why.is_some_and(|why| why.contains("looked at")));
+    world.out_of_band(|vm| vm.power = PowerState::Running);
+    assert_eq!(executed(&world), ["a"]);
+}
+
+#[test]
 fn the_winners_failure_lets_the_other_run() {
     let mut world = two_resizes("class=critical", "");
     no_opinions(&mut world);

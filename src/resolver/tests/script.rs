@@ -217,7 +217,7 @@ fn explain(world: &mut World, name: &str) -> Vec<String> {
     let Some(tracked) = state.command(id) else { return vec!["unknown".to_owned()] };
     let mut lines: Vec<String> =
         covirt::resolver::story(state, tracked).into_iter().map(|m| format!("         {}", m.what)).collect();
-    if let Some(Waiting { reason, .. }) = covirt::resolver::waiting(state, world.lane.policy(), tracked, world.now()) {
+    if let Some(Waiting { reason, .. }) = covirt::resolver::waiting(&world.lane, tracked, world.now()) {
         lines.push(format!("         it waits: {reason}"));
     }
     lines
