@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::asker::Asker;
 use super::clock::Clock;
-use super::runner::{self, Begin, Ear, Mail, Runner, Surroundings};
+use super::runner::{self, Begin, Ear, Mail, Piece, Runner, Surroundings};
 use crate::delegation::{Change, ChangeRequest};
 use crate::hypervisor::{AskHypervisorError, Event, Hypervisor};
 use crate::journal::{Entry, Journal, ReplayError};
@@ -340,16 +340,9 @@ async fn dispatch(lanes: std::sync::Weak<Inner>, mut events: mpsc::Receiver<Even
         let Some(inner) = lanes.upgrade() else { return };
         let addresses = inner.lanes.read().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Power(vm, power) => {
-                if let Some(address) = addresses.get(&vm) {
-                    address.ear.tell_power(power);
-                }
-            }
-            Event::Changed(vm) | Event::Rebooted(vm) | Event::Gone(vm) => {
-                if let Some(address) = addresses.get(&vm) {
-                    address.ear.tell_change();
-                }
-            }
+            Event::Power(vm, power) => tell(&addresses, vm, Piece::Power(power)),
+            Event::Changed(vm, cause) | Event::Gone(vm, cause) => tell(&addresses, vm, Piece::Changed(cause)),
+            Event::Happened(vm, happening) => tell(&addresses, vm, Piece::Happened(happening)),
             Event::Disconnected => {
                 inner.connected.store(false, Ordering::Relaxed);
                 tracing::warn!("the connection to libvirt was lost");
@@ -357,9 +350,15 @@ async fn dispatch(lanes: std::sync::Weak<Inner>, mut events: mpsc::Receiver<Even
             Event::Reconnected => {
                 inner.connected.store(true, Ordering::Relaxed);
                 tracing::info!("libvirt is connected; every lane looks again");
-                addresses.values().for_each(|address| address.ear.tell_change());
+                addresses.values().for_each(|address| address.ear.tell(Piece::Changed(None)));
             }
         }
+    }
+}
+
+fn tell(addresses: &BTreeMap<VmId, Address>, vm: VmId, piece: Piece) {
+    if let Some(address) = addresses.get(&vm) {
+        address.ear.tell(piece);
     }
 }
 

@@ -77,9 +77,12 @@ async fn what_happens_past_the_agent_is_seen_and_told() {
     world.fake.change(vm(1), |state| state.power = PowerState::Paused);
     world.until_power(1, PowerState::Paused).await;
     let facts = world.facts(1).await;
-    assert!(matches!(facts.last(), Some(Fact::Observed { origin: Origin::OutOfBand, .. })), "{facts:?}");
+    assert!(
+        matches!(facts.last(), Some(Fact::Observed { origin: Origin::OutOfBand { cause: None }, .. })),
+        "{facts:?}"
+    );
     world.fake.undefine(vm(1));
-    world.until("the VM is gone", async || matches!(world.facts(1).await.last(), Some(Fact::Vanished {}))).await;
+    world.until("the VM is gone", async || matches!(world.facts(1).await.last(), Some(Fact::Vanished { .. }))).await;
     assert_eq!(world.submit(1, "north", "power.resume", 1).await.unwrap_err().code, Code::VmGone);
 }
 
@@ -89,7 +92,7 @@ async fn a_look_that_a_call_overtook_is_thrown_away() {
     world.enroll(1).await;
     // The look sees the VM running, and comes back only when a command has paused it.
     let look = world.hypervisor.hold_next_look();
-    world.fake.emit(Event::Changed(vm(1)));
+    world.fake.emit(Event::Changed(vm(1), None));
     look.until_held().await;
     let submission = world.submit(1, "north", "power.suspend", 1).await.unwrap();
     world.fake.until_waiting(submission.id).await;
@@ -383,7 +386,7 @@ async fn a_burst_of_events_and_a_lost_connection_are_no_reason_to_execute_again(
     let submission = world.submit(1, "north", "power.suspend", 1).await.unwrap();
     let id = submission.id;
     world.fake.until_waiting(id).await;
-    let burst = || (0..500).for_each(|_| world.fake.emit(Event::Changed(vm(1))));
+    let burst = || (0..500).for_each(|_| world.fake.emit(Event::Changed(vm(1), None)));
     burst();
     world.fake.disconnect(Fate::TookEffect);
     burst();

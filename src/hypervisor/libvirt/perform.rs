@@ -14,6 +14,7 @@ use super::failure::{Fault, Reached};
 use super::gate::Gate;
 use super::look;
 use super::snapshot_xml::snapshot_xml;
+use crate::hypervisor::evidence::other_start;
 use crate::model::operation::{MetadataSetArgs, NoArgs, SnapshotKind};
 use crate::model::{Kib, Operation, StartId, VmId};
 
@@ -96,15 +97,7 @@ pub(super) fn perform(
 
 /// Refuses to act on another start than the one that was decided about.
 fn check_start(domain: &Domain, expected: StartId) -> Result<(), Fault> {
-    let now = look::start_of(domain);
-    if now == expected {
-        return Ok(());
-    }
-    Err(Fault::Forbidden(match (expected.0, now.0) {
-        (Some(_), None) => "the VM has stopped meanwhile".to_owned(),
-        (None, _) => "the VM was started meanwhile".to_owned(),
-        (Some(then), Some(now)) => format!("the VM was started again meanwhile (start {now}, expected {then})"),
-    }))
+    other_start(expected, look::start_of(domain)).map_or(Ok(()), |reason| Err(Fault::Forbidden(reason)))
 }
 
 /// Which of the two descriptions of a VM a change is for.
