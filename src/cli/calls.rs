@@ -7,7 +7,7 @@ use super::fault::CarryOutError;
 use crate::discovery::Inventory;
 use crate::doors::wire::{
     AuditReport, CommandList, CommandRequest, CommandView, ConflictList, DelegateRequest, Delegations, EnrollRequest,
-    EventPage, Explanation, Health, Identity, VmDetail, VmList,
+    Enrollment, EventPage, Explanation, Health, Identity, VmDetail, VmList,
 };
 use crate::model::{CommandId, ProviderId, VmId};
 
@@ -68,7 +68,7 @@ impl Client {
     }
 
     /// Begins to have a VM co-managed.
-    pub async fn enroll(&self, vm: VmId, request: &EnrollRequest) -> Result<VmDetail, CallAgentError> {
+    pub async fn enroll(&self, vm: VmId, request: &EnrollRequest) -> Result<Enrollment, CallAgentError> {
         self.post(&format!("/v1/vms/{vm}/enrollment"), request, NOW).await
     }
 

@@ -11,6 +11,7 @@ use super::asker::Asker;
 use super::clock::Clock;
 use super::runner::{self, Begin, Ear, Mail, Piece, Runner, Surroundings};
 use crate::delegation::{Change, ChangeRequest};
+use crate::discovery::{Recognised, recognise};
 use crate::hypervisor::{AskHypervisorError, Event, Hypervisor};
 use crate::journal::{Entry, Journal, ReplayError};
 use crate::model::{
@@ -157,11 +158,11 @@ impl Lanes {
         answer.await.map_err(|_| gone())?
     }
 
-    /// Begins to co-manage a VM.
+    /// Begins to co-manage a VM; gives the other managers whose marks it bears.
     ///
     /// *Errors*: [`Code::AlreadyEnrolled`], [`Code::UnknownVm`], [`Code::HypervisorUnreachable`],
     /// [`Code::JournalUnwritable`].
-    pub async fn enroll(&self, vm: VmId, primary: ProviderId) -> Result<(), Refusal> {
+    pub async fn enroll(&self, vm: VmId, primary: ProviderId) -> Result<Vec<Recognised>, Refusal> {
         let state = self.0.around.hypervisor.observe(vm).await.map_err(|error| refusal_of(&error))?;
         let inventory = self.0.around.hypervisor.inventory(vm).await.map_err(|error| refusal_of(&error))?;
         let _alone = self.0.coming_and_going.lock().await;
@@ -178,13 +179,19 @@ impl Lanes {
                 self.spawn(past, Begin::Fresh)
             }
         };
-        let name = inventory.domain.identity.name.clone();
+        let managers = recognise(&inventory.domain);
+        let name = inventory.domain.identity.name;
         let make = move |token| Input::Enroll { token, name, primary, state };
         let enrolled = self.request(&address, make, None).await;
         if enrolled.is_err() && known.is_none() {
             self.forget(vm);
         }
-        enrolled.map(drop)
+        enrolled?;
+        for Recognised { manager, mark } in &managers {
+            let (loops, tell, read) = (manager.loops(), manager.tell(), manager.documentation());
+            tracing::warn!(%vm, %manager, mark, loops, tell, read, "another manager may act on this VM by itself");
+        }
+        Ok(managers)
     }
 
     fn forget(&self, vm: VmId) {

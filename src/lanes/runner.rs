@@ -114,6 +114,8 @@ pub(super) struct Runner {
     explained: Explained,
     /// What events said happened since the last look began.
     told: Option<Cause>,
+    /// Whether the next look is the second one for the same reason.
+    patient: bool,
     damper: Damper,
     /// Rises when the lane is built anew: what an earlier one appended means nothing to this one.
     life: u64,
@@ -162,6 +164,7 @@ impl Runner {
             seen_midway: false,
             explained: Explained::default(),
             told: None,
+            patient: false,
             damper: Damper::default(),
             life: 0,
             outage: None,

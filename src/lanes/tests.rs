@@ -1,5 +1,6 @@
 //! Whole lanes, on the stepped hypervisor and the journal in memory: what is durable when, and what faults leave.
 
+mod past_us;
 mod world;
 
 use std::time::Duration;
@@ -357,7 +358,7 @@ async fn a_vm_never_has_two_lanes_however_many_enroll_it_at_once() {
     let mut enrolled = 0;
     for tried in tries {
         match tried.await.unwrap() {
-            Ok(()) => enrolled += 1,
+            Ok(_) => enrolled += 1,
             Err(refusal) => assert_eq!(refusal.code, Code::AlreadyEnrolled),
         }
     }

@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::state::PowerState;
+
 /// Who brings something about past this agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -146,6 +148,50 @@ causes! {
 }
 
 impl Cause {
+    /// Whether it says how a power state came about. That QEMU was told to end says so only until it has ended: by
+    /// what, libvirt says then.
+    #[must_use]
+    pub const fn tells_power(self, power: PowerState) -> bool {
+        match self {
+            Self::Terminated => matches!(power, PowerState::ShuttingDown),
+            Self::Started
+            | Self::Restored
+            | Self::Suspended
+            | Self::Resumed
+            | Self::Destroyed
+            | Self::Saved
+            | Self::Reverted
+            | Self::MigratedIn
+            | Self::Migrating
+            | Self::MigratedAway
+            | Self::GuestShutdown
+            | Self::GuestPanicked
+            | Self::PmSuspended
+            | Self::Woken
+            | Self::Crashed
+            | Self::IoError
+            | Self::NoSpace
+            | Self::Watchdog
+            | Self::ApiError
+            | Self::MigrationFailed => true,
+            Self::Defined
+            | Self::Redefined
+            | Self::Renamed
+            | Self::Undefined
+            | Self::DeviceAdded
+            | Self::DeviceRemoved
+            | Self::MetadataChanged
+            | Self::SnapshotsChanged
+            | Self::Tuned
+            | Self::Rebooted
+            | Self::Ballooned
+            | Self::AgentReady
+            | Self::AgentGone
+            | Self::UnplugRefused
+            | Self::MemoryFailure => false,
+        }
+    }
+
     /// Which of two stands when `next` is said after `self`: the later one, unless it only says in general how the
     /// earlier one went on.
     #[must_use]

@@ -21,7 +21,7 @@ pub(crate) fn observation(state: &State, seen: &VmState, why: Observation) -> Op
     let ours = state.active().find(explains).map(|running| running.command().id);
     let origin = match ours {
         Some(command) => Origin::Command { command },
-        None => origin(why, believed.is_some_and(|before| differ_in_snapshots_alone(before, seen))),
+        None => origin(why, believed.and_then(|before| derived(state, before, seen, why))),
     };
     Some(Fact::Observed { state: seen.clone(), origin })
 }
@@ -33,7 +33,7 @@ pub(crate) fn vanishing(state: &State, why: Observation) -> Fact {
         running.command().operation.effect() == Effect::Power(PowerState::ShutOff) && may_be_of(running, why)
     };
     let ours = state.active().find(ends).map(|running| running.command().id);
-    Fact::Vanished { origin: Some(ours.map_or_else(|| origin(why, false), |command| Origin::Command { command })) }
+    Fact::Vanished { origin: Some(ours.map_or_else(|| origin(why, None), |command| Origin::Command { command })) }
 }
 
 /// Something that the state does not show, unless a command of ours explains it.
@@ -46,19 +46,34 @@ pub(crate) fn happening(state: &State, happening: Happening, now: Now) -> Option
     (!ours).then(|| Fact::Happened { origin: Origin::past_us(Some(cause)), subject })
 }
 
-/// Who made the VM what it is, as an aside to a reason, where that was nobody of ours.
+/// Who made the VM what it is and how, as an aside to a reason, where that is known and was nobody of ours.
 pub(crate) fn aside(state: &State) -> String {
-    let past_us = state.brought_about.as_ref().filter(|origin| origin.actor().is_some());
+    let past_us = state.brought_about.as_ref().filter(|origin| origin.cause().is_some());
     past_us.map(|origin| format!(" ({origin})")).unwrap_or_default()
 }
 
-fn origin(why: Observation, snapshots_alone: bool) -> Origin {
+fn origin(why: Observation, derived: Option<Cause>) -> Origin {
     match why {
         Observation::Look => Origin::Look,
-        Observation::Told(cause) => Origin::past_us(Some(cause)),
-        // No event of libvirt's tells of snapshots.
-        Observation::Event => Origin::past_us(snapshots_alone.then_some(Cause::SnapshotsChanged)),
+        Observation::Told(cause) => Origin::past_us(Some(derived.unwrap_or(cause))),
+        Observation::Event => Origin::past_us(derived),
     }
+}
+
+/// What follows from the states themselves, where events say nothing or only in part.
+fn derived(state: &State, before: &VmState, after: &VmState, why: Observation) -> Option<Cause> {
+    let silent = why == Observation::Event;
+    if silent && before.start.0.is_none() && after.start.0.is_some() {
+        // libvirt says so only once the vCPUs run.
+        return Some(Cause::Started);
+    }
+    if silent && differ_in_snapshots_alone(before, after) {
+        return Some(Cause::SnapshotsChanged);
+    }
+    // A start halts the vCPUs first and lets them go when all is ready.
+    let begun = state.brought_about.as_ref().and_then(Origin::cause);
+    let starts = begun == Some(Cause::Started) && before.power == PowerState::Paused && before.start == after.start;
+    (why == Observation::Told(Cause::Resumed) && starts).then_some(Cause::Started)
 }
 
 fn differ_in_snapshots_alone(before: &VmState, after: &VmState) -> bool {
@@ -68,12 +83,25 @@ fn differ_in_snapshots_alone(before: &VmState, after: &VmState) -> bool {
 /// Whether what was told can be a running command's doing.
 fn may_be_of(running: &Tracked, why: Observation) -> bool {
     let Observation::Told(cause) = why else { return true };
-    let action = running.command().operation.action();
-    match cause.actor() {
-        Actor::Hypervisor => false,
-        Actor::Guest => cause != Cause::GuestPanicked,
-        // A guest that is asked to shut down does not end like this.
-        Actor::OutOfBand => !(action == Action::PowerShutdown && cause == Cause::Destroyed),
+    let operation = &running.command().operation;
+    let leads_elsewhere = match (operation.effect(), leads_to(cause)) {
+        (Effect::Power(wanted), Some(led)) => wanted != led,
+        _ => false,
+    };
+    // A guest that is asked to shut down is not switched off.
+    let switched_off = operation.action() == Action::PowerShutdown && cause == Cause::Destroyed;
+    cause.actor() != Actor::Hypervisor && cause != Cause::GuestPanicked && !leads_elsewhere && !switched_off
+}
+
+/// The power state that a cause leads to, where it leads to one for certain.
+fn leads_to(cause: Cause) -> Option<PowerState> {
+    use Cause::{Destroyed, GuestShutdown, MigratedAway, Resumed, Saved, Started, Suspended, Terminated, Woken};
+    if matches!(cause, Destroyed | Terminated | GuestShutdown | Saved | MigratedAway) {
+        Some(PowerState::ShutOff)
+    } else if matches!(cause, Started | Resumed | Woken) {
+        Some(PowerState::Running)
+    } else {
+        (cause == Suspended).then_some(PowerState::Paused)
     }
 }
 

@@ -17,7 +17,8 @@ pub use artifacts::{ArtifactFile, Artifacts, FormatList, FormatSummary};
 pub use commands::{CommandList, CommandRequest, CommandState, CommandView, ConflictList, Explanation};
 pub use session::{FromAgent, FromProvider, HookAnswer, HookAsk};
 pub use vms::{
-    DelegateRequest, DelegatedAction, Delegations, EnrollRequest, InventoryList, UnreadVm, VmDetail, VmList, VmSummary,
+    DelegateRequest, DelegatedAction, Delegations, EnrollRequest, Enrollment, InventoryList, ManagerWarning, UnreadVm,
+    VmDetail, VmList, VmSummary,
 };
 
 /// The header by which a peer that may speak for several providers says for which it does.

@@ -10,6 +10,8 @@ use crate::hypervisor::AskHypervisorError;
 use crate::model::{Cause, Code, CommandId, Effect, Happening, Operation, PowerState, Refusal, VmState};
 use crate::resolver::{Input, Observation};
 
+/// How long the event is waited for that says how a power state came about which another event's look has found.
+const EVENT_DELAY: Duration = Duration::from_millis(50);
 /// How long after an event the VM is looked at while calls are under way: one look for a burst of events.
 const LOOK_DELAY: Duration = Duration::from_millis(20);
 
@@ -128,11 +130,17 @@ impl Runner {
     pub(super) fn looked(&mut self, seen: Result<VmState, AskHypervisorError>, told: Option<Cause>, activity: u64) {
         self.looking = false;
         let why = told.map_or(Observation::Event, Observation::Told);
+        let patient = std::mem::take(&mut self.patient);
         match seen {
             // A call began or ended meanwhile: nobody knows which side of it was seen.
             _ if activity != self.activity => {
                 self.told_before(told);
                 self.look_at = Some(Instant::now() + LOOK_DELAY);
+            }
+            seen if !patient && self.is_ahead_of_its_event(&seen, told) => {
+                self.patient = true;
+                self.told_before(told);
+                self.look_at = Some(Instant::now() + EVENT_DELAY);
             }
             Ok(state) => {
                 self.seen_midway = !self.in_flight.is_empty();
@@ -150,6 +158,18 @@ impl Runner {
                 self.look_at = Some(Instant::now() + RETRY);
             }
         }
+    }
+
+    /// Whether the look has found another power state, and nothing said yet how it came about.
+    fn is_ahead_of_its_event(&self, seen: &Result<VmState, AskHypervisorError>, told: Option<Cause>) -> bool {
+        let power = match seen {
+            Ok(state) => state.power,
+            // What is gone may have been off before.
+            Err(AskHypervisorError::NoSuchVm(_)) if told != Some(Cause::Undefined) => PowerState::ShutOff,
+            Err(_) => return false,
+        };
+        let before = self.lane.state().believed().map(|believed| believed.power);
+        self.in_flight.is_empty() && before != Some(power) && !told.is_some_and(|cause| cause.tells_power(power))
     }
 
     /// Puts back what a look did not come to use.

@@ -10,7 +10,8 @@ use crate::model::{Cause, CommandId, Happening, PowerState};
 
 /// How much news waits for a lane before it just looks.
 const PIECES: usize = 64;
-/// How long after a call of ours ended its event may still come.
+/// How long after a restart of ours ended another one is a part of it: firmware may reset the machine once more, and no
+/// guest is up so soon.
 const LATE: Duration = Duration::from_secs(1);
 /// How often the same happening is told: a guest must not fill the journal by restarting in a loop.
 const ONCE_IN: Duration = Duration::from_secs(1);
@@ -62,7 +63,7 @@ impl Ear {
     }
 }
 
-/// What a call of ours does that events tell of, once for each call.
+/// What a call of ours does that events tell of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Deed {
     /// It halts the vCPUs, or lets them go.
@@ -71,15 +72,15 @@ pub(super) enum Deed {
     Restart,
 }
 
-/// Which events need no look, because a suspend or resume of our own is why they came, and which restarts are ours.
-/// Each call explains one: what comes beyond that is somebody else's doing.
+/// Which events need no look, because a suspend or resume of our own is why they came, and which restarts are ours. A
+/// suspend or resume explains one event: what comes beyond that is somebody else's doing.
 #[derive(Debug, Default)]
 pub(super) struct Explained {
     /// Calls under way whose event has come.
     heard: BTreeSet<CommandId>,
     /// What the last call did, when its event has not come yet.
     power: Option<PowerState>,
-    /// The same of a restart.
+    /// When the last restart was done.
     restart: Option<Instant>,
 }
 
@@ -89,19 +90,24 @@ impl Explained {
         let heard = self.heard.remove(&command);
         match deed {
             Some(Deed::Power(power)) => self.power = (!heard).then_some(power),
-            Some(Deed::Restart) => self.restart = (!heard).then_some(now),
+            Some(Deed::Restart) => self.restart = Some(now),
             None => {}
         }
     }
 
-    /// Whether something that was heard is one call's doing: of one that has ended, or of one of these, which are
-    /// under way.
+    /// Whether something that was heard is a call's doing: of one that has ended, or of one of these, which are under
+    /// way.
     pub(super) fn takes(&mut self, deed: Deed, mut under_way: impl Iterator<Item = CommandId>, now: Instant) -> bool {
-        let awaited = match deed {
-            Deed::Power(power) => self.power.take_if(|awaited| *awaited == power).is_some(),
-            Deed::Restart => self.restart.take().is_some_and(|ended| now.duration_since(ended) < LATE),
-        };
-        awaited || under_way.find(|command| !self.heard.contains(command)).is_some_and(|found| self.heard.insert(found))
+        match deed {
+            Deed::Power(power) => {
+                let mut unheard = || under_way.find(|command| !self.heard.contains(command));
+                self.power.take_if(|awaited| *awaited == power).is_some()
+                    || unheard().is_some_and(|found| self.heard.insert(found))
+            }
+            Deed::Restart => {
+                under_way.next().is_some() || self.restart.is_some_and(|ended| now.duration_since(ended) < LATE)
+            }
+        }
     }
 
     /// Nothing of the power state is taken for ours any more.
@@ -136,29 +142,31 @@ mod tests {
     }
 
     #[test]
-    fn each_call_explains_one_event_whether_it_comes_before_or_after_the_answer() {
-        let now = Instant::now();
+    fn a_suspend_explains_one_event_whether_it_comes_before_or_after_the_answer() {
+        let (now, deed) = (Instant::now(), Deed::Power(PowerState::Paused));
         let none = std::iter::empty;
-        for deed in [Deed::Power(PowerState::Paused), Deed::Restart] {
-            let mut explained = Explained::default();
-            assert!(!explained.takes(deed, none(), now));
-            // Before the answer.
-            assert!(explained.takes(deed, [command(1)].into_iter(), now));
-            assert!(!explained.takes(deed, [command(1)].into_iter(), now), "once");
-            explained.done(command(1), Some(deed), now);
-            assert!(!explained.takes(deed, none(), now));
-            // After it.
-            explained.done(command(2), Some(deed), now);
-            assert!(explained.takes(deed, none(), now));
-            assert!(!explained.takes(deed, none(), now), "once");
-        }
+        let mut explained = Explained::default();
+        assert!(!explained.takes(deed, none(), now));
+        // Before the answer.
+        assert!(explained.takes(deed, [command(1)].into_iter(), now));
+        assert!(!explained.takes(deed, [command(1)].into_iter(), now), "once");
+        explained.done(command(1), Some(deed), now);
+        assert!(!explained.takes(deed, none(), now));
+        // After it.
+        explained.done(command(2), Some(deed), now);
+        assert!(explained.takes(deed, none(), now));
+        assert!(!explained.takes(deed, none(), now), "once");
     }
 
     #[test]
-    fn a_restart_long_after_ours_is_the_guests_own() {
+    fn restarts_are_ours_while_our_call_runs_and_for_a_moment_after() {
         let (now, mut explained) = (Instant::now(), Explained::default());
-        explained.done(command(1), Some(Deed::Restart), now);
-        assert!(!explained.takes(Deed::Restart, std::iter::empty(), now + LATE));
+        let deed = Deed::Restart;
+        assert!(!explained.takes(deed, std::iter::empty(), now));
+        assert!(explained.takes(deed, [command(1)].into_iter(), now));
+        explained.done(command(1), Some(deed), now);
+        assert!(explained.takes(deed, std::iter::empty(), now + LATE / 2));
+        assert!(!explained.takes(deed, std::iter::empty(), now + LATE));
     }
 
     #[test]

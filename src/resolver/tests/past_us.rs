@@ -57,6 +57,7 @@ fn a_running_command_explains_what_it_can_have_done_and_no_more() {
         ("power.shutdown", Cause::GuestShutdown, true),
         ("power.shutdown", Cause::Destroyed, false),
         ("power.shutdown", Cause::GuestPanicked, false),
+        ("power.suspend", Cause::Destroyed, false),
     ] {
         let mut world = World::shared(Policy { gather: std::time::Duration::ZERO, ..Policy::default() });
         world.submit("north", &format!("a: {action}"));
@@ -118,6 +119,19 @@ fn snapshots_that_nobody_announced_are_told_as_such() {
     });
     world.out_of_band(|vm| vm.vcpus += 1);
     assert_eq!(origins(&world), [Origin::past_us(Some(Cause::SnapshotsChanged)), Origin::past_us(None)]);
+}
+
+#[test]
+fn a_start_that_is_seen_before_it_is_told_is_one_start() {
+    let mut world = World::shared(Policy::default());
+    world.told(Cause::Destroyed, off);
+    world.out_of_band(|vm| (vm.power, vm.start) = (PowerState::Paused, StartId(Some(9))));
+    world.told(Cause::Resumed, |vm| vm.power = PowerState::Running);
+    world.told(Cause::Suspended, |vm| vm.power = PowerState::Paused);
+    world.told(Cause::Resumed, |vm| vm.power = PowerState::Running);
+    let causes: Vec<_> = origins(&world).iter().filter_map(Origin::cause).collect();
+    let expected = [Cause::Destroyed, Cause::Started, Cause::Started, Cause::Suspended, Cause::Resumed];
+    assert_eq!(causes, expected);
 }
 
 #[test]

@@ -90,7 +90,7 @@ pub(crate) fn run(world: &mut World, line: &str) -> Vec<String> {
         }
         ["the", "storage", "is", "full"] => world.told(Cause::NoSpace, |vm| vm.power = PowerState::Paused),
         ["somebody", "undefines", "the", "VM"] => {
-            world.feed(Input::Vanished { why: Observation::Told(Cause::Undefined) });
+            world.feed(Input::Vanished { why: Observation::Event });
         }
         ["the", "journal", "stalls"] => world.auto_persist = false,
         ["the", "journal", "catches", "up"] => {
