@@ -114,8 +114,10 @@ impl State {
             }),
             Fact::Ended { command, outcome } => self.apply_ended(at, *command, outcome),
             Fact::Observed { state, origin } => {
-                self.believed = Some(state.clone());
-                self.brought_about = Some(origin.clone());
+                let before = self.believed.replace(state.clone());
+                if before.is_none_or(|before| (before.power, before.start) != (state.power, state.start)) {
+                    self.brought_about = Some(origin.clone());
+                }
                 if self.standing == Standing::Vanished {
                     self.standing = Standing::Enrolled;
                 }
@@ -173,7 +175,11 @@ impl State {
                 self.written.insert(register, Written { command: id, provider, issued, at });
             }
             if let Some(believed) = &mut self.believed {
+                let before = believed.power;
                 take_effect(believed, &effect);
+                if believed.power != before {
+                    self.brought_about = None;
+                }
             }
         }
         self.forget_oldest();

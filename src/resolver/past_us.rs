@@ -46,7 +46,7 @@ pub(crate) fn happening(state: &State, happening: Happening, now: Now) -> Option
     (!ours).then(|| Fact::Happened { origin: Origin::past_us(Some(cause)), subject })
 }
 
-/// Who made the VM what it is and how, as an aside to a reason, where that is known and was nobody of ours.
+/// Who brought the power state about and how, as an aside to a reason, where that is known and was nobody of ours.
 pub(crate) fn aside(state: &State) -> String {
     let past_us = state.brought_about.as_ref().filter(|origin| origin.cause().is_some());
     past_us.map(|origin| format!(" ({origin})")).unwrap_or_default()

@@ -35,7 +35,7 @@ pub struct State {
     pub(crate) standing: Standing,
     pub(crate) authority: Option<Authority>,
     pub(crate) believed: Option<VmState>,
-    /// Who made the VM what it was last observed to be.
+    /// Who brought its power state about; none when it was one of ours, or the first that was seen.
     pub(crate) brought_about: Option<Origin>,
     pub(crate) commands: BTreeMap<CommandId, Tracked>,
     /// Commands that have not ended.
