@@ -105,18 +105,17 @@ fn leads_to(cause: Cause) -> Option<PowerState> {
     }
 }
 
-/// Whether a command's footprint explains what happened while it ran. A restart is none of these: each of ours explains
-/// one, and whoever makes the calls counts them.
+/// Whether a command's footprint explains what happened while it ran. A restart is none of these: whoever makes the
+/// calls knows which are ours.
 fn accounts_for(tracked: &Tracked, happening: &Happening) -> bool {
     use Cause::{AgentGone, AgentReady, Defined, DeviceAdded, DeviceRemoved, Redefined, Renamed, Tuned, Undefined};
     let mut writes = tracked.footprint.writes.iter();
     let cause = happening.cause;
     if cause == Cause::MetadataChanged {
         let subject = happening.subject.as_ref();
-        writes.any(|resource| match resource {
-            Resource::Metadata(uri) => subject.is_none_or(|subject| subject == uri),
-            other => *other == Resource::Definition,
-        })
+        let of = |uri: &String| subject.is_none_or(|subject| subject == uri);
+        writes
+            .any(|resource| *resource == Resource::Definition || matches!(resource, Resource::Metadata(uri) if of(uri)))
     } else if matches!(cause, DeviceAdded | DeviceRemoved | Cause::UnplugRefused | Tuned) {
         // vCPUs and memory are devices, too.
         writes.any(|resource| !matches!(resource, Resource::Power | Resource::Snapshots | Resource::Metadata(_)))
