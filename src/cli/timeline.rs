@@ -117,6 +117,15 @@ impl Known {
         match fact {
             Fact::Enrolled { primary, .. } => Row { who: by(&primary), ..row },
             Fact::Released { by: who } | Fact::Delegation { by: who, .. } => Row { who: by(&who), ..row },
+            Fact::DrainBegan { by: who, drain } => {
+                let closing: Vec<String> = drain.closing.keys().map(ToString::to_string).collect();
+                says(format!("until {} has nothing in flight", closing.join(" and ")), Row { who: by(&who), ..row })
+            }
+            Fact::DrainEnded { failed } => says(failed.unwrap_or_else(|| "nothing is in flight".to_owned()), row),
+            Fact::Escalated { .. } => says("the operator is to decide".to_owned(), row),
+            Fact::Decided { by: who, first, .. } => {
+                says(format!("{} first", self.0.short(first)), Row { who: by(&who), ..row })
+            }
             Fact::Admitted(admission) => Row {
                 issued_at: admission.command.issued_at,
                 outcome: Some(admitted(admission.command.class, admission.stamp)),

@@ -72,6 +72,8 @@ fn admission(operation: Operation) -> Fact {
         order: Order { seq: Some(7), after: BTreeSet::from([command_id(2)]) },
         issued_at: Some(at(1).wall),
         not_after: None,
+        must_start_by: None,
+        break_glass: None,
         guard: Guard { state: Some(PowerState::Running), ..Guard::default() },
         class: Class::Critical,
         epoch: Some(2),
@@ -86,6 +88,7 @@ fn admission(operation: Operation) -> Fact {
         issued: Some(issued),
         stamp: StampNote::ClampedFuture,
         deadline,
+        must_start_by: Some(Mono(66)),
     }))
 }
 

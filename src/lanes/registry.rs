@@ -126,6 +126,12 @@ impl Lanes {
         self.0.around.clock.now()
     }
 
+    /// How the lanes are configured.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.0.around.policy
+    }
+
     /// The hypervisor behind the lanes.
     #[must_use]
     pub fn hypervisor(&self) -> &Arc<dyn Hypervisor> {
@@ -230,10 +236,33 @@ impl Lanes {
         let address = self.address(vm)?;
         match self.request(&address, move |token| Input::Change { token, request }, None).await? {
             Accepted::Change(change) => Ok(change),
-            Accepted::Standing | Accepted::Command(_) | Accepted::Answer => {
+            Accepted::Standing | Accepted::Command(_) | Accepted::Answer | Accepted::Drain | Accepted::Decision => {
                 Err(Refusal::new(Code::Internal, "the lane answered something else"))
             }
         }
+    }
+
+    /// Changes who may do what once what is in flight has ended.
+    ///
+    /// *Errors*: as [`crate::delegation::Drain::prepare`]; [`Code::Draining`].
+    pub async fn drain(&self, vm: VmId, request: ChangeRequest) -> Result<(), Refusal> {
+        let address = self.address(vm)?;
+        self.request(&address, move |token| Input::Drain { token, request }, None).await.map(drop)
+    }
+
+    /// The operator's word on a conflict.
+    ///
+    /// *Errors*: [`Code::Forbidden`], [`Code::UnknownConflict`], [`Code::UnknownCommand`], [`Code::ConflictSettled`].
+    pub async fn decide(
+        &self,
+        vm: VmId,
+        by: ProviderId,
+        conflict: ConflictId,
+        first: CommandId,
+    ) -> Result<(), Refusal> {
+        let address = self.address(vm)?;
+        let make = move |token| Input::Decide { token, by, conflict, first };
+        self.request(&address, make, None).await.map(drop)
     }
 
     /// A provider's answer to an ask.

@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 pub mod action;
+pub mod clock;
 pub mod code;
 pub mod command;
 pub mod footprint;
@@ -15,11 +16,12 @@ pub mod time;
 pub mod units;
 
 pub use action::Action;
+pub use clock::{ClockFilter, StepWatch};
 pub use code::Code;
 pub use command::{Class, Command, Ending, Guard, Order, Outcome, Refusal};
 pub use footprint::{Footprint, Resource};
 pub use ids::{CommandId, ConflictId, ProviderId, VmId};
 pub use operation::{Effect, Operation};
 pub use state::{PowerState, StartId, VmState};
-pub use time::{ClockEstimate, Interval, Mono, Now, Wall};
+pub use time::{ClockEstimate, Interval, Issued, Mono, Now, Wall};
 pub use units::{Bytes, Kib, Mac};

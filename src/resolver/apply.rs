@@ -1,7 +1,8 @@
 //! Applying facts: the only code that changes a lane's state, live and on replay alike (I6).
 
 use super::fact::{Fact, Rule, Verdict};
-use super::state::{Asked, Conflict, Phase, REMEMBERED_IDS, Standing, State, Tracked, Written};
+use super::budget::Asking;
+use super::state::{Asked, Conflict, Escalation, Phase, REMEMBERED_IDS, Standing, State, Tracked, Written};
 use crate::delegation::Authority;
 use crate::model::{CommandId, Effect, Ending, Now, Outcome, PowerState, StartId, VmState};
 
@@ -29,6 +30,7 @@ impl State {
                 self.standing = Standing::Free;
                 self.epochs = self.authority.take().map_or(self.epochs, |authority| authority.epoch);
                 self.believed = None;
+                self.drain = None;
                 self.written.clear();
             }
             Fact::Delegation { by: _, change } => {
@@ -36,6 +38,8 @@ impl State {
                     authority.apply(change);
                 }
             }
+            Fact::DrainBegan { by: _, drain } => self.drain = Some(drain.clone()),
+            Fact::DrainEnded { failed: _ } => self.drain = None,
             Fact::Admitted(admission) => {
                 let id = admission.command.id;
                 let sequence = self.sequences.entry(admission.command.provider.clone()).or_default();
@@ -46,6 +50,7 @@ impl State {
                     received: at,
                     phase: Phase::Queued,
                     deferrals: 0,
+                    asking: Asking::default(),
                     gap: None,
                     coalesced_with: None,
                     conflicts: Vec::new(),
@@ -72,6 +77,9 @@ impl State {
                     feasible: feasible.clone(),
                     opened: at,
                     asked: std::collections::BTreeMap::new(),
+                    being_asked: false,
+                    escalated: None,
+                    decided: None,
                     settled: None,
                     moot: None,
                 };
@@ -80,6 +88,7 @@ impl State {
             }
             Fact::Asked { conflict, epoch, who, deadline } => {
                 self.ask_epoch = self.ask_epoch.max(*epoch);
+                self.asking_begins(*conflict, at);
                 if let Some(conflict) = self.conflicts.get_mut(conflict) {
                     for party in who {
                         let asked = Asked { epoch: *epoch, at, deadline: *deadline, answer: None };
@@ -93,8 +102,20 @@ impl State {
                     asked.answer = Some((*answer, *how));
                 }
             }
+            Fact::Escalated { conflict, deadline } => {
+                if let Some(conflict) = self.conflicts.get_mut(conflict) {
+                    conflict.escalated = Some(Escalation { at, deadline: *deadline });
+                }
+                self.asking_ends(*conflict, at);
+            }
+            Fact::Decided { conflict, by: _, first } => {
+                if let Some(conflict) = self.conflicts.get_mut(conflict) {
+                    conflict.decided = Some(*first);
+                }
+            }
             Fact::Settled { conflict, verdict } => {
                 self.open.remove(conflict);
+                self.asking_ends(*conflict, at);
                 if let Some(conflict) = self.conflicts.get_mut(conflict) {
                     conflict.settled = Some((at, verdict.clone()));
                 }
@@ -143,7 +164,7 @@ impl State {
         tracked.phase = Phase::Ended(outcome.clone());
         tracked.finished = Some(at);
         let provider = tracked.command().provider.clone();
-        let (seq, issued, effect) = (tracked.seq(), tracked.admission.issued, tracked.command().operation.effect());
+        let (seq, issued, effect) = (tracked.seq(), tracked.issued(), tracked.command().operation.effect());
         self.live.remove(&id);
         self.ended.push_back(id);
         let sequence = self.sequences.entry(provider.clone()).or_default();
@@ -160,6 +181,7 @@ impl State {
             if let Some(open) = self.conflicts.get_mut(&conflict).filter(|open| open.between.contains(&id)) {
                 open.moot = Some(id);
                 self.open.remove(&conflict);
+                self.asking_ends(conflict, at);
             }
         }
         if outcome.ending == Ending::Done {

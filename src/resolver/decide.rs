@@ -5,12 +5,15 @@
 
 use std::collections::BTreeSet;
 
+use super::budget;
+use super::drain;
 use super::fact::{Answer, Fact, Heard, Origin, Party};
 use super::policy::{GatherFor, Policy, Said};
 use super::precedence::Waits;
 use super::recheck;
 use super::rules::{self, Progress};
 use super::state::{Asked, Conflict, Standing, State, Tracked};
+use super::turn;
 use crate::model::action::Undo;
 use crate::model::{
     Class, Code, CommandId, ConflictId, Effect, Ending, Mono, Now, Outcome, PowerState, Resource, VmState,
@@ -39,6 +42,7 @@ pub(crate) fn next(state: &State, policy: &Policy, footing: Footing, now: Now) -
     overdue(state, policy, now)
         .or_else(|| silence(state, policy, now))
         .or_else(|| resolution(state, policy, now))
+        .or_else(|| drain::due(state, now))
         .or_else(|| flag_gap(state, policy, now))
         .or_else(|| {
             let heads = state.heads();
@@ -54,6 +58,7 @@ pub(crate) fn next_due(state: &State, policy: &Policy, now: Now) -> Option<Mono>
     let mut due: Vec<Mono> = Vec::new();
     for tracked in state.queued() {
         due.extend(tracked.admission.deadline);
+        due.extend(tracked.admission.must_start_by.map(|by| turn::begins(by, policy)));
         due.push(tracked.received.mono.after(policy.gather));
         if state.unseen_after(tracked).is_some() {
             due.push(tracked.received.mono.after(policy.after_wait));
@@ -61,7 +66,9 @@ pub(crate) fn next_due(state: &State, policy: &Policy, now: Now) -> Option<Mono>
     }
     due.extend(state.gaps().into_iter().map(|(held, _)| held.received.mono.after(policy.gap_window)));
     let open = state.open.iter().filter_map(|id| state.conflicts.get(id));
-    due.extend(open.flat_map(|conflict| conflict.pending().map(|(_, asked)| asked.deadline)));
+    due.extend(open.clone().flat_map(|conflict| conflict.pending().map(|(_, asked)| asked.deadline)));
+    due.extend(open.filter_map(|conflict| conflict.escalated.map(|escalated| escalated.deadline)));
+    due.extend(state.drain.as_ref().map(|drain| drain.deadline));
     if let Some(authority) = state.authority.as_ref().filter(|_| !due.is_empty()) {
         due.extend(authority.next_expiry(now.mono));
     }
@@ -212,11 +219,11 @@ fn resolution(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
         Progress::Decided(verdict) => Some(vec![Fact::Settled { conflict: conflict.id, verdict }]),
         Progress::Ask(who) => {
             let think = if who.contains(&Party::Hook) { policy.hook_timeout } else { policy.ask_timeout };
-            let budget = conflict.opened.mono.after(policy.callback_budget);
-            let deadline = now.mono.after(think).min(budget);
+            let deadline = now.mono.after(think.min(budget::left(state, policy, conflict, now)));
             let epoch = state.ask_epoch.saturating_add(1);
             Some(vec![Fact::Asked { conflict: conflict.id, epoch, who, deadline }])
         }
+        Progress::Escalate(deadline) => Some(vec![Fact::Escalated { conflict: conflict.id, deadline }]),
         Progress::Withdrawn(commands) => {
             let withdraw = |command: CommandId| {
                 let reason = "its provider took it back when asked about a conflict";
@@ -273,6 +280,9 @@ fn release(state: &State, policy: &Policy, footing: Footing, heads: &[&Tracked],
         if contested.contains(&id) || gathers(state, policy, tracked, now) || overlaps_active(state, tracked) {
             return None;
         }
+        if turn::passed_by(state, policy, tracked, now).is_some() {
+            return None;
+        }
         match recheck::refusal(state, tracked) {
             Some(_) if footing.doubt => None,
             Some(outcome) => Some(vec![Fact::Ended { command: id, outcome }]),
@@ -294,6 +304,7 @@ pub(crate) fn gathers(state: &State, policy: &Policy, tracked: &Tracked, now: No
     };
     listens
         && command.class != Class::Emergency
+        && command.break_glass.is_none()
         && tracked.conflicts.is_empty()
         && now.mono < tracked.received.mono.after(policy.gather)
         && (state.authority.as_ref()).is_some_and(|held| !held.rivals(&command.provider, action, now.mono).is_empty())
@@ -337,7 +348,14 @@ pub(crate) fn waiting_reason(
         .map(|conflict| conflict.other_than(id))
         .collect();
     if !rivals.is_empty() {
-        return Some(("a conflict is being resolved".to_owned(), rivals));
+        let parked = open_conflicts(state).any(|conflict| conflict.between.contains(&id) && conflict.escalated.is_some());
+        let reason = if parked { "the operator is to decide a conflict" } else { "a conflict is being resolved" };
+        return Some((reason.to_owned(), rivals));
+    }
+    if let Some((first, reason)) = turn::passed_by(state, policy, tracked, now) {
+        let first = first.command();
+        let reason = format!("{}'s {} {reason}", first.provider, first.operation.action());
+        return Some((reason, vec![first.id]));
     }
     if gathers(state, policy, tracked, now) {
         return Some(("a rival command is listened for".to_owned(), Vec::new()));

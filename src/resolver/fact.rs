@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::delegation::{Change, Grant};
+use crate::delegation::{Change, Drain, Grant};
 use crate::model::{Command, CommandId, ConflictId, Interval, Mono, Outcome, ProviderId, Resource, StartId, VmState};
 
 /// One thing that happened on one lane.
@@ -18,6 +18,13 @@ pub enum Fact {
     Released { by: ProviderId },
     /// Who may do what changed.
     Delegation { by: ProviderId, change: Change },
+    /// A hand-over began: what is in flight finishes, nothing new is taken in under what is handed over.
+    DrainBegan { by: ProviderId, drain: Drain },
+    /// A hand-over is over; why it did not come about, if it did not.
+    DrainEnded {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed: Option<String>,
+    },
     /// A command was taken in.
     Admitted(Box<Admission>),
     /// The window for a missing sequence number passed.
@@ -28,6 +35,10 @@ pub enum Fact {
     Asked { conflict: ConflictId, epoch: u64, who: Vec<Party>, deadline: Mono },
     /// Somebody answered, or did not.
     Answered { conflict: ConflictId, epoch: u64, by: Party, answer: Answer, how: Heard },
+    /// Both providers want to be first, and the operator declared that it decides about this pair.
+    Escalated { conflict: ConflictId, deadline: Mono },
+    /// The operator says which goes first.
+    Decided { conflict: ConflictId, by: ProviderId, first: CommandId },
     /// It is decided which goes first.
     Settled { conflict: ConflictId, verdict: Verdict },
     /// A command leaves for the hypervisor.
@@ -59,6 +70,9 @@ pub struct Admission {
     pub stamp: StampNote,
     /// When it must have begun.
     pub deadline: Option<Mono>,
+    /// When it wishes to have begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub must_start_by: Option<Mono>,
 }
 
 /// What was noticed about a command's issue time.
@@ -141,8 +155,14 @@ pub enum Rule {
     DeclaredOrder,
     /// Both wish the same.
     SameWish,
+    /// The operator broke the glass.
+    BreakGlass,
     /// Only one order lets both succeed.
     Feasibility,
+    /// The operator said which, or declared that it wants to.
+    Escalation,
+    /// One was put back too often, or must begin now.
+    Turn,
     /// The operator's hook or the providers said.
     Callback,
     /// The more urgent one.

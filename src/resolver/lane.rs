@@ -18,10 +18,12 @@ use std::time::Duration;
 use super::admission::{self, Taken};
 use super::call::Call;
 use super::decide::{self, Footing, Gate};
+use super::drain;
+use super::escalate;
 use super::fact::{Answer, CallResult, Evidence, Fact, Heard, Party};
 use super::message::{Accepted, Ask, Input, Observation, Output, Token};
 use super::policy::Policy;
-use super::state::{Phase, Standing, State, Tracked};
+use super::state::{Phase, Standing, State};
 use crate::delegation::{self, ChangeRequest};
 use crate::model::{
     ClockEstimate, Code, Command, CommandId, ConflictId, Ending, Mono, Now, Outcome, ProviderId, Refusal, VmId, VmState,
@@ -88,6 +90,22 @@ impl Lane {
             Input::Submitted { token, command, clock } => self.submit(now, token, *command, clock, turn),
             Input::Cancel { token, by, command } => self.cancel(now, token, &by, command, turn),
             Input::Change { token, request } => self.change(now, token, &request, turn),
+            Input::Drain { token, request } => match drain::begin(&self.state, &self.policy, request, now) {
+                Err(refusal) => turn.refuse(token, refusal),
+                Ok(fact) => {
+                    self.record(now, vec![fact], turn);
+                    turn.accept(token, Accepted::Drain);
+                }
+            },
+            Input::Decide { token, by, conflict, first } => {
+                match escalate::decide(&self.state, by, conflict, first) {
+                    Err(refusal) => turn.refuse(token, refusal),
+                    Ok(fact) => {
+                        self.record(now, vec![fact], turn);
+                        turn.accept(token, Accepted::Decision);
+                    }
+                }
+            }
             Input::Answered { token, conflict, epoch, by, said, how } => {
                 let party = Party::Provider(by);
                 let answer = self.state.conflicts.get(&conflict).map(|c| decide::meaning(&self.state, c, &party, said));
@@ -195,14 +213,8 @@ impl Lane {
             turn.refuse(token, Refusal::new(Code::UnknownVm, "the VM is not co-managed"));
             return;
         };
-        let in_flight = (self.state.live())
-            .map(Tracked::command)
-            .map(|command| (command.provider.clone(), command.operation.action(), command.id))
-            .collect();
-        let by = match request {
-            ChangeRequest::Delegate { by, .. } | ChangeRequest::Revoke { by, .. } => by.clone(),
-        };
-        match delegation::decide(authority, request, &in_flight, now) {
+        let by = request.by().clone();
+        match delegation::decide(authority, request, &drain::in_flight(&self.state), now) {
             Err(refusal) => turn.refuse(token, refusal),
             Ok(change) => {
                 self.record(now, vec![Fact::Delegation { by, change: change.clone() }], turn);
@@ -334,10 +346,14 @@ impl Lane {
                 Fact::Enrolled { .. }
                 | Fact::Released { .. }
                 | Fact::Delegation { .. }
+                | Fact::DrainBegan { .. }
+                | Fact::DrainEnded { .. }
                 | Fact::Admitted(_)
                 | Fact::GapFlagged { .. }
                 | Fact::ConflictOpened { .. }
                 | Fact::Answered { .. }
+                | Fact::Escalated { .. }
+                | Fact::Decided { .. }
                 | Fact::Settled { .. }
                 | Fact::BecameUnknown { .. }
                 | Fact::FoundUndone { .. }

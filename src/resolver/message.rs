@@ -27,6 +27,10 @@ pub enum Input {
     Cancel { token: Token, by: ProviderId, command: CommandId },
     /// Somebody wants to change who may do what.
     Change { token: Token, request: ChangeRequest },
+    /// Somebody wants to change who may do what once what is in flight has ended.
+    Drain { token: Token, request: ChangeRequest },
+    /// The operator says which command of a conflict goes first.
+    Decide { token: Token, by: ProviderId, conflict: ConflictId, first: CommandId },
     /// A provider answered an ask.
     Answered { token: Option<Token>, conflict: ConflictId, epoch: u64, by: ProviderId, said: Said, how: Heard },
     /// The operator's hook answered: this command first, or no opinion.
@@ -93,8 +97,12 @@ pub enum Accepted {
     Command(CommandId),
     /// The delegations changed so.
     Change(Change),
+    /// A change of the delegations; it takes effect once what is in flight has ended.
+    Drain,
     /// An answer.
     Answer,
+    /// The operator's decision.
+    Decision,
 }
 
 /// A question: which of these two goes first?

@@ -10,6 +10,7 @@
 //! | `decide` | the next thing to happen: deadlines, silence, conflicts, starts |
 //! | `recheck` | the last look before a start |
 //! | `rules`, `feasibility` | which of two goes first, and what each rule found |
+//! | `turn`, `budget`, `escalate`, `drain` | waiting is bounded: turns, time for asking, the operator's word, hand-overs |
 //! | `policy` | what the operator configured |
 //! | `explain` | the story of one command, from the same state |
 //!
@@ -22,8 +23,11 @@
 
 mod admission;
 mod apply;
+mod budget;
 mod call;
 mod decide;
+mod drain;
+mod escalate;
 mod explain;
 mod fact;
 mod feasibility;
@@ -36,6 +40,7 @@ mod rules;
 mod state;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 pub use call::Call;
 pub use explain::{AskRecord, ConflictRecord, Moment, Waiting, deciding_rule, story, waiting};
@@ -45,5 +50,5 @@ pub use fact::{
 pub use feasibility::Imagined;
 pub use lane::Lane;
 pub use message::{Accepted, Ask, Input, Observation, Output, Token};
-pub use policy::{Consent, GatherFor, HookUse, Policy, Said};
-pub use state::{Asked, Conflict, Phase, Sequence, Standing, State, Tracked, Written};
+pub use policy::{Consent, GatherFor, HookUse, Policy, Said, pair};
+pub use state::{Asked, Conflict, Escalation, Phase, Sequence, Standing, State, Tracked, Written};

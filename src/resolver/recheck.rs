@@ -35,7 +35,7 @@ pub(crate) fn refusal(state: &State, tracked: &Tracked) -> Option<Outcome> {
 /// both succeed.
 fn overwritten(state: &State, tracked: &Tracked, register: &Register) -> Option<Outcome> {
     let written = state.written.get(register)?;
-    let issued = tracked.admission.issued?;
+    let issued = tracked.issued()?;
     let later = written.provider != tracked.command().provider && issued.certainly_before(&written.issued?);
     let same = (state.commands.get(&written.command))
         .is_some_and(|by| by.command().operation.effect() == tracked.command().operation.effect());

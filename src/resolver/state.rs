@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::fact::{Admission, Answer, Feasible, Heard, Party, Verdict};
-use crate::delegation::Authority;
+use super::budget::Asking;
+use crate::delegation::{Authority, Drain};
 use crate::model::operation::Register;
 use crate::model::{
-    Command, CommandId, ConflictId, Footprint, Interval, Mono, Now, Outcome, ProviderId, Resource, StartId, VmId,
+    Command, CommandId, ConflictId, Footprint, Issued, Mono, Now, Outcome, ProviderId, Resource, StartId, VmId,
     VmState,
 };
 
@@ -52,6 +53,8 @@ pub struct State {
     pub(crate) epochs: u64,
     pub(crate) conflict_count: u64,
     pub(crate) ask_epoch: u64,
+    /// A hand-over that waits for what is in flight.
+    pub(crate) drain: Option<Drain>,
     /// Who last wrote each register, for late commands.
     pub(crate) written: BTreeMap<Register, Written>,
     pub(crate) retained: usize,
@@ -89,6 +92,8 @@ pub struct Tracked {
     pub(crate) phase: Phase,
     /// How often a verdict put another command before it.
     pub(crate) deferrals: u32,
+    /// How long asks have held it.
+    pub(crate) asking: Asking,
     /// The sequence number that was missing when it went on.
     pub(crate) gap: Option<u64>,
     /// The command that is executed for it, too.
@@ -145,6 +150,18 @@ impl Tracked {
         self.admission.command.order.seq.unwrap_or_default()
     }
 
+    /// When it was issued, on our monotonic time: a step of our wall clock between two receipts tells nothing.
+    #[must_use]
+    pub fn issued(&self) -> Option<Issued> {
+        self.admission.issued.map(|issued| issued.seen_at(self.received))
+    }
+
+    /// How often a verdict put another command before it.
+    #[must_use]
+    pub const fn deferrals(&self) -> u32 {
+        self.deferrals
+    }
+
     /// Whether the two touch the same thing, one of them writing.
     pub(crate) fn clashes_with(&self, other: &Self) -> bool {
         self.footprint.clashes_with(&other.footprint)
@@ -173,6 +190,11 @@ pub struct Conflict {
     pub(crate) feasible: Feasible,
     pub(crate) opened: Now,
     pub(crate) asked: BTreeMap<Party, Asked>,
+    /// Whether somebody is being asked, which holds both.
+    pub(crate) being_asked: bool,
+    pub(crate) escalated: Option<Escalation>,
+    /// The operator's word.
+    pub(crate) decided: Option<CommandId>,
     pub(crate) settled: Option<(Now, Verdict)>,
     /// One of the two ended before it was settled.
     pub(crate) moot: Option<CommandId>,
@@ -186,10 +208,37 @@ impl Conflict {
         if command == a { b } else { a }
     }
 
+    /// Whether the operator's word is waited for, and since when.
+    #[must_use]
+    pub const fn escalated(&self) -> Option<Escalation> {
+        self.escalated
+    }
+
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> ConflictId {
+        self.id
+    }
+
+    /// When it was found.
+    #[must_use]
+    pub const fn opened(&self) -> Now {
+        self.opened
+    }
+
     /// Who has been asked and not answered.
     pub fn pending(&self) -> impl Iterator<Item = (&Party, &Asked)> {
         self.asked.iter().filter(|(_, asked)| asked.answer.is_none())
     }
+}
+
+/// Both wait for the operator's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Escalation {
+    /// Since when.
+    pub at: Now,
+    /// Until when; then the remaining rules decide.
+    pub deadline: Mono,
 }
 
 /// One question and its answer.
@@ -206,7 +255,7 @@ pub struct Asked {
 pub struct Written {
     pub(crate) command: CommandId,
     pub(crate) provider: ProviderId,
-    pub(crate) issued: Option<Interval>,
+    pub(crate) issued: Option<Issued>,
     pub(crate) at: Now,
 }
 
@@ -231,6 +280,7 @@ impl State {
             epochs: 0,
             conflict_count: 0,
             ask_epoch: 0,
+            drain: None,
             written: BTreeMap::new(),
             retained: RETAINED,
         }
@@ -270,6 +320,18 @@ impl State {
     #[must_use]
     pub const fn believed(&self) -> Option<&VmState> {
         self.believed.as_ref()
+    }
+
+    /// A hand-over that waits for what is in flight.
+    #[must_use]
+    pub const fn drain(&self) -> Option<&Drain> {
+        self.drain.as_ref()
+    }
+
+    /// The commands that a hand-over waits for.
+    #[must_use]
+    pub fn drain_waits_for(&self) -> Vec<CommandId> {
+        self.drain.as_ref().map(|drain| drain.waits_for(&super::drain::in_flight(self))).unwrap_or_default()
     }
 
     /// One command, if the lane remembers it.

@@ -222,6 +222,8 @@ impl Rig {
                 .roll
                 .percent(10)
                 .then(|| stamp.shifted(2_000_000 + i64::try_from(self.roll.below(1_000_000)).unwrap())),
+            must_start_by: self.roll.percent(5).then(|| stamp.shifted(3_000_000)),
+            break_glass: None,
             guard: Guard {
                 vcpus: self.roll.percent(8).then_some(2),
                 state: self.roll.percent(8).then_some(PowerState::Running),

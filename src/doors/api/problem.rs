@@ -78,6 +78,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         Code::NotFound
         | Code::UnknownVm
         | Code::UnknownCommand
+        | Code::UnknownConflict
         | Code::UnknownProvider
         | Code::UnknownAsk
         | Code::FormatUnknown => StatusCode::NOT_FOUND,
@@ -95,6 +96,8 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::ActionInFlight
         | Code::SetsEqual
         | Code::HeldByOther
+        | Code::Draining
+        | Code::ConflictSettled
         | Code::AnswerLate
         | Code::SessionReplaced
         | Code::VmGone

@@ -17,6 +17,8 @@ fn command(id: u128, provider: &str) -> Command {
         order: Order::default(),
         issued_at: None,
         not_after: None,
+        must_start_by: None,
+        break_glass: None,
         guard: Guard::default(),
         class: Class::Routine,
         epoch: None,

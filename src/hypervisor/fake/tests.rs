@@ -37,6 +37,8 @@ fn call(number: u128, state: &VmState, action: Action, args: Value) -> Call {
         order: Order::default(),
         issued_at: None,
         not_after: None,
+        must_start_by: None,
+        break_glass: None,
         guard: Guard::default(),
         class: Class::Emergency,
         epoch: None,

@@ -129,6 +129,8 @@ impl World {
             order: Order::default(),
             issued_at: None,
             not_after: None,
+            must_start_by: None,
+            break_glass: None,
             guard: Guard::default(),
             class: Class::Routine,
             epoch: None,

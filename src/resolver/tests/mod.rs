@@ -5,6 +5,9 @@ mod loser;
 mod pairs;
 mod recovery;
 mod rules;
+mod handover;
+mod time;
+mod turns;
 mod world;
 
 use super::*;

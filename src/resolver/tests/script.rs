@@ -6,7 +6,7 @@ use std::time::Duration;
 use covirt::model::{ClockEstimate, Code, CommandId, ConflictId, PowerState, StartId};
 use covirt::resolver::{
     Accepted, Answer, Evidence, Fact, GatherFor, Heard, HookUse, Input, Origin, Output, Party, Policy, Said, Verdict,
-    Waiting,
+    Waiting, pair,
 };
 
 use super::world::{World, micros, provider, vm};
@@ -33,6 +33,16 @@ pub(crate) fn run(world: &mut World, line: &str) -> Vec<String> {
             let lease = lease.last().map(|span| Duration::from_micros(micros(span).unsigned_abs()));
             world.delegate(whom, actions, mode, lease);
         }
+        [who, "revokes", "from", whom, "once", "nothing", "is", "in", "flight"] => {
+            world.drain(who, whom);
+        }
+        ["north", "hands", action, "over", "to", whom, "once", "nothing", "is", "in", "flight"] => {
+            world.hand_over(whom, &[action.parse().unwrap()]);
+        }
+        [who, "decides:", name, "first"] => {
+            world.decide(who, name);
+        }
+        ["our", "wall", "clock", "steps", "by", span] => world.stepped += micros(span),
         [who, "revokes", "from", whom] => {
             world.revoke(who, whom);
         }
@@ -87,6 +97,12 @@ pub(crate) fn run(world: &mut World, line: &str) -> Vec<String> {
             world.auto_persist = true;
             world.persist();
         }
+        ["the", "host", "reboots,", "which", "takes", span] => {
+            // Nobody ticks meanwhile; the agent's own time goes on.
+            world.auto_persist = true;
+            world.at += micros(span).unsigned_abs();
+            world.crash();
+        }
         ["the", "agent", "dies", "and", "starts", "again"] => {
             world.auto_persist = true;
             world.crash();
@@ -118,6 +134,13 @@ pub(crate) fn policy(words: &str) -> Policy {
             "hook" => policy.hook = HookUse::Ask,
             "queue-limit" => policy.queue_limit = value.parse().unwrap(),
             "ask-timeout" => policy.ask_timeout = span(),
+            "escalate" => {
+                let (one, other) = value.split_once('+').unwrap();
+                policy.escalate.insert(pair(provider(one), provider(other)));
+            }
+            "escalate-wait" => policy.escalate_wait = span(),
+            "max-deferrals" => policy.max_deferrals = value.parse().unwrap(),
+            "drain-wait" => policy.drain_wait = span(),
             "budget" => policy.callback_budget = span(),
             _ => {
                 let who = key.strip_suffix("-on-silence").unwrap_or_else(|| panic!("{word:?} is not a setting"));
@@ -181,6 +204,18 @@ fn fact_told(world: &World, fact: &Fact) -> Vec<String> {
             };
             vec![format!("{} is silent, which means: {means}", who(by))]
         }
+        Fact::DrainBegan { by, drain } => {
+            let closing = drain.closing.iter().map(|(who, actions)| {
+                let actions: Vec<&str> = actions.iter().map(|action| action.name()).collect();
+                let actions = if actions.len() > 4 { format!("{} actions", actions.len()) } else { actions.join(", ") };
+                format!("{who} begins no more of {actions}")
+            });
+            vec![format!("{by} is handing over: {}", closing.collect::<Vec<_>>().join("; "))]
+        }
+        Fact::DrainEnded { failed: None } => vec!["nothing is in flight: the hand-over takes effect".to_owned()],
+        Fact::DrainEnded { failed: Some(reason) } => vec![format!("the hand-over did not come about: {reason}")],
+        Fact::Escalated { deadline, .. } => vec![format!("the operator is to decide, until {}ms", deadline.0 / 1000)],
+        Fact::Decided { by, first, .. } => vec![format!("{by} says: {} first", name(first))],
         Fact::GapFlagged { command, expected } => vec![format!("{} goes on without number {expected}", name(command))],
         Fact::BecameUnknown { command } => vec![format!("{} is unknown", name(command))],
         Fact::FoundUndone { command } => vec![format!("{} never took effect", name(command))],

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use covirt::delegation::{ChangeRequest, Mode};
 use covirt::model::{
     Action, ClockEstimate, Code, Command, CommandId, Ending, Kib, Mono, Now, Operation, Outcome, PowerState,
     ProviderId, StartId, VmId, VmState, Wall,
@@ -43,6 +44,8 @@ pub(super) struct World {
     pub ended: BTreeMap<CommandId, Outcome>,
     pub seen: Vec<(u64, Output)>,
     pub clocks: BTreeMap<ProviderId, ClockEstimate>,
+    /// How far our wall clock was stepped. *Units*: microseconds.
+    pub stepped: i64,
     pub names: BTreeMap<String, CommandId>,
     sent: BTreeMap<CommandId, Command>,
     shadow: State,
@@ -89,6 +92,7 @@ impl World {
             ended: BTreeMap::new(),
             seen: Vec::new(),
             clocks: BTreeMap::new(),
+            stepped: 0,
             names: BTreeMap::new(),
             sent: BTreeMap::new(),
             shadow: State::new(vm()),
@@ -117,7 +121,8 @@ impl World {
     }
 
     pub(super) fn now(&self) -> Now {
-        Now { mono: Mono(self.at), wall: Wall::from_micros(EPOCH + i64::try_from(self.at).unwrap()) }
+        let wall = EPOCH + self.stepped + i64::try_from(self.at).unwrap();
+        Now { mono: Mono(self.at), wall: Wall::from_micros(wall) }
     }
 
     /// Gives the lane one input, and the journal's word for it when that comes at once.
@@ -202,7 +207,6 @@ impl World {
     }
 
     pub(super) fn delegate(&mut self, to: &str, actions: &str, mode: &str, lease: Option<Duration>) -> Vec<Output> {
-        use covirt::delegation::{ChangeRequest, Mode};
         let keep_out: &[Action] = match actions {
             "all" => &[Action::InspectRead],
             "all-but-metadata" => &[Action::InspectRead, Action::MetadataSet],
@@ -225,10 +229,40 @@ impl World {
     }
 
     pub(super) fn revoke(&mut self, by: &str, from: &str) -> Vec<Output> {
-        use covirt::delegation::ChangeRequest;
-        let request = ChangeRequest::Revoke { by: provider(by), from: provider(from), actions: [].into() };
+        let request = Self::all_from(by, from);
         let token = self.token();
         self.feed(Input::Change { token, request })
+    }
+
+    /// What a provider has, back to the primary once it has nothing in flight.
+    pub(super) fn drain(&mut self, by: &str, from: &str) -> Vec<Output> {
+        let request = Self::all_from(by, from);
+        let token = self.token();
+        self.feed(Input::Drain { token, request })
+    }
+
+    fn all_from(by: &str, from: &str) -> ChangeRequest {
+        ChangeRequest::Revoke { by: provider(by), from: provider(from), actions: [].into() }
+    }
+
+    /// Actions to another provider alone, once nobody who loses them has any in flight.
+    pub(super) fn hand_over(&mut self, to: &str, actions: &[Action]) -> Vec<Output> {
+        let (by, to) = (provider("north"), provider(to));
+        let actions = actions.iter().copied().collect();
+        let request = ChangeRequest::Delegate { by, to, actions, mode: Mode::Exclusive, lease: None };
+        let token = self.token();
+        self.feed(Input::Drain { token, request })
+    }
+
+    /// Somebody's word on the last conflict that is open.
+    pub(super) fn decide(&mut self, by: &str, name: &str) -> Vec<Output> {
+        let (token, first) = (self.token(), self.id(name));
+        let conflict = self.facts().filter_map(|fact| match fact {
+            Fact::ConflictOpened { conflict, between, .. } if between.contains(&first) => Some(*conflict),
+            _ => None,
+        });
+        let conflict = conflict.last().unwrap_or_else(|| panic!("{name} has no conflict"));
+        self.feed(Input::Decide { token, by: provider(by), conflict, first })
     }
 
     pub(super) fn token(&mut self) -> u64 {
@@ -253,6 +287,7 @@ impl World {
         let action: Action = words.next().unwrap().parse().unwrap();
         let (mut args, mut guard, mut order) = (json!({}), json!({}), covirt::model::Order::default());
         let (mut issued, mut not_after, mut class, mut epoch) = (None, None, Value::from("routine"), None);
+        let (mut must_start_by, mut break_glass) = (None, None);
         for word in words {
             let (key, value) = word.split_once('=').unwrap_or_else(|| panic!("{word:?} is not key=value"));
             let json = value.parse::<u64>().map_or_else(|_| Value::from(value), Value::from);
@@ -261,6 +296,8 @@ impl World {
                 "after" => order.after = value.split(',').map(|name| self.id(name)).collect(),
                 "issued" => issued = Some(self.now().wall.shifted(micros(value))),
                 "not-after" => not_after = Some(self.now().wall.shifted(micros(value))),
+                "must-start-by" => must_start_by = Some(self.now().wall.shifted(micros(value))),
+                "break-glass" => break_glass = Some(value.to_owned()),
                 "class" => class = Value::from(value),
                 "epoch" => epoch = json.as_u64(),
                 "expects-state" => guard["state"] = json,
@@ -277,6 +314,8 @@ impl World {
             order,
             issued_at: issued,
             not_after,
+            must_start_by,
+            break_glass,
             guard: serde_json::from_value(guard).unwrap(),
             class: serde_json::from_value(class).unwrap(),
             epoch,
