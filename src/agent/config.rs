@@ -205,7 +205,9 @@ impl File {
             policy.consent.insert(provider.id, consent);
         }
         let known = |id: &ProviderId| directory.providers.contains_key(id);
-        if let Some((one, other)) = policy.escalate.iter().find(|(one, other)| one == other || !known(one) || !known(other)) {
+        if let Some((one, other)) =
+            policy.escalate.iter().find(|(one, other)| one == other || !known(one) || !known(other))
+        {
             return Err(format!("lane.escalate names two providers that are configured, not {one} and {other}"));
         }
         Ok(Config {

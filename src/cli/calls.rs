@@ -6,8 +6,8 @@ use super::client::{CallAgentError, Client};
 use super::fault::CarryOutError;
 use crate::discovery::Inventory;
 use crate::doors::wire::{
-    AuditReport, CommandList, CommandRequest, CommandView, ConflictList, DecisionRequest, DelegateRequest, Delegations, EnrollRequest,
-    EventPage, Explanation, Health, Identity, VmDetail, VmList,
+    AuditReport, CommandList, CommandRequest, CommandView, ConflictList, DecisionRequest, DelegateRequest, Delegations,
+    EnrollRequest, EventPage, Explanation, Health, Identity, VmDetail, VmList,
 };
 use crate::model::{CommandId, ConflictId, ProviderId, VmId};
 use crate::resolver::ConflictRecord;

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::Mode;
 use super::authority::Authority;
 use super::change::{ChangeRequest, InFlight, decide};
-use super::Mode;
 use crate::model::{Action, Code, CommandId, Mono, Now, ProviderId, Refusal, Wall};
 
 /// A change that waits for what is in flight. It holds actions back, so it has an owner and an end.

@@ -167,7 +167,8 @@ mod tests {
     fn what_is_known_of_a_clock_outlives_the_session_and_becomes_less_certain() {
         let sessions = Sessions::default();
         let north: ProviderId = "north".parse().unwrap();
-        let at = |s: u32| Now { mono: Mono(u64::from(s) * 1_000_000), wall: Wall::from_micros(i64::from(s) * 1_000_000) };
+        let at =
+            |s: u32| Now { mono: Mono(u64::from(s) * 1_000_000), wall: Wall::from_micros(i64::from(s) * 1_000_000) };
         assert_eq!(sessions.clock_of(&north, at(1)), ClockEstimate::SHARED);
         let session = sessions.open(&north);
         sessions.note_clock(&north, estimate(240_000_000, 50), at(1));

@@ -20,7 +20,7 @@ use crate::hypervisor::{AskHypervisorError, Hypervisor};
 use crate::journal::{AppendError, Entry, Journal};
 use crate::model::{Code, CommandId, Effect, Now, Outcome, Refusal, VmId, VmState};
 use crate::resolver::{
-    Accepted, Call, CallResult, Evidence, Input, Lane, Observation, Output, Party, Phase, Policy, State, Token,
+    Accepted, Call, CallResult, Evidence, Fact, Input, Lane, Observation, Output, Party, Phase, Policy, State, Token,
 };
 
 pub(super) use self::looks::Ear;
@@ -288,6 +288,7 @@ impl Runner {
     fn perform(&mut self, output: Output) {
         match output {
             Output::Append { step, at, facts } => {
+                tell_operator(&facts);
                 let (send, life) = (self.send.clone(), self.life);
                 self.around.journal.append(&Entry { vm: self.vm, at, facts }, move |result| {
                     let _ = send.send(Box::new(Errand::Durable { life, step, result }));
@@ -391,6 +392,15 @@ impl Runner {
         if self.wake.is_some_and(|at| at <= now) {
             self.wake = None;
             self.step(Input::Tick);
+        }
+    }
+}
+
+/// What the host's owner should not have to look for.
+fn tell_operator(facts: &[Fact]) {
+    for fact in facts {
+        if let Fact::Escalated { conflict, .. } = fact {
+            tracing::warn!(%conflict, "both providers want to be first; `covirt conflict decide` says which");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Applying facts: the only code that changes a lane's state, live and on replay alike (I6).
 
-use super::fact::{Fact, Rule, Verdict};
 use super::budget::Asking;
+use super::fact::{Fact, Rule, Verdict};
 use super::state::{Asked, Conflict, Escalation, Phase, REMEMBERED_IDS, Standing, State, Tracked, Written};
 use crate::delegation::Authority;
 use crate::model::{CommandId, Effect, Ending, Now, Outcome, PowerState, StartId, VmState};

@@ -8,7 +8,7 @@ use crate::model::{ConflictId, Mono, Now};
 
 /// How long asks have held a command. Asks that overlap hold it once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Asking {
+pub(crate) struct Asking {
     /// Conflicts about which somebody is being asked.
     open: u32,
     since: Option<Mono>,

@@ -348,7 +348,8 @@ pub(crate) fn waiting_reason(
         .map(|conflict| conflict.other_than(id))
         .collect();
     if !rivals.is_empty() {
-        let parked = open_conflicts(state).any(|conflict| conflict.between.contains(&id) && conflict.escalated.is_some());
+        let parked =
+            open_conflicts(state).any(|conflict| conflict.between.contains(&id) && conflict.escalated.is_some());
         let reason = if parked { "the operator is to decide a conflict" } else { "a conflict is being resolved" };
         return Some((reason.to_owned(), rivals));
     }

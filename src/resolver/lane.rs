@@ -97,15 +97,13 @@ impl Lane {
                     turn.accept(token, Accepted::Drain);
                 }
             },
-            Input::Decide { token, by, conflict, first } => {
-                match escalate::decide(&self.state, by, conflict, first) {
-                    Err(refusal) => turn.refuse(token, refusal),
-                    Ok(fact) => {
-                        self.record(now, vec![fact], turn);
-                        turn.accept(token, Accepted::Decision);
-                    }
+            Input::Decide { token, by, conflict, first } => match escalate::decide(&self.state, by, conflict, first) {
+                Err(refusal) => turn.refuse(token, refusal),
+                Ok(fact) => {
+                    self.record(now, vec![fact], turn);
+                    turn.accept(token, Accepted::Decision);
                 }
-            }
+            },
             Input::Answered { token, conflict, epoch, by, said, how } => {
                 let party = Party::Provider(by);
                 let answer = self.state.conflicts.get(&conflict).map(|c| decide::meaning(&self.state, c, &party, said));

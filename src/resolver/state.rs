@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::fact::{Admission, Answer, Feasible, Heard, Party, Verdict};
 use super::budget::Asking;
+use super::fact::{Admission, Answer, Feasible, Heard, Party, Verdict};
 use crate::delegation::{Authority, Drain};
 use crate::model::operation::Register;
 use crate::model::{
-    Command, CommandId, ConflictId, Footprint, Issued, Mono, Now, Outcome, ProviderId, Resource, StartId, VmId,
-    VmState,
+    Command, CommandId, ConflictId, Footprint, Issued, Mono, Now, Outcome, ProviderId, Resource, StartId, VmId, VmState,
 };
 
 /// How many ended commands a lane remembers; older ones are read from the journal.

@@ -52,6 +52,7 @@ pub(crate) fn before(first: &Tracked, second: &Tracked, policy: &Policy, now: No
     }
     Some(match turn {
         Turn::BreakGlass => "was sent by breaking the glass".to_owned(),
+        Turn::PutBack(1) => "was put back once, and has its turn".to_owned(),
         Turn::PutBack(times) => format!("was put back {times} times, and has its turn"),
         Turn::Due(_) => match first.command().must_start_by {
             Some(by) => format!("must begin by {by}, and has its turn"),

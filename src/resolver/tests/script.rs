@@ -65,6 +65,9 @@ pub(crate) fn run(world: &mut World, line: &str) -> Vec<String> {
         [who, "answers", answer] => {
             world.answer(who, said(answer));
         }
+        [who, "answers", answer, "about", theirs] => {
+            world.answer_about(who, said(answer), theirs);
+        }
         [who, "loses", "its", "session"] => {
             world.lose_answer(who);
         }

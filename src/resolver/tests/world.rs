@@ -358,6 +358,16 @@ impl World {
         self.feed(Input::Answered { token, conflict, epoch, by, said, how: Heard::Said })
     }
 
+    /// An answer to what was asked about this other command.
+    pub(super) fn answer_about(&mut self, by: &str, said: Said, theirs: &str) -> Vec<Output> {
+        let (theirs, party) = (self.id(theirs), Party::Provider(provider(by)));
+        let ask = self.asks.iter().rev().find(|ask| ask.who == party && ask.theirs.id == theirs);
+        let ask = ask.unwrap_or_else(|| panic!("{by} was not asked"));
+        let (conflict, epoch) = (ask.conflict, ask.epoch);
+        let token = Some(self.token());
+        self.feed(Input::Answered { token, conflict, epoch, by: provider(by), said, how: Heard::Said })
+    }
+
     pub(super) fn hook_answers(&mut self, first: Option<&str>) -> Vec<Output> {
         let ask = self.last_ask("hook").unwrap();
         let first = first.map(|name| self.id(name));
