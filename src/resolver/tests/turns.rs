@@ -269,3 +269,24 @@ proptest! {
         prop_assert!(passed_by(&mut world, &wishes, long, bound) <= bound);
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// However often it would have to wait otherwise: what must begin by now begins once what runs has ended.
+    #[test]
+    fn what_must_begin_soon_waits_only_for_what_runs(
+        wishes in proptest::collection::vec(proptest::sample::select(vec![
+            "cpu.set vcpus=4", "cpu.set vcpus=3", "memory.set memory_kib=4194304", "metadata.set uri=urn:a key=a",
+        ]), 1..6),
+        long in proptest::sample::select(vec![
+            "cpu.set vcpus=6", "memory.set memory_kib=2097152", "metadata.set uri=urn:a key=b",
+        ]),
+        north in proptest::sample::select(vec![Said::MineFirst, Said::TheirsFirst, Said::NoOpinion]),
+    ) {
+        let policy = Policy { max_deferrals: 99, ..policy([("north", north), ("south", Said::TheirsFirst)]) };
+        let mut world = World::shared(policy);
+        let passed = passed_by(&mut world, &wishes, &format!("{long} must-start-by=2s"), 2);
+        prop_assert!(passed <= 2, "{:?}", executed(&world));
+    }
+}
