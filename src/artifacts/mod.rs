@@ -13,6 +13,7 @@
 mod archive;
 mod binding;
 mod bundle;
+mod checked;
 mod cloudstack;
 mod complaint;
 mod draft;
@@ -23,6 +24,7 @@ mod iso9660;
 mod kubevirt;
 mod locate;
 mod mapping;
+mod named;
 mod nocloud;
 mod nocloud_mapping;
 mod nocloud_network;

@@ -55,7 +55,7 @@ pub(super) fn storage(
         let volume = match (&bound.source, size) {
             (VolumeSource::Claim(claim), _) => {
                 told.approximate("source", "spec.template.spec.volumes", "the claim that the binding names");
-                json!({"name": name, "persistentVolumeClaim": {"claimName": claim.0}})
+                json!({"name": name, "persistentVolumeClaim": {"claimName": claim.as_str()}})
             }
             (source, Some(size)) => {
                 let manifest = data_volume(&claim, disk, &bound, source, size, binding);
@@ -207,7 +207,7 @@ fn data_volume(
         "kind": "DataVolume",
         "metadata": {
             "name": claim,
-            "namespace": binding.namespace.0,
+            "namespace": binding.namespace.as_str(),
             // The VM is halted: nothing would consume the claim, and CDI would wait for it for ever.
             "annotations": {"cdi.kubevirt.io/storage.bind.immediate.requested": "true"},
         },
@@ -215,7 +215,7 @@ fn data_volume(
             ("contentType", Some(json!("kubevirt"))),
             ("source", source.manifest()),
             ("storage", Some(object([
-                ("storageClassName", class.map(|class| json!(class.0))),
+                ("storageClassName", class.map(|class| json!(class.as_str()))),
                 ("volumeMode", bound.volume_mode.map(|mode| json!(mode.word()))),
                 ("accessModes", (!modes.is_empty()).then(|| json!(modes))),
                 ("resources", Some(json!({"requests": {"storage": quantity(size)}}))),

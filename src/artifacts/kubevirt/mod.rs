@@ -56,7 +56,10 @@ impl Renderer for KubeVirt {
     ) -> Result<Vec<BundleFile>, RenderError> {
         binding.check(inventory)?;
         let uuid = inventory.domain.identity.uuid.ok_or(RenderError::Missing { field: "identity.uuid" })?;
-        let name = binding.name.as_ref().map_or_else(|| label(&inventory.domain.identity.name), |name| name.0.clone());
+        let name = binding
+            .name
+            .as_ref()
+            .map_or_else(|| label(&inventory.domain.identity.name), |name| name.as_str().to_owned());
         let (spec, mut manifests) = instance(inventory, binding, &name, report)?;
         admission::check(&spec, &binding.emulated_machines)?;
         let identity = &inventory.domain.identity;
@@ -73,7 +76,7 @@ impl Renderer for KubeVirt {
             "kind": "VirtualMachine",
             "metadata": {
                 "name": name,
-                "namespace": binding.namespace.0,
+                "namespace": binding.namespace.as_str(),
                 "labels": labels,
                 "annotations": annotations,
             },

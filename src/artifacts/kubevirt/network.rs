@@ -51,7 +51,7 @@ pub(super) fn networking(
     report: &mut Report<'_>,
 ) -> Networking {
     let mut networking = Networking::default();
-    let mut attachments = Attachments::new(&binding.namespace.0);
+    let mut attachments = Attachments::new(binding.namespace.as_str());
     let mut pod_taken = false;
     for (nth, nic) in inventory.domain.nics.iter().enumerate() {
         let key = nic.mac.map_or_else(|| nth.to_string(), |mac| mac.to_string());
@@ -75,10 +75,10 @@ pub(super) fn networking(
                     resource: resource.as_deref(),
                     vlan: &nic.vlan,
                     mtu: mtu(nic, inventory),
-                    name: bound.name.as_ref().map(|name| name.0.as_str()),
+                    name: bound.name.as_ref().map(|name| name.as_str()),
                     spoof_check: checks_source(nic),
                 });
-                (json!({"multus": {"networkName": format!("{}/{name}", binding.namespace.0)}}), Some(*cni))
+                (json!({"multus": {"networkName": format!("{}/{name}", binding.namespace.as_str())}}), Some(*cni))
             }
         };
         let mut network = object([("name", Some(json!(name)))]);
@@ -110,7 +110,7 @@ fn plug(nic: &Nic, inventory: &Inventory, bound: &NicBinding, pod_taken: bool) -
     let guessed = guess(nic, inventory);
     let cni = bound.cni.or(guessed.cni);
     if let Some(network) = &bound.network {
-        return Plug::Known { network: network.0.clone(), cni: cni.unwrap_or(Cni::Bridge) };
+        return Plug::Known { network: network.as_str().to_owned(), cni: cni.unwrap_or(Cni::Bridge) };
     }
     let said = bound.cni.is_some() || bound.bridge.is_some() || bound.resource.is_some() || bound.name.is_some();
     match (bound.pod, guessed.pod && !said) {
@@ -120,7 +120,7 @@ fn plug(nic: &Nic, inventory: &Inventory, bound: &NicBinding, pod_taken: bool) -
         (None | Some(false), _) => {}
     }
     let link = bound.bridge.clone().or(guessed.link);
-    let resource = bound.resource.as_ref().map(|resource| resource.0.clone());
+    let resource = bound.resource.as_ref().map(|resource| resource.as_str().to_owned());
     let cni = cni.or(bound.bridge.is_some().then_some(Cni::Bridge));
     match (cni, link, resource) {
         (Some(Cni::Sriov), link, Some(resource)) => Plug::New { cni: Cni::Sriov, link, resource: Some(resource) },

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::binding::{Binding, StorageId};
+use super::binding::Binding;
 use super::conf::{Conf, Props};
 use super::drive::drive;
 use super::machine::is_arm;
@@ -155,7 +155,7 @@ fn bus(disk: &Disk, arm: bool, told: &mut Told<'_, '_>) -> Option<(Bus, Option<&
 /// The volume of a disk: what the binding says, else Proxmox's own name in the storage of its pool.
 fn volume(disk: &Disk, binding: &Binding, number: usize) -> String {
     if let Some(volume) = binding.volumes.get(&disk.target) {
-        return volume.0.clone();
+        return volume.as_str().to_owned();
     }
     let named = match &disk.source {
         Some(DiskSource::Volume { pool, .. }) => Some(pool),
@@ -198,9 +198,9 @@ fn medium(disk: &Disk, binding: &Binding, told: &mut Told<'_, '_>) -> Props {
         let letters = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'+'));
         letters && (name.ends_with(".iso") || name.ends_with(".img"))
     };
-    let bound = binding.volumes.get(&disk.target).map(|volume| volume.0.clone());
+    let bound = binding.volumes.get(&disk.target).map(|volume| volume.as_str().to_owned());
     let found = name.filter(plain).zip(binding.iso_storage.as_ref());
-    let found = found.map(|(name, StorageId(storage))| format!("{storage}:iso/{name}"));
+    let found = found.map(|(name, storage)| format!("{}:iso/{name}", storage.as_str()));
     match bound.or(found) {
         Some(volume) => {
             told.approximate("source", "a medium of that name has to be in the storage");

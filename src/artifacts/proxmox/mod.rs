@@ -70,7 +70,7 @@ impl Renderer for Proxmox {
             report.approximate("guest_os", "ostype", "Proxmox knows families of systems");
         }
         if !binding.tags.is_empty() {
-            conf.set("tags", binding.tags.iter().map(|tag| tag.0.as_str()).collect::<Vec<_>>().join(";"));
+            conf.set("tags", binding.tags.iter().map(|tag| tag.as_str()).collect::<Vec<_>>().join(";"));
         }
         machine(domain, binding, &mut conf, report)?;
         cpu(domain, &mut conf, report);

@@ -90,7 +90,7 @@ fn plug(nic: &Nic, inventory: &Inventory, binding: &Binding) -> Plug {
         "a virtual function is handed over by a mapping: `nics` of the binding gives a bridge instead";
     let bound = nic.mac.and_then(|mac| binding.nics.get(&mac)).and_then(|bound| bound.bridge.as_ref());
     if let Some(bridge) = bound {
-        return Plug::Bridge { name: bridge.0.clone(), bound: true };
+        return Plug::Bridge { name: bridge.as_str().to_owned(), bound: true };
     }
     let here = match &nic.source {
         NicSource::Network { bridge, .. } => {
@@ -109,7 +109,7 @@ fn plug(nic: &Nic, inventory: &Inventory, binding: &Binding) -> Plug {
     };
     let Some(here) = here else { return Plug::LeftOut(UNKNOWN) };
     match binding.bridges.get(&here) {
-        Some(bridge) => Plug::Bridge { name: bridge.0.clone(), bound: true },
+        Some(bridge) => Plug::Bridge { name: bridge.as_str().to_owned(), bound: true },
         None if is_bridge(&here) => Plug::Bridge { name: here, bound: false },
         None => Plug::LeftOut(UNKNOWN),
     }
