@@ -258,7 +258,7 @@ pub(super) fn draft(inventory: &Inventory) -> Vec<DraftField> {
         if super::volumes::is_volume(disk) {
             let help = "its size in GiB, where the storage does not tell it";
             let size = optional(&["volumes", &disk.target, "size_gib"], help);
-            let known = super::volumes::capacity(disk, inventory).map(super::volumes::gib);
+            let known = inventory.capacity_of(disk).map(super::volumes::gib);
             fields.push(known.map_or(size.clone(), |gib| size.guess(gib)));
             fields
                 .push(optional(&["volumes", &disk.target, "volume_type"], "gp3, gp2, io2, io1, st1, sc1 or standard"));

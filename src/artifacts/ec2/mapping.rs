@@ -5,7 +5,7 @@
 use super::instance::{Instance, fits_a_tag};
 use super::interfaces::{Interface, Known};
 use super::sizes::size_of;
-use super::volumes::{Volume, capacity, is_volume};
+use super::volumes::{Volume, is_volume};
 use crate::artifacts::report::Report;
 use crate::discovery::{AddressOrigin, DiskDevice, LinkState, Topology, Trunk, Writes};
 use crate::model::units::Kib;
@@ -147,7 +147,7 @@ fn disk(report: &mut Report<'_>, instance: &Instance<'_>, volume: &Volume<'_>) {
     report.exact(&field("target"), "BlockDeviceMappings: DeviceName");
     let sized = "DescribeVolumes: Size";
     let whole = "GiB, rounded up";
-    match (capacity(volume.disk, instance.inventory), volume.size) {
+    match (instance.inventory.capacity_of(volume.disk), volume.size) {
         (Some(_), _) => {
             report.approximate(&field("size"), sized, whole);
             if let Some(at) = volume.disk.volume.as_ref().filter(|_| volume.disk.size.is_none()) {

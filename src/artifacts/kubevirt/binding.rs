@@ -307,7 +307,7 @@ pub(super) fn draft(inventory: &Inventory) -> Vec<DraftField> {
         let target = disk.target.as_str();
         let source = "upload, blank, {http={url=…}}, {pvc={name=…,namespace=…}}, {claim=NAME}, …";
         fields.push(DraftField::optional(&["volumes", target, "source"], source).guess("upload"));
-        if super::disk::capacity(disk, inventory).is_none() {
+        if inventory.capacity_of(disk).is_none() {
             let help = "its size in bytes, which libvirt did not tell";
             fields.push(DraftField::optional(&["volumes", target, "size_bytes"], help));
         }

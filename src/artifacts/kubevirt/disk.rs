@@ -51,7 +51,7 @@ pub(super) fn storage(
         let name = label(&disk.target);
         let bound = binding.volumes.get(&disk.target).cloned().unwrap_or_default();
         let claim = joined(vm, &disk.target);
-        let size = capacity(disk, inventory).or(bound.size());
+        let size = inventory.capacity_of(disk).or(bound.size());
         let volume = match (&bound.source, size) {
             (VolumeSource::Claim(claim), _) => {
                 told.approximate("source", "spec.template.spec.volumes", "the claim that the binding names");
@@ -113,13 +113,6 @@ impl Told<'_, '_> {
         let path = self.path(field);
         self.report.refused(&path, why);
     }
-}
-
-/// What a guest sees of the disk, in bytes, as far as libvirt tells.
-pub(super) fn capacity(disk: &Disk, inventory: &Inventory) -> Option<Bytes> {
-    let volume = disk.volume.as_ref();
-    let volume = volume.and_then(|at| inventory.pools.get(&at.pool)?.volumes.get(&at.volume));
-    disk.size.map(|size| size.capacity).or(volume.map(|volume| volume.capacity))
 }
 
 fn kind(disk: &Disk, told: &mut Told<'_, '_>) -> Option<Kind> {

@@ -157,20 +157,8 @@ fn volume(disk: &Disk, binding: &Binding, number: usize) -> String {
     if let Some(volume) = binding.volumes.get(&disk.target) {
         return volume.as_str().to_owned();
     }
-    let named = match &disk.source {
-        Some(DiskSource::Volume { pool, .. }) => Some(pool),
-        Some(
-            DiskSource::File { .. }
-            | DiskSource::Block { .. }
-            | DiskSource::Directory { .. }
-            | DiskSource::Network { .. }
-            | DiskSource::Nvme { .. }
-            | DiskSource::VhostUser { .. }
-            | DiskSource::Unknown { .. },
-        )
-        | None => None,
-    };
-    let pool = disk.volume.as_ref().map(|at| &at.pool).or(named);
+    let named = || disk.source.as_ref()?.pool();
+    let pool = disk.volume.as_ref().map(|at| at.pool.as_str()).or_else(named);
     let storage = pool.and_then(|pool| binding.pools.get(pool)).unwrap_or(&binding.storage);
     let format = match disk.format.as_deref() {
         Some(format @ ("qcow2" | "vmdk")) => format,
