@@ -11,6 +11,7 @@ use super::binding::{Binding, VolumeBinding, VolumeSource};
 use super::drive::device;
 use super::machine::{Arch, Machine};
 use super::name::{joined, label, object, quantity};
+use crate::artifacts::part::Part;
 use crate::artifacts::report::Report;
 use crate::discovery::{Disk, DiskBus, DiskDevice, Inventory, Writes};
 use crate::model::units::Bytes;
@@ -45,7 +46,7 @@ pub(super) fn storage(
 ) -> Storage {
     let mut storage = Storage::default();
     for disk in &inventory.domain.disks {
-        let mut told = Told { report, target: &disk.target };
+        let mut told = Part::new(report, format!("disks[{}]", disk.target));
         let Some(kind) = kind(disk, &mut told) else { continue };
         let Some(bus) = bus(disk, kind, arch, &mut told) else { continue };
         let name = label(&disk.target);
@@ -83,39 +84,7 @@ pub(super) fn storage(
     storage
 }
 
-/// The report of one disk.
-pub(super) struct Told<'r, 'f> {
-    report: &'r mut Report<'f>,
-    target: &'r str,
-}
-
-impl Told<'_, '_> {
-    fn path(&self, field: &str) -> String {
-        if field.is_empty() { format!("disks[{}]", self.target) } else { format!("disks[{}].{field}", self.target) }
-    }
-
-    pub(super) fn exact(&mut self, field: &str, to: &str) {
-        let path = self.path(field);
-        self.report.exact(&path, to);
-    }
-
-    pub(super) fn approximate(&mut self, field: &str, to: &str, rule: &str) {
-        let path = self.path(field);
-        self.report.approximate(&path, to, rule);
-    }
-
-    pub(super) fn not_carried(&mut self, field: &str, why: &str) {
-        let path = self.path(field);
-        self.report.not_carried(&path, why);
-    }
-
-    pub(super) fn refused(&mut self, field: &str, why: &str) {
-        let path = self.path(field);
-        self.report.refused(&path, why);
-    }
-}
-
-fn kind(disk: &Disk, told: &mut Told<'_, '_>) -> Option<Kind> {
+fn kind(disk: &Disk, told: &mut Part<'_, '_>) -> Option<Kind> {
     let kind = match &disk.device {
         DiskDevice::Disk => Kind::Disk,
         DiskDevice::Cdrom => Kind::Cdrom,
@@ -138,7 +107,7 @@ fn kind(disk: &Disk, told: &mut Told<'_, '_>) -> Option<Kind> {
 }
 
 /// The bus: KubeVirt has virtio, scsi, sata and usb.
-fn bus(disk: &Disk, kind: Kind, arch: Arch, told: &mut Told<'_, '_>) -> Option<&'static str> {
+fn bus(disk: &Disk, kind: Kind, arch: Arch, told: &mut Part<'_, '_>) -> Option<&'static str> {
     const TO: &str = "spec.template.spec.domain.devices.disks[].bus";
     let bus = disk.bus.clone().unwrap_or_else(|| usual_bus(&disk.target));
     let (word, rule) = match (&bus, arch) {
@@ -218,7 +187,7 @@ fn data_volume(
 }
 
 /// What became of everything else of a disk.
-fn rest(disk: &Disk, told: &mut Told<'_, '_>) {
+fn rest(disk: &Disk, told: &mut Part<'_, '_>) {
     told.exact("target", "disks[].name");
     match disk.format.as_deref() {
         Some("raw") => told.exact("format", "KubeVirt's disks are raw"),

@@ -31,7 +31,7 @@ use super::binding::DraftField;
 use super::bundle::BundleFile;
 use super::error::RenderError;
 use super::report::Report;
-use super::{Renderer, yaml};
+use super::{Files, Renderer, uuid_of, yaml};
 use crate::discovery::{BootOrder, Inventory};
 
 /// The file of the VirtualMachine.
@@ -49,13 +49,9 @@ impl Renderer for KubeVirt {
 
     /// *Errors*: `binding-malformed`, `artifact-incomplete`; `artifact-refused` for an architecture that KubeVirt does
     /// not run, and for what its admission would not take.
-    fn files(
-        inventory: &Inventory,
-        binding: &Binding,
-        report: &mut Report<'_>,
-    ) -> Result<Vec<BundleFile>, RenderError> {
+    fn files(inventory: &Inventory, binding: &Binding, report: &mut Report<'_>) -> Files {
         binding.check(inventory)?;
-        let uuid = inventory.domain.identity.uuid.ok_or(RenderError::Missing { field: "identity.uuid" })?;
+        let uuid = uuid_of(inventory)?;
         let name = binding
             .name
             .as_ref()

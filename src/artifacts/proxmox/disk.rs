@@ -10,6 +10,7 @@ use super::conf::{Conf, Props};
 use super::drive::drive;
 use super::machine::is_arm;
 use super::state::{scsi_controller, state_volumes};
+use super::told::Told;
 use crate::artifacts::report::Report;
 use crate::discovery::{Disk, DiskBus, DiskDevice, DiskSource, Inventory};
 
@@ -42,39 +43,6 @@ impl Bus {
     }
 }
 
-/// The report of one disk.
-pub(super) struct Told<'r, 'f> {
-    report: &'r mut Report<'f>,
-    target: &'r str,
-    key: String,
-}
-
-impl Told<'_, '_> {
-    fn path(&self, field: &str) -> String {
-        if field.is_empty() { format!("disks[{}]", self.target) } else { format!("disks[{}].{field}", self.target) }
-    }
-
-    pub(super) fn exact(&mut self, field: &str, to: &str) {
-        let (path, to) = (self.path(field), format!("{}: {to}", self.key));
-        self.report.exact(&path, &to);
-    }
-
-    pub(super) fn approximate(&mut self, field: &str, rule: &str) {
-        let (path, to) = (self.path(field), self.key.clone());
-        self.report.approximate(&path, &to, rule);
-    }
-
-    pub(super) fn not_carried(&mut self, field: &str, why: &str) {
-        let path = self.path(field);
-        self.report.not_carried(&path, why);
-    }
-
-    pub(super) fn refused(&mut self, field: &str, why: &str) {
-        let path = self.path(field);
-        self.report.refused(&path, why);
-    }
-}
-
 /// Writes the disks; returns the key of each by its target, for the boot order.
 pub(super) fn disks(
     inventory: &Inventory,
@@ -88,7 +56,7 @@ pub(super) fn disks(
     let mut taken: BTreeMap<Bus, usize> = BTreeMap::new();
     let mut keys = Vec::new();
     for disk in &domain.disks {
-        let mut told = Told { report, target: &disk.target, key: String::new() };
+        let mut told = Told::new(report, format!("disks[{}]", disk.target), String::new());
         let Some((bus, rule)) = bus(disk, is_arm(domain), &mut told) else { continue };
         let nth = taken.entry(bus).or_default();
         if *nth >= bus.most() {

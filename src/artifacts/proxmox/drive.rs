@@ -3,7 +3,8 @@
 //! Assumes a disk with a bus of Proxmox. Guarantees only properties that the bus takes, within their lengths.
 
 use super::conf::{Props, size, url_encode};
-use super::disk::{Bus, Told};
+use super::disk::Bus;
+use super::told::Told;
 use crate::discovery::{Disk, DiskCache, DiskDevice, Inventory, Writes};
 
 pub(super) fn drive(disk: &Disk, bus: Bus, volume: &str, inventory: &Inventory, told: &mut Told<'_, '_>) -> Props {

@@ -17,6 +17,7 @@ mod machine;
 mod memory;
 mod nic;
 mod state;
+mod told;
 
 use self::binding::Binding;
 use self::conf::Conf;
@@ -26,11 +27,10 @@ use self::disk::disks;
 use self::machine::{machine, smbios};
 use self::memory::memory;
 use self::nic::nics;
-use super::Renderer;
 use super::binding::DraftField;
 use super::bundle::BundleFile;
-use super::error::RenderError;
 use super::report::Report;
+use super::{Files, Renderer, uuid_of};
 use crate::discovery::{BootClass, BootOrder, DiskDevice, Domain, Inventory};
 use crate::model::units::Mac;
 
@@ -46,15 +46,11 @@ impl Renderer for Proxmox {
 
     /// *Errors*: `binding-malformed`, `artifact-incomplete`; `artifact-refused` for an architecture that Proxmox does
     /// not run, and for less memory than it gives.
-    fn files(
-        inventory: &Inventory,
-        binding: &Binding,
-        report: &mut Report<'_>,
-    ) -> Result<Vec<BundleFile>, RenderError> {
+    fn files(inventory: &Inventory, binding: &Binding, report: &mut Report<'_>) -> Files {
         binding.check(inventory)?;
         let domain = &inventory.domain;
         let identity = &domain.identity;
-        let uuid = identity.uuid.ok_or(RenderError::Missing { field: "identity.uuid" })?;
+        let uuid = uuid_of(inventory)?;
         let mut conf = Conf::default();
         conf.describe(&description(domain, &format!("covirt: libvirt domain {uuid}, {}", inventory.generation())));
         conf.set("name", host_name(&identity.name));
