@@ -19,6 +19,28 @@ use crate::discovery::Inventory;
 /// What stands in the report for a field that its renderer forgot.
 pub(super) const FORGOTTEN: &str = "covirt has no rule for this field in this format, which is a defect of covirt";
 
+/// What stands in the report for what no format can carry.
+const UNKNOWN: &str = "covirt does not know what it means";
+
+/// The virtual machine's own devices and settings, for most of which most formats have no words.
+const MACHINE: [&str; 15] = [
+    "watchdogs",
+    "rngs",
+    "iommu",
+    "guest_agent",
+    "channels",
+    "graphics",
+    "videos",
+    "consoles",
+    "controllers",
+    "devices",
+    "features",
+    "clock",
+    "lifecycle",
+    "smbios",
+    "settings",
+];
+
 /// Sections whose elements are described field by field, and the field that names an element.
 const DETAILED: &[(&str, &str)] = &[("disks", "target"), ("nics", "mac")];
 
@@ -121,9 +143,11 @@ pub struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// A report in which nothing is decided yet.
+    /// A report in which only that is decided which is the same in every format.
     pub(super) fn new(fields: &'a Fields) -> Self {
-        Self { fields, fates: vec![None; fields.paths.len()] }
+        let mut report = Self { fields, fates: vec![None; fields.paths.len()] };
+        report.not_carried("unknown", UNKNOWN);
+        report
     }
 
     /// Carried as it is, to the place named.
@@ -144,6 +168,11 @@ impl<'a> Report<'a> {
     /// Cannot be right over there, because.
     pub(super) fn refused(&mut self, pattern: &str, why: &str) {
         self.rule(pattern, || Fate::Refused { why: why.to_owned() });
+    }
+
+    /// Left behind for one reason: the machine's devices and settings of which nothing was said before.
+    pub(super) fn machine_not_carried(&mut self, why: &str) {
+        MACHINE.iter().for_each(|section| self.not_carried(section, why));
     }
 
     /// Decides every field that `pattern` covers and that no rule before has decided.

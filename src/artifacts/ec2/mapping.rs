@@ -238,28 +238,10 @@ fn rest(report: &mut Report<'_>, instance: &Instance<'_>) {
     }
     report.not_carried("boot", "without a volume there is none to start from");
     report.not_carried("definition", "the answers are of what runs now");
-    report.not_carried("unknown", "covirt does not know what it means");
     report.not_carried("metadata", "a mark of another manager, which is its own");
     report.not_carried("host", HOST);
-    for machine in [
-        "platform",
-        "watchdogs",
-        "rngs",
-        "iommu",
-        "guest_agent",
-        "channels",
-        "graphics",
-        "videos",
-        "consoles",
-        "controllers",
-        "devices",
-        "features",
-        "clock",
-        "smbios",
-        "security_labels",
-        "settings",
-        "passthrough_arguments",
-    ] {
-        report.not_carried(machine, MACHINE);
+    report.machine_not_carried(MACHINE);
+    for part in ["platform", "security_labels", "passthrough_arguments"] {
+        report.not_carried(part, MACHINE);
     }
 }

@@ -189,7 +189,6 @@ fn tell_rest(inventory: &Inventory, report: &mut Report<'_>) {
         _ => report.refused("passthrough_arguments", "KubeVirt hands nothing to the hypervisor past libvirt"),
     }
     report.not_carried("metadata", "it is another manager's");
-    report.not_carried("unknown", "covirt does not know what it means");
     report.not_carried("definition", "the manifests are made from what runs now");
     report.not_carried("networks", HOST);
     report.approximate("pools[*].volumes", "datavolume: spec.storage.resources", "their capacity");

@@ -57,26 +57,7 @@ pub(super) fn map(report: &mut Report<'_>, inventory: &Inventory, binding: &OvfB
     );
     report.not_carried("pools", HOST);
     report.not_carried("definition", "the descriptor is made from what runs now");
-    report.not_carried("unknown", "covirt does not know what it means");
-    for part in [
-        "watchdogs",
-        "rngs",
-        "iommu",
-        "guest_agent",
-        "channels",
-        "graphics",
-        "videos",
-        "consoles",
-        "controllers",
-        "devices",
-        "features",
-        "clock",
-        "lifecycle",
-        "smbios",
-        "settings",
-    ] {
-        report.not_carried(part, IMPORTER);
-    }
+    report.machine_not_carried(IMPORTER);
     for part in ["platform", "security_labels", "host"] {
         report.not_carried(part, HOST);
     }

@@ -237,7 +237,6 @@ fn tell_rest(domain: &Domain, conf: &mut Conf, report: &mut Report<'_>) {
         _ => report.refused("passthrough_arguments", "no arguments are handed past Proxmox's own settings"),
     }
     report.not_carried("metadata", "it is another manager's");
-    report.not_carried("unknown", "covirt does not know what it means");
     report.not_carried("definition", "the configuration is made from what runs now");
     report.not_carried("networks", HOST);
     report.approximate("pools[*].volumes", "size", "their capacity; the volumes have other names");
