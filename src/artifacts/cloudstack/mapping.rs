@@ -77,10 +77,7 @@ pub(super) fn map(report: &mut Report<'_>, inventory: &Inventory, plan: &Plan<'_
         report.not_carried(&field("target"), AGENT);
     }
     report.not_carried("nics", NEXT_START);
-    match domain.passthrough_arguments {
-        0 => report.not_carried("passthrough_arguments", "there are none"),
-        _ => report.refused("passthrough_arguments", NEXT_START),
-    }
+    report.refused("passthrough_arguments", NEXT_START);
     for part in ["hostdevs", "filesystems", "launch_security", "direct_boot", "tpm"] {
         report.refused(part, "the VM that CloudStack starts next would be without it");
     }

@@ -184,10 +184,7 @@ fn tell_rest(inventory: &Inventory, report: &mut Report<'_>) {
         .not_carried("smbios", "KubeVirt has fields for the serial number and the chassis, and others of the cluster");
     report.not_carried("security_labels", HOST);
     report.not_carried("settings", "KubeVirt has no field for it");
-    match inventory.domain.passthrough_arguments {
-        0 => report.not_carried("passthrough_arguments", "there are none"),
-        _ => report.refused("passthrough_arguments", "KubeVirt hands nothing to the hypervisor past libvirt"),
-    }
+    report.refused("passthrough_arguments", "KubeVirt hands nothing to the hypervisor past libvirt");
     report.not_carried("metadata", "it is another manager's");
     report.not_carried("definition", "the manifests are made from what runs now");
     report.not_carried("networks", HOST);

@@ -232,10 +232,7 @@ fn tell_rest(domain: &Domain, conf: &mut Conf, report: &mut Report<'_>) {
     report.not_carried("features", "Proxmox sets it by machine type and operating system");
     report.not_carried("security_labels", HOST);
     report.not_carried("settings", "Proxmox has no setting for it");
-    match domain.passthrough_arguments {
-        0 => report.not_carried("passthrough_arguments", "there are none"),
-        _ => report.refused("passthrough_arguments", "no arguments are handed past Proxmox's own settings"),
-    }
+    report.refused("passthrough_arguments", "no arguments are handed past Proxmox's own settings");
     report.not_carried("metadata", "it is another manager's");
     report.not_carried("definition", "the configuration is made from what runs now");
     report.not_carried("networks", HOST);

@@ -27,10 +27,7 @@ pub(super) fn map(report: &mut Report<'_>, inventory: &Inventory, around: &Surro
     report.not_carried("nics", UNSEEN);
     map_devices(report, inventory);
     map_surroundings(report, inventory, around);
-    match inventory.domain.passthrough_arguments {
-        0 => report.not_carried("passthrough_arguments", "there are none"),
-        _ => report.not_carried("passthrough_arguments", UNSEEN),
-    }
+    report.not_carried("passthrough_arguments", UNSEEN);
     report.not_carried("definition", LIBVIRT);
     for part in ["metadata", "security_labels", "host"] {
         report.not_carried(part, LIBVIRT);
