@@ -108,15 +108,16 @@ impl Fields {
         };
         for (name, part) in parts {
             let path = format!("{path}.{name}");
-            match part {
-                Value::Object(settings) if name == "settings" => self.add_settings(&path, settings),
-                other => self.add(path, other),
+            match part.as_object().filter(|_| name == "settings") {
+                Some(settings) => self.add_settings(&path, settings),
+                None => self.add(path, part),
             }
         }
     }
 
     fn add(&mut self, path: String, value: &Value) {
-        if !is_nothing(value) && !(COUNTS.contains(&path.as_str()) && *value == 0) {
+        let is_no_count = COUNTS.contains(&path.as_str()) && *value == 0;
+        if !is_nothing(value) && !is_no_count {
             self.paths.push(path);
         }
     }
