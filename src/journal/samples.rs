@@ -59,6 +59,11 @@ fn state() -> VmState {
         memory_kib: Kib(1024),
         memory_max_kib: Kib(2048),
         snapshots: BTreeSet::from(["before-update".to_owned()]),
+        checkpoints: BTreeSet::from(["south.monday".to_owned()]),
+        devices: ["disk:vda", "nic:52:54:00:aa:bb:01"].map(|name| name.parse().unwrap()).into(),
+        jobs: BTreeSet::from([crate::model::HoldKey::Backup]),
+        saved: false,
+        definition: Some("0123456789abcdef".to_owned()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use super::asker::Asker;
 use super::clock::Clock;
@@ -313,6 +313,7 @@ impl Lanes {
             if let Ok(seen) = answer.await {
                 return Ok(seen);
             }
+            // Nobody can tell when the disk will take writes again; trying is the only way to know.
             tokio::time::sleep(READ_PAUSE).await;
         }
         Err(Refusal::new(Code::JournalUnwritable, "the journal failed while this was read; try again"))
@@ -333,12 +334,16 @@ impl Lanes {
         }
         let drained = async {
             for vm in vms {
+                // A look sees what is durable, and a command ends by a durable fact: after a look that saw one run, the
+                // fact that ends it still moves the journal.
+                let mut durable = self.0.around.journal.watch();
                 while self.read(vm, |lane, _| lane.state().is_idle()).await == Ok(false) {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    durable.changed().await?;
                 }
             }
+            Ok::<(), watch::error::RecvError>(())
         };
-        if tokio::time::timeout(at_most, drained).await.is_err() {
+        if !matches!(tokio::time::timeout(at_most, drained).await, Ok(Ok(()))) {
             tracing::warn!(
                 "calls were still running at the hypervisor; their outcome will be observed at the next start"
             );

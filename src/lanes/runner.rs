@@ -411,18 +411,12 @@ fn unwritable() -> Refusal {
 
 /// Whether the VM is another start of itself afterwards.
 fn changes_start(call: &Call) -> bool {
-    use crate::model::PowerState::{Paused, Running, ShutOff};
+    use crate::model::PowerState::{Running, ShutOff};
     match call.operation().effect() {
         Effect::Power(Running) => call.expected_start().0.is_none(),
-        Effect::Power(ShutOff) | Effect::Reverted(_) => true,
-        Effect::Power(Paused | _)
-        | Effect::Nothing
-        | Effect::Restart
-        | Effect::SnapshotAdded(_)
-        | Effect::SnapshotRemoved(_)
-        | Effect::Vcpus(_)
-        | Effect::Memory(_)
-        | Effect::Metadata(_) => false,
+        Effect::Power(ShutOff) | Effect::Reverted(_) | Effect::Saved | Effect::Restored => true,
+        // Nothing else begins or ends the process.
+        _ => false,
     }
 }
 

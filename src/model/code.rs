@@ -91,6 +91,10 @@ codes! {
     DelegationEnded = "delegation-ended",
     /// The command names an epoch that is past.
     StaleEpoch = "stale-epoch",
+    /// What is named in the arguments belongs to another VM or another provider.
+    NameNotYours = "name-not-yours",
+    /// The action opens a channel at a door; it is no command.
+    OpensChannel = "opens-channel",
     /// The deadline passed.
     DeadlinePassed = "deadline-passed",
 

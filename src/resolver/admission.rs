@@ -4,6 +4,7 @@ use super::drain;
 use super::fact::{Admission, StampNote};
 use super::policy::Policy;
 use super::state::{Standing, State};
+use crate::model::action::Way;
 use crate::model::{ClockEstimate, Code, Command, CommandId, Interval, Mono, Now, Refusal, Wall};
 
 /// What to do with a submitted command.
@@ -51,6 +52,15 @@ pub(crate) fn admit(
     if state.standing == Standing::Vanished {
         return Err(Refusal::new(Code::VmGone, "the VM does not exist at the hypervisor any more"));
     }
+    let action = command.operation.action();
+    if action.spec().way == Way::Channel {
+        let message = format!("{action} is no command: the channel is opened at its door, by whoever holds the action");
+        return Err(Refusal::new(Code::OpensChannel, message));
+    }
+    command
+        .operation
+        .check_for(&command.provider, command.vm)
+        .map_err(|reason| Refusal::new(Code::NameNotYours, reason))?;
     let command = with_sequence(state, command)?;
     if let Some(cycle) = state.cycle_closed_by(&command) {
         let along = cycle.iter().map(ToString::to_string).collect::<Vec<_>>().join(" after ");

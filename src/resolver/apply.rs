@@ -4,7 +4,7 @@ use super::budget::Asking;
 use super::fact::{Fact, Rule, Verdict};
 use super::state::{Asked, Conflict, Escalation, Phase, REMEMBERED_IDS, Standing, State, Tracked, Written};
 use crate::delegation::Authority;
-use crate::model::{CommandId, Effect, Ending, Now, Outcome, PowerState, StartId, VmState};
+use crate::model::{CommandId, Effect, Ending, Now, Outcome, StartId};
 
 impl State {
     /// The state that a journal's facts add up to.
@@ -188,8 +188,11 @@ impl State {
             if let Some(register) = effect.register() {
                 self.written.insert(register, Written { command: id, provider, issued, at });
             }
+            if let Effect::Renamed(name) = &effect {
+                name.clone_into(&mut self.name);
+            }
             if let Some(believed) = &mut self.believed {
-                take_effect(believed, &effect);
+                effect.take(believed);
             }
         }
         self.forget_oldest();
@@ -214,26 +217,5 @@ impl State {
                 }
             }
         }
-    }
-}
-
-/// What an effect makes of a state that is known. A revert and a start leave parts open until they are observed.
-fn take_effect(state: &mut VmState, effect: &Effect) {
-    match effect {
-        Effect::Power(power) => {
-            state.power = *power;
-            if *power == PowerState::ShutOff {
-                state.start = StartId(None);
-            }
-        }
-        Effect::SnapshotAdded(name) => {
-            state.snapshots.insert(name.clone());
-        }
-        Effect::SnapshotRemoved(name) => {
-            state.snapshots.remove(name);
-        }
-        Effect::Vcpus(vcpus) => state.vcpus = *vcpus,
-        Effect::Memory(memory) => state.memory_kib = *memory,
-        Effect::Nothing | Effect::Restart | Effect::Reverted(_) | Effect::Metadata(_) => {}
     }
 }

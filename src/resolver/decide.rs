@@ -110,14 +110,25 @@ pub(crate) fn observation(state: &State, seen: &VmState, looked: bool) -> Option
 fn explains(running: &Tracked, before: Option<&VmState>, after: &VmState) -> bool {
     let Some(before) = before else { return false };
     let writes = &running.footprint.writes;
-    let changed = [
-        (before.vcpus != after.vcpus || before.vcpus_max != after.vcpus_max, Resource::Cpu),
-        (before.memory_kib != after.memory_kib || before.memory_max_kib != after.memory_max_kib, Resource::Memory),
-        (before.snapshots != after.snapshots, Resource::Snapshots),
+    let writes_any = |resources: &[Resource]| resources.iter().any(|r| writes.iter().any(|written| written.meets(r)));
+    // What a change that is seen would have been brought about by; disks come and go with their contents.
+    let explained = [
+        (before.vcpus != after.vcpus || before.vcpus_max != after.vcpus_max, &[Resource::Cpu][..]),
+        (before.memory_kib != after.memory_kib || before.memory_max_kib != after.memory_max_kib, &[Resource::Memory]),
+        (before.snapshots != after.snapshots, &[Resource::Snapshots]),
+        (before.checkpoints != after.checkpoints, &[Resource::Backup]),
+        (before.devices != after.devices, &[Resource::Devices, Resource::Disks]),
+        (before.jobs != after.jobs, &[Resource::Backup, Resource::Disks, Resource::Process]),
+        (before.saved != after.saved, &[Resource::SavedImage]),
+        // Whatever is kept for the next start is a part of the definition.
+        (
+            before.definition != after.definition,
+            &[Resource::Definition, Resource::Cpu, Resource::Memory, Resource::Devices, Resource::Disks],
+        ),
     ];
     // A guest's balloon and a start change memory by themselves: power explains all of it.
     let rest = writes.contains(&Resource::Power)
-        || changed.iter().filter(|(differs, _)| *differs).all(|(_, resource)| writes.contains(resource));
+        || explained.iter().filter(|(differs, _)| *differs).all(|(_, resources)| writes_any(resources));
     let power = before.power == after.power || passes_through(&running.command().operation.effect(), after.power);
     rest && power && (before.start == after.start || writes.contains(&Resource::Power))
 }
@@ -125,15 +136,34 @@ fn explains(running: &Tracked, before: Option<&VmState>, after: &VmState) -> boo
 /// Whether an operation of this effect can be seen to make the power state this, on its way or at its end.
 fn passes_through(effect: &Effect, power: PowerState) -> bool {
     match effect {
-        Effect::Power(PowerState::ShutOff) => matches!(power, PowerState::ShuttingDown | PowerState::ShutOff),
-        Effect::Power(PowerState::Running) | Effect::Restart | Effect::SnapshotAdded(_) => {
+        Effect::Power(PowerState::ShutOff) | Effect::Saved => {
+            matches!(power, PowerState::ShuttingDown | PowerState::ShutOff)
+        }
+        Effect::Power(PowerState::Running)
+        | Effect::Restart
+        | Effect::Restored
+        | Effect::SnapshotAdded(_)
+        | Effect::Opened { .. }
+        | Effect::Closed(_) => {
             matches!(power, PowerState::Paused | PowerState::Running)
         }
         Effect::Power(end) => *end == power,
         Effect::Reverted(_) => true,
-        Effect::Nothing | Effect::SnapshotRemoved(_) | Effect::Vcpus(_) | Effect::Memory(_) | Effect::Metadata(_) => {
-            false
-        }
+        Effect::Nothing
+        | Effect::SavedImageRemoved
+        | Effect::SnapshotRemoved(_)
+        | Effect::Vcpus(_)
+        | Effect::Memory(_)
+        | Effect::Metadata(_)
+        | Effect::DeviceAdded(_)
+        | Effect::DeviceRemoved(_)
+        | Effect::Setting(_)
+        | Effect::CheckpointAdded(_)
+        | Effect::CheckpointRemoved(_)
+        | Effect::Redefined
+        | Effect::Undefined
+        | Effect::Renamed(_)
+        | Effect::Elsewhere => false,
     }
 }
 

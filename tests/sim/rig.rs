@@ -108,6 +108,11 @@ impl Rig {
             memory_kib: Kib(4096),
             memory_max_kib: Kib(8192),
             snapshots: ["base".to_owned()].into(),
+            checkpoints: ["north.base".to_owned(), "south.base".to_owned()].into(),
+            devices: ["disk:vda", "disk:vdb", "nic:52:54:00:00:00:01"].map(|name| name.parse().unwrap()).into(),
+            jobs: [].into(),
+            saved: false,
+            definition: Some("d1".to_owned()),
         };
         let answers = [Said::MineFirst, Said::TheirsFirst, Said::NoOpinion, Said::WithdrawMine];
         let consent = (self.providers.clone().into_iter())

@@ -85,7 +85,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         Code::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::Unidentified => StatusCode::UNAUTHORIZED,
-        Code::Forbidden | Code::NotDelegated | Code::DelegationEnded => StatusCode::FORBIDDEN,
+        Code::Forbidden | Code::NotDelegated | Code::DelegationEnded | Code::NameNotYours => StatusCode::FORBIDDEN,
         Code::AlreadyEnrolled
         | Code::CommandsInFlight
         | Code::IdReused
@@ -113,6 +113,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::ObservedDone => StatusCode::CONFLICT,
         Code::DeadlinePassed
         | Code::BadDelegate
+        | Code::OpensChannel
         | Code::BindingMalformed
         | Code::ArtifactRefused
         | Code::ArtifactIncomplete

@@ -22,6 +22,11 @@ fn running() -> VmState {
         memory_kib: Kib(1024),
         memory_max_kib: Kib(2048),
         snapshots: BTreeSet::new(),
+        checkpoints: BTreeSet::new(),
+        devices: BTreeSet::new(),
+        jobs: BTreeSet::new(),
+        saved: false,
+        definition: None,
     }
 }
 

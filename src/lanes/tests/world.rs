@@ -1,12 +1,12 @@
 //! Lanes with everything around them in a test's hands.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -42,6 +42,11 @@ fn running() -> VmState {
         memory_kib: Kib(1024),
         memory_max_kib: Kib(2048),
         snapshots: BTreeSet::new(),
+        checkpoints: BTreeSet::new(),
+        devices: BTreeSet::new(),
+        jobs: BTreeSet::new(),
+        saved: false,
+        definition: None,
     }
 }
 
@@ -153,7 +158,7 @@ impl World {
         tokio::spawn(async move { lanes.submit(command, None).await })
     }
 
-    /// Submits the same again until the agent can take it.
+    /// Submits the same again until the agent can take it; only trying tells.
     pub(super) async fn submit_when_possible(&self, number: u128, who: &str, action: &str, id: u128) -> Submission {
         let deadline = Instant::now() + LONG;
         loop {
@@ -170,6 +175,8 @@ impl World {
         ended.expect("its end is told")
     }
 
+    /// Looks again and again until it holds: what a test asks for may be of the lane, the fake or the journal, and no one
+    /// of them tells of all.
     pub(super) async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
         let deadline = Instant::now() + LONG;
         while !holds().await {
@@ -282,7 +289,7 @@ pub(super) struct Watched {
 #[derive(Default)]
 struct Looks {
     hold: Mutex<Option<Look>>,
-    seen: AtomicUsize,
+    seen: watch::Sender<usize>,
     lists_hang: AtomicBool,
 }
 
@@ -316,18 +323,16 @@ impl Watched {
 
     pub(super) fn hold_next_look(&self) -> Look {
         let look = Look { held: Arc::new(Semaphore::new(0)), free: Arc::new(Semaphore::new(0)), vm: Arc::default() };
-        self.looks.seen.store(0, Ordering::Relaxed);
+        self.looks.seen.send_replace(0);
         *self.looks.hold.lock().unwrap() = Some(look.clone());
         look
     }
 
     /// Ends when this many looks came back since the last one was held.
     pub(super) async fn until_looks(&self, count: usize) {
-        let deadline = Instant::now() + LONG;
-        while self.looks.seen.load(Ordering::Relaxed) < count {
-            assert!(Instant::now() < deadline, "too few looks");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let mut seen = self.looks.seen.subscribe();
+        let enough = seen.wait_for(|seen| *seen >= count);
+        tokio::time::timeout(LONG, enough).await.expect("enough looks").unwrap();
     }
 }
 
@@ -350,7 +355,7 @@ impl Hypervisor for Watched {
                 look.held.add_permits(1);
                 look.free.acquire().await.unwrap().forget();
             }
-            looks.seen.fetch_add(1, Ordering::Relaxed);
+            looks.seen.send_modify(|seen| *seen += 1);
             seen
         })
     }

@@ -12,6 +12,7 @@ mod world;
 
 use super::*;
 use crate::model::*;
+use world::samples;
 use world::{World, provider};
 
 /// How a command ended, as `ending code`; empty while it has not.

@@ -17,6 +17,7 @@ use covirt::resolver::{
     Ask, Call, CallResult, Evidence, Fact, Heard, Input, Lane, Observation, Output, Party, Policy, Said, State,
 };
 use serde_json::{Value, json};
+
 use uuid::Uuid;
 
 /// 2026-11-22T20:00:00Z, where every world begins.
@@ -70,6 +71,11 @@ pub(super) fn running() -> VmState {
         memory_kib: Kib(8 << 20),
         memory_max_kib: Kib(16 << 20),
         snapshots: ["base".to_owned()].into(),
+        checkpoints: ["north.base".to_owned(), "south.base".to_owned()].into(),
+        devices: ["disk:vda", "disk:vdb", "nic:52:54:00:00:00:01"].map(|name| name.parse().unwrap()).into(),
+        jobs: [].into(),
+        saved: false,
+        definition: Some("d1".to_owned()),
     }
 }
 
@@ -283,14 +289,24 @@ impl World {
     /// A command from a line such as `a: cpu.set vcpus=4 seq=2 after=b issued=-3s class=critical`.
     pub(super) fn command(&mut self, by: &str, line: &str) -> Command {
         let (name, rest) = line.split_once(": ").unwrap_or_else(|| panic!("{line:?} has no name"));
+        // A JSON object of arguments comes last: it may hold blanks.
+        let (rest, given) = rest.split_once(" args=").map_or((rest, None), |(rest, args)| (rest, Some(args)));
         let mut words = rest.split_whitespace();
         let action: Action = words.next().unwrap().parse().unwrap();
-        let (mut args, mut guard, mut order) = (json!({}), json!({}), covirt::model::Order::default());
+        let mut args = given.map_or_else(|| json!({}), |args| serde_json::from_str(args).unwrap());
+        let (mut guard, mut order) = (json!({}), covirt::model::Order::default());
         let (mut issued, mut not_after, mut class, mut epoch) = (None, None, Value::from("routine"), None);
         let (mut must_start_by, mut break_glass) = (None, None);
         for word in words {
             let (key, value) = word.split_once('=').unwrap_or_else(|| panic!("{word:?} is not key=value"));
-            let json = value.parse::<u64>().map_or_else(|_| Value::from(value), Value::from);
+            let json = match (key, value.parse::<u64>(), value) {
+                (_, Ok(number), _) => Value::from(number),
+                (_, _, "true" | "false") => Value::from(value == "true"),
+                ("disks", ..) => value.split(',').collect(),
+                ("files", ..) => value.split(',').map(|disk| (disk, format!("/backup/{disk}.qcow2"))).collect(),
+                ("xml", ..) => Value::from(samples::disk(value)),
+                _ => Value::from(value),
+            };
             match key {
                 "seq" => order.seq = json.as_u64(),
                 "after" => order.after = value.split(',').map(|name| self.id(name)).collect(),
@@ -485,3 +501,5 @@ pub(super) fn micros(text: &str) -> i64 {
 
 #[path = "machine.rs"]
 pub(super) mod machine;
+#[path = "samples.rs"]
+pub(super) mod samples;
