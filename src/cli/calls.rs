@@ -7,7 +7,7 @@ use super::fault::CarryOutError;
 use crate::discovery::Inventory;
 use crate::doors::wire::{
     AuditReport, CommandList, CommandRequest, CommandView, ConflictList, DecisionRequest, DelegateRequest, Delegations,
-    EnrollRequest, EventPage, Explanation, Health, Identity, VmDetail, VmList,
+    EnrollRequest, Enrollment, EventPage, Explanation, Health, Identity, VmDetail, VmList,
 };
 use crate::model::{CommandId, ConflictId, ProviderId, VmId};
 use crate::resolver::ConflictRecord;
@@ -69,7 +69,7 @@ impl Client {
     }
 
     /// Begins to have a VM co-managed.
-    pub async fn enroll(&self, vm: VmId, request: &EnrollRequest) -> Result<VmDetail, CallAgentError> {
+    pub async fn enroll(&self, vm: VmId, request: &EnrollRequest) -> Result<Enrollment, CallAgentError> {
         self.post(&format!("/v1/vms/{vm}/enrollment"), request, NOW).await
     }
 

@@ -18,7 +18,7 @@ use super::table::Table;
 use super::times::clock;
 use crate::doors::wire::Event;
 use crate::model::{Class, CommandId, ProviderId, VmId, Wall};
-use crate::resolver::{Fact, Rule, StampNote};
+use crate::resolver::{Fact, Origin, Rule, StampNote};
 
 /// `timeline`.
 #[derive(Debug, clap::Args)]
@@ -159,7 +159,22 @@ impl Known {
                 let told = format!("{}, then {}", self.0.short(verdict.first), self.0.short(verdict.second));
                 says(told, Row { rule: Some(verdict.rule), ..row })
             }
-            Fact::Observed { .. } | Fact::Vanished {} => row,
+            Fact::Observed { origin, .. } | Fact::Happened { origin, .. } | Fact::Vanished { origin: Some(origin) } => {
+                self.brought_about(row, &origin)
+            }
+            Fact::Vanished { origin: None } => row,
+        }
+    }
+
+    /// Who made the VM so, and by what.
+    fn brought_about(&self, row: Row, origin: &Origin) -> Row {
+        match origin {
+            Origin::Command { command } => Row { outcome: Some(row.text.clone()), ..self.about(row, *command) },
+            Origin::Look => Row { who: Some("covirt".to_owned()), ..row },
+            Origin::OutOfBand { .. } | Origin::Guest { .. } | Origin::Hypervisor { .. } => {
+                let (who, what) = (origin.actor(), origin.cause());
+                Row { who: who.map(|who| who.to_string()), what: what.map(|what| what.to_string()), ..row }
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use super::wire::{CommandState, CommandView, DelegatedAction, Delegations, Drain
 use crate::journal::{Entry, Position};
 use crate::model::{Mono, Now, ProviderId, Wall};
 use crate::resolver::{
-    Answer, ConflictRecord, Fact, Heard, Lane, Origin, Party, Phase, State, Tracked, deciding_rule, story, waiting,
+    Answer, ConflictRecord, Fact, Heard, Lane, Party, Phase, State, Tracked, deciding_rule, story, waiting,
 };
 
 /// A command as its lane knows it.
@@ -181,14 +181,12 @@ fn sentence(fact: &Fact) -> String {
         Fact::FoundUndone { command } => format!("{command} is seen not to have taken effect; it waits again"),
         Fact::Ended { command, outcome } => format!("{command} ended {}: {}", outcome.ending, outcome.reason),
         Fact::Observed { state, origin } => {
-            let by = match origin {
-                Origin::Command { command } => format!("by {command}"),
-                Origin::OutOfBand => "out of band".to_owned(),
-                Origin::Look => "as the agent looked".to_owned(),
-            };
-            format!("the VM is {}, {} vCPUs, {} ({by})", state.power, state.vcpus, state.memory_kib)
+            format!("the VM is {}, {} vCPUs, {} ({origin})", state.power, state.vcpus, state.memory_kib)
         }
-        Fact::Vanished {} => "the VM does not exist any more".to_owned(),
+        Fact::Happened { origin, subject: Some(subject) } => format!("something happened to {subject} ({origin})"),
+        Fact::Happened { origin, subject: None } => format!("something happened to the VM ({origin})"),
+        Fact::Vanished { origin: Some(origin) } => format!("the VM does not exist any more ({origin})"),
+        Fact::Vanished { origin: None } => "the VM does not exist any more".to_owned(),
     }
 }
 

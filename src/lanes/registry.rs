@@ -9,8 +9,9 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use super::asker::Asker;
 use super::clock::Clock;
-use super::runner::{self, Begin, Ear, Mail, Runner, Surroundings};
+use super::runner::{self, Begin, Ear, Mail, Piece, Runner, Surroundings};
 use crate::delegation::{Change, ChangeRequest};
+use crate::discovery::{Recognised, recognise};
 use crate::hypervisor::{AskHypervisorError, Event, Hypervisor};
 use crate::journal::{Entry, Journal, ReplayError};
 use crate::model::{
@@ -163,11 +164,11 @@ impl Lanes {
         answer.await.map_err(|_| gone())?
     }
 
-    /// Begins to co-manage a VM.
+    /// Begins to co-manage a VM; gives the other managers whose marks it bears.
     ///
     /// *Errors*: [`Code::AlreadyEnrolled`], [`Code::UnknownVm`], [`Code::HypervisorUnreachable`],
     /// [`Code::JournalUnwritable`].
-    pub async fn enroll(&self, vm: VmId, primary: ProviderId) -> Result<(), Refusal> {
+    pub async fn enroll(&self, vm: VmId, primary: ProviderId) -> Result<Vec<Recognised>, Refusal> {
         let state = self.0.around.hypervisor.observe(vm).await.map_err(|error| refusal_of(&error))?;
         let inventory = self.0.around.hypervisor.inventory(vm).await.map_err(|error| refusal_of(&error))?;
         let _alone = self.0.coming_and_going.lock().await;
@@ -184,13 +185,19 @@ impl Lanes {
                 self.spawn(past, Begin::Fresh)
             }
         };
-        let name = inventory.domain.identity.name.clone();
+        let managers = recognise(&inventory.domain);
+        let name = inventory.domain.identity.name;
         let make = move |token| Input::Enroll { token, name, primary, state };
         let enrolled = self.request(&address, make, None).await;
         if enrolled.is_err() && known.is_none() {
             self.forget(vm);
         }
-        enrolled.map(drop)
+        enrolled?;
+        for Recognised { manager, mark } in &managers {
+            let (loops, tell, read) = (manager.loops(), manager.tell(), manager.documentation());
+            tracing::warn!(%vm, %manager, mark, loops, tell, read, "another manager may act on this VM by itself");
+        }
+        Ok(managers)
     }
 
     fn forget(&self, vm: VmId) {
@@ -374,16 +381,9 @@ async fn dispatch(lanes: std::sync::Weak<Inner>, mut events: mpsc::Receiver<Even
         let Some(inner) = lanes.upgrade() else { return };
         let addresses = inner.lanes.read().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Power(vm, power) => {
-                if let Some(address) = addresses.get(&vm) {
-                    address.ear.tell_power(power);
-                }
-            }
-            Event::Changed(vm) | Event::Rebooted(vm) | Event::Gone(vm) => {
-                if let Some(address) = addresses.get(&vm) {
-                    address.ear.tell_change();
-                }
-            }
+            Event::Power(vm, power) => tell(&addresses, vm, Piece::Power(power)),
+            Event::Changed(vm, cause) | Event::Gone(vm, cause) => tell(&addresses, vm, Piece::Changed(cause)),
+            Event::Happened(vm, happening) => tell(&addresses, vm, Piece::Happened(happening)),
             Event::Disconnected => {
                 inner.connected.store(false, Ordering::Relaxed);
                 tracing::warn!("the connection to libvirt was lost");
@@ -391,9 +391,15 @@ async fn dispatch(lanes: std::sync::Weak<Inner>, mut events: mpsc::Receiver<Even
             Event::Reconnected => {
                 inner.connected.store(true, Ordering::Relaxed);
                 tracing::info!("libvirt is connected; every lane looks again");
-                addresses.values().for_each(|address| address.ear.tell_change());
+                addresses.values().for_each(|address| address.ear.tell(Piece::Changed(None)));
             }
         }
+    }
+}
+
+fn tell(addresses: &BTreeMap<VmId, Address>, vm: VmId, piece: Piece) {
+    if let Some(address) = addresses.get(&vm) {
+        address.ear.tell(piece);
     }
 }
 

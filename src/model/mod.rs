@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 pub mod action;
+pub mod cause;
 pub mod clock;
 pub mod code;
 pub mod command;
@@ -19,6 +20,7 @@ pub mod time;
 pub mod units;
 
 pub use action::Action;
+pub use cause::{Actor, Cause, Happening};
 pub use clock::{ClockFilter, StepWatch};
 pub use code::Code;
 pub use command::{Class, Command, Ending, Guard, Order, Outcome, Refusal};

@@ -31,6 +31,7 @@ impl State {
                 self.epochs = self.authority.take().map_or(self.epochs, |authority| authority.epoch);
                 self.believed = None;
                 self.drain = None;
+                self.brought_about = None;
                 self.written.clear();
             }
             Fact::Delegation { by: _, change } => {
@@ -133,13 +134,18 @@ impl State {
                 tracked.started = None;
             }),
             Fact::Ended { command, outcome } => self.apply_ended(at, *command, outcome),
-            Fact::Observed { state, origin: _ } => {
+            Fact::Observed { state, origin } => {
                 self.believed = Some(state.clone());
+                self.brought_about = Some(origin.clone());
                 if self.standing == Standing::Vanished {
                     self.standing = Standing::Enrolled;
                 }
             }
-            Fact::Vanished {} => self.standing = Standing::Vanished,
+            Fact::Happened { .. } => {}
+            Fact::Vanished { origin } => {
+                self.standing = Standing::Vanished;
+                self.brought_about.clone_from(origin);
+            }
         }
     }
 

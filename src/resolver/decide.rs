@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 use super::budget;
 use super::drain;
-use super::fact::{Answer, Fact, Heard, Origin, Party};
+use super::fact::{Answer, Fact, Heard, Party};
+use super::past_us;
 use super::policy::{GatherFor, Policy, Said};
 use super::precedence::Waits;
 use super::recheck;
@@ -91,23 +92,8 @@ pub(crate) fn end(state: &State, command: CommandId, outcome: Outcome) -> Vec<Fa
     facts
 }
 
-/// Whether an observation differs, and who brought that about.
-pub(crate) fn observation(state: &State, seen: &VmState, looked: bool) -> Option<Fact> {
-    let believed = state.believed.as_ref();
-    if believed == Some(seen) && state.standing != Standing::Vanished {
-        return None;
-    }
-    let ours = state.active().find(|running| explains(running, believed, seen)).map(|running| running.command().id);
-    let origin = match ours {
-        Some(command) => Origin::Command { command },
-        None if looked => Origin::Look,
-        None => Origin::OutOfBand,
-    };
-    Some(Fact::Observed { state: seen.clone(), origin })
-}
-
 /// Whether a running command can have brought the change about.
-fn explains(running: &Tracked, before: Option<&VmState>, after: &VmState) -> bool {
+pub(crate) fn explains(running: &Tracked, before: Option<&VmState>, after: &VmState) -> bool {
     let Some(before) = before else { return false };
     let writes = &running.footprint.writes;
     let writes_any = |resources: &[Resource]| resources.iter().any(|r| writes.iter().any(|written| written.meets(r)));
@@ -177,7 +163,8 @@ fn overdue(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
         let command = tracked.command();
         let (id, action) = (command.id, command.operation.action());
         if state.standing == Standing::Vanished {
-            return Some(vec![ended(id, Ending::Impossible, Code::VmGone, "the VM does not exist any more")]);
+            let reason = format!("the VM does not exist any more{}", past_us::aside(state));
+            return Some(vec![ended(id, Ending::Impossible, Code::VmGone, reason)]);
         }
         // Whose wish is being executed already has begun in time.
         let begun = tracked.coalesced_with.and_then(|id| state.commands.get(&id)).is_some_and(Tracked::is_active);

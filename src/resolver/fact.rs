@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::delegation::{Change, Drain, Grant};
-use crate::model::{Command, CommandId, ConflictId, Interval, Mono, Outcome, ProviderId, Resource, StartId, VmState};
+use crate::model::{
+    Actor, Cause, Command, CommandId, ConflictId, Interval, Mono, Outcome, ProviderId, Resource, StartId, VmState,
+};
 
 /// One thing that happened on one lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,8 +53,19 @@ pub enum Fact {
     Ended { command: CommandId, outcome: Outcome },
     /// The VM is not as it was believed to be.
     Observed { state: VmState, origin: Origin },
+    /// Something happened past this agent that the VM's state does not show.
+    Happened {
+        origin: Origin,
+        /// Which part of the VM it is about, as libvirt names it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subject: Option<String>,
+    },
     /// The VM is not there any more.
-    Vanished {},
+    Vanished {
+        /// None in journals of versions that did not know.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<Origin>,
+    },
 }
 
 /// A command as it was taken in.
@@ -192,10 +205,64 @@ pub struct Finding {
 pub enum Origin {
     /// A command of ours that was running.
     Command { command: CommandId },
-    /// Somebody or something past this agent: virsh, the guest, the hypervisor.
-    OutOfBand,
+    /// Somebody past this agent: virsh, another manager. Without a cause it may have been anybody and anything.
+    OutOfBand {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<Cause>,
+    },
+    /// The guest's own system.
+    Guest { cause: Cause },
+    /// QEMU, libvirt or the storage below them.
+    Hypervisor { cause: Cause },
     /// The agent looked by itself: at enrollment, after a restart or a lost connection.
     Look,
+}
+
+impl Origin {
+    /// What is known of who acted past this agent.
+    #[must_use]
+    pub fn past_us(cause: Option<Cause>) -> Self {
+        match cause.map(|cause| (cause, cause.actor())) {
+            Some((cause, Actor::Guest)) => Self::Guest { cause },
+            Some((cause, Actor::Hypervisor)) => Self::Hypervisor { cause },
+            Some((cause, Actor::OutOfBand)) => Self::OutOfBand { cause: Some(cause) },
+            None => Self::OutOfBand { cause: None },
+        }
+    }
+
+    /// What happened, if it is known and was not a command of ours.
+    #[must_use]
+    pub const fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::OutOfBand { cause } => *cause,
+            Self::Guest { cause } | Self::Hypervisor { cause } => Some(*cause),
+            Self::Command { .. } | Self::Look => None,
+        }
+    }
+
+    /// Who it was, if it was somebody past this agent.
+    #[must_use]
+    pub const fn actor(&self) -> Option<Actor> {
+        match self {
+            Self::OutOfBand { .. } => Some(Actor::OutOfBand),
+            Self::Guest { .. } => Some(Actor::Guest),
+            Self::Hypervisor { .. } => Some(Actor::Hypervisor),
+            Self::Command { .. } | Self::Look => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Command { command } => write!(f, "by {command}"),
+            Self::OutOfBand { cause: Some(cause) } => write!(f, "out of band: {cause}"),
+            Self::OutOfBand { cause: None } => f.write_str("out of band"),
+            Self::Guest { cause } => write!(f, "by the guest: {cause}"),
+            Self::Hypervisor { cause } => write!(f, "by the hypervisor: {cause}"),
+            Self::Look => f.write_str("as the agent looked"),
+        }
+    }
 }
 
 /// What the hypervisor said to a call.

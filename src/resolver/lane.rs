@@ -21,7 +21,8 @@ use super::decide::{self, Footing, Gate};
 use super::drain;
 use super::escalate;
 use super::fact::{Answer, CallResult, Evidence, Fact, Heard, Party};
-use super::message::{Accepted, Ask, Input, Observation, Output, Token};
+use super::message::{Accepted, Ask, Input, Output, Token};
+use super::past_us;
 use super::policy::Policy;
 use super::state::{Phase, Standing, State};
 use crate::delegation::{self, ChangeRequest};
@@ -119,14 +120,20 @@ impl Lane {
             Input::Observed { state, why } => {
                 self.footing.doubt = false;
                 if self.state.standing != Standing::Free {
-                    let fact = decide::observation(&self.state, &state, why == Observation::Look);
+                    let fact = past_us::observation(&self.state, &state, why);
                     self.record(now, fact.into_iter().collect(), turn);
                 }
             }
-            Input::Vanished => {
+            Input::Vanished { why } => {
                 self.footing.doubt = false;
                 if self.state.standing == Standing::Enrolled {
-                    self.record(now, vec![Fact::Vanished {}], turn);
+                    self.record(now, vec![past_us::vanishing(&self.state, why)], turn);
+                }
+            }
+            Input::Happened(happening) => {
+                if self.state.standing == Standing::Enrolled {
+                    let fact = past_us::happening(&self.state, happening, now);
+                    self.record(now, fact.into_iter().collect(), turn);
                 }
             }
             Input::Doubted => self.footing.doubt = true,
@@ -356,7 +363,8 @@ impl Lane {
                 | Fact::BecameUnknown { .. }
                 | Fact::FoundUndone { .. }
                 | Fact::Observed { .. }
-                | Fact::Vanished {} => {}
+                | Fact::Happened { .. }
+                | Fact::Vanished { .. } => {}
             }
             turn.facts.push(fact);
         }

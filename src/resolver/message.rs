@@ -7,7 +7,8 @@ use super::fact::{CallResult, Evidence, Fact, Heard, Party};
 use super::policy::Said;
 use crate::delegation::{Change, ChangeRequest};
 use crate::model::{
-    ClockEstimate, Command, CommandId, ConflictId, Mono, Now, Outcome, ProviderId, Refusal, Resource, VmState,
+    Cause, ClockEstimate, Command, CommandId, ConflictId, Happening, Mono, Now, Outcome, ProviderId, Refusal, Resource,
+    VmState,
 };
 
 /// Names a request to the lane, so that its answer finds the way back.
@@ -40,7 +41,9 @@ pub enum Input {
     /// The hypervisor showed the VM in this state.
     Observed { state: VmState, why: Observation },
     /// The VM does not exist at the hypervisor.
-    Vanished,
+    Vanished { why: Observation },
+    /// Something happened that the VM's state need not show. A restart that a call of ours made is not told.
+    Happened(Happening),
     /// Something changed at the VM, and what it is now is being looked at: `Observed` or `Vanished` follows. Until then
     /// no command ends because of what the VM was believed to be.
     Doubted,
@@ -63,6 +66,8 @@ pub enum Input {
 pub enum Observation {
     /// An event said that something changed.
     Event,
+    /// An event said what happened.
+    Told(Cause),
     /// The agent looked by itself.
     Look,
 }

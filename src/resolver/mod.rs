@@ -8,6 +8,7 @@
 //! | `admission` | taking a command in |
 //! | `precedence` | which command waits for which: a graph without cycles |
 //! | `decide` | the next thing to happen: deadlines, silence, conflicts, starts |
+//! | `past_us` | what happened past this agent, and whether a command of ours explains it |
 //! | `recheck` | the last look before a start |
 //! | `rules`, `feasibility` | which of two goes first, and what each rule found |
 //! | `turn`, `budget`, `escalate`, `drain` | waiting is bounded: turns, time for asking, the operator's word, hand-overs |
@@ -33,6 +34,7 @@ mod fact;
 mod feasibility;
 mod lane;
 mod message;
+mod past_us;
 mod policy;
 mod precedence;
 mod recheck;

@@ -2,6 +2,7 @@
 
 use super::fact::Rule;
 use super::feasibility::Imagined;
+use super::past_us;
 use super::state::{Phase, State, Tracked};
 use crate::model::operation::Register;
 use crate::model::{Code, CommandId, Effect, Ending, Guard, Operation, Outcome, PowerState, VmState};
@@ -22,12 +23,18 @@ pub(crate) fn refusal(state: &State, tracked: &Tracked) -> Option<Outcome> {
         let foreign = cause.filter(|by| by.command().provider != command.provider).filter(over);
         let moot = foreign.is_some() && now.allows(&command.operation).is_ok();
         let ending = if moot { Ending::Superseded } else { Ending::Impossible };
+        let reason = blamed(state, reason, cause);
         return Some(Outcome::new(ending, Code::GuardFailed, reason).because_of(cause.map(|cause| cause.command().id)));
     }
     let reason = now.allows(&command.operation).err()?;
     let cause = cause(state, tracked, |effect| bears_on(effect, &command.operation, believed));
-    let outcome = Outcome::new(Ending::Impossible, Code::StateForbids, reason);
+    let outcome = Outcome::new(Ending::Impossible, Code::StateForbids, blamed(state, reason, cause));
     Some(outcome.because_of(cause.map(|cause| cause.command().id)))
+}
+
+/// A reason that no command of ours caused, with what is known of who did.
+fn blamed(state: &State, reason: String, cause: Option<&Tracked>) -> String {
+    if cause.is_some() { reason } else { reason + &past_us::aside(state) }
 }
 
 /// The Thomas write rule: a write that was issued certainly before one that has been executed is not applied over it,

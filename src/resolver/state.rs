@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::budget::Asking;
-use super::fact::{Admission, Answer, Feasible, Heard, Party, Verdict};
+use super::fact::{Admission, Answer, Feasible, Heard, Origin, Party, Verdict};
 use crate::delegation::{Authority, Drain};
 use crate::model::operation::Register;
 use crate::model::{
@@ -35,6 +35,8 @@ pub struct State {
     pub(crate) standing: Standing,
     pub(crate) authority: Option<Authority>,
     pub(crate) believed: Option<VmState>,
+    /// Who made the VM what it was last observed to be.
+    pub(crate) brought_about: Option<Origin>,
     pub(crate) commands: BTreeMap<CommandId, Tracked>,
     /// Commands that have not ended.
     pub(crate) live: BTreeSet<CommandId>,
@@ -268,6 +270,7 @@ impl State {
             standing: Standing::Free,
             authority: None,
             believed: None,
+            brought_about: None,
             commands: BTreeMap::new(),
             live: BTreeSet::new(),
             ended: VecDeque::new(),

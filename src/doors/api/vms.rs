@@ -17,7 +17,8 @@ use crate::discovery::Inventory;
 use crate::doors::identity::Caller;
 use crate::doors::view;
 use crate::doors::wire::{
-    DelegateRequest, Delegations, EnrollRequest, InventoryList, UnreadVm, VmDetail, VmList, VmSummary,
+    DelegateRequest, Delegations, EnrollRequest, Enrollment, InventoryList, ManagerWarning, UnreadVm, VmDetail, VmList,
+    VmSummary,
 };
 use crate::hypervisor::AskHypervisorError;
 use crate::model::{Action, Code, ProviderId, Refusal, VmId};
@@ -153,14 +154,14 @@ pub(crate) async fn inventories(State(api): State<Api>, caller: Caller) -> Resul
 /// Begins to co-manage a VM.
 #[utoipa::path(
     post, path = "/v1/vms/{vm}/enrollment", params(("vm" = String, Path)),
-    request_body = EnrollRequest, responses((status = 201, body = VmDetail))
+    request_body = EnrollRequest, responses((status = 201, body = Enrollment))
 )]
 pub(crate) async fn enroll(
     State(api): State<Api>,
     caller: Caller,
     At(vm): At<VmId>,
     Body(request): Body<EnrollRequest>,
-) -> Result<(StatusCode, Json<VmDetail>), ApiProblem> {
+) -> Result<(StatusCode, Json<Enrollment>), ApiProblem> {
     if !caller.may_enroll() {
         return Err(Refusal::new(Code::Forbidden, format!("{} may not enroll VMs", caller.provider)).into());
     }
@@ -175,8 +176,8 @@ pub(crate) async fn enroll(
         None => caller.provider.clone(),
     };
     require_known(&api, &primary)?;
-    api.lanes.enroll(vm, primary).await?;
-    Ok((StatusCode::CREATED, Json(detail(&api, &caller, vm).await?)))
+    let warnings = api.lanes.enroll(vm, primary).await?.into_iter().map(ManagerWarning::from).collect();
+    Ok((StatusCode::CREATED, Json(Enrollment { vm: detail(&api, &caller, vm).await?, warnings })))
 }
 
 fn require_known(api: &Api, provider: &ProviderId) -> Result<(), Refusal> {

@@ -19,8 +19,8 @@ pub use commands::{
 };
 pub use session::{FromAgent, FromProvider, HookAnswer, HookAsk};
 pub use vms::{
-    DelegateRequest, DelegatedAction, Delegations, Draining, EnrollRequest, InventoryList, UnreadVm, VmDetail, VmList,
-    VmSummary,
+    DelegateRequest, DelegatedAction, Delegations, Draining, EnrollRequest, Enrollment, InventoryList, ManagerWarning,
+    UnreadVm, VmDetail, VmList, VmSummary,
 };
 
 /// The header by which a peer that may speak for several providers says for which it does.

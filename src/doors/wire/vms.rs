@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::delegation::Mode;
-use crate::discovery::Inventory;
+use crate::discovery::{Inventory, Manager, Recognised};
 use crate::model::{Action, CommandId, Kib, PowerState, ProviderId, VmId, Wall};
 
 /// A VM in a list.
@@ -84,6 +84,40 @@ pub struct VmDetail {
     pub next_seq: u64,
     /// Commands that have not ended.
     pub live_commands: usize,
+}
+
+/// The answer to `POST /v1/vms/{uuid}/enrollment`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Enrollment {
+    /// The VM as it is co-managed now.
+    #[serde(flatten)]
+    pub vm: VmDetail,
+    /// Other managers that may act on it by themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<ManagerWarning>,
+}
+
+/// Another manager whose mark a VM bears.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ManagerWarning {
+    /// Which.
+    #[schema(value_type = String)]
+    pub manager: Manager,
+    /// By what it was recognised.
+    pub mark: String,
+    /// What its own loops do to a VM that others manage, too.
+    pub loops: String,
+    /// How to tell it to leave this VM alone.
+    pub tell: String,
+    /// Where to read more.
+    pub documentation: String,
+}
+
+impl From<Recognised> for ManagerWarning {
+    fn from(Recognised { manager, mark }: Recognised) -> Self {
+        let (loops, tell) = (manager.loops().to_owned(), manager.tell().to_owned());
+        Self { manager, mark, loops, tell, documentation: manager.documentation() }
+    }
 }
 
 /// Who may do what to a VM.

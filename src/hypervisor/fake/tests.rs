@@ -104,7 +104,7 @@ async fn a_lost_call_is_found_out_by_its_effect() {
         fake.reconnect();
         assert_eq!(fake.probe(suspend).await.unwrap(), evidence);
         if fate == Fate::TookEffect {
-            assert_eq!(events.recv().await, Some(Event::Changed(vm_id())));
+            assert_eq!(events.recv().await, Some(Event::Power(vm_id(), PowerState::Paused)));
         }
         assert_eq!(events.recv().await, Some(Event::Disconnected));
         assert_eq!(events.recv().await, Some(Event::Reconnected));

@@ -21,6 +21,7 @@ mod gather;
 mod host_facts;
 mod links;
 mod look;
+mod news;
 mod notices;
 mod outlet;
 mod perform;

@@ -12,7 +12,7 @@ use virt::connect::Connect;
 use virt::domain::Domain;
 
 use super::*;
-use crate::model::{Action, Code, Ending, Kib, PowerState};
+use crate::model::{Action, Cause, Code, Ending, Kib, PowerState};
 
 const URI: &str = "test:///default";
 
@@ -134,7 +134,8 @@ async fn another_start_is_not_acted_on() {
     vm.domain().destroy().unwrap();
     let stop = || operation(Action::PowerStop, Value::Null);
     let stopped = failed(libvirt.perform(vm.id, stop(), decided).await);
-    assert_eq!(stopped, (Ending::Impossible, Code::StateForbids, "the VM has stopped meanwhile".to_owned()));
+    let reason = format!("the VM has stopped meanwhile (start {} was expected)", decided.0.unwrap());
+    assert_eq!(stopped, (Ending::Impossible, Code::StateForbids, reason));
     vm.domain().create().unwrap();
     assert_ne!(vm.start(), decided);
     assert_eq!(failed(libvirt.perform(vm.id, stop(), decided).await).1, Code::StateForbids);
@@ -244,9 +245,9 @@ async fn what_others_do_is_seen_within_a_second() {
     vm.domain().suspend().unwrap();
     until(Event::Power(vm.id, PowerState::Paused)).await;
     vm.domain().destroy().unwrap();
-    until(Event::Changed(vm.id)).await;
+    until(Event::Changed(vm.id, Some(Cause::Destroyed))).await;
     vm.domain().undefine().unwrap();
-    until(Event::Gone(vm.id)).await;
+    until(Event::Gone(vm.id, Some(Cause::Undefined))).await;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod admission;
 mod loser;
 mod pairs;
+mod past_us;
 mod recovery;
 mod rules;
 mod handover;

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use covirt::model::{ClockEstimate, Code, CommandId, ConflictId, PowerState, StartId};
+use covirt::model::{Cause, ClockEstimate, Code, CommandId, ConflictId, PowerState, StartId};
 use covirt::resolver::{
-    Accepted, Answer, Evidence, Fact, GatherFor, Heard, HookUse, Input, Origin, Output, Party, Policy, Said, Verdict,
-    Waiting, pair,
+    Accepted, Answer, Evidence, Fact, GatherFor, Heard, HookUse, Input, Observation, Origin, Output, Party, Policy,
+    Said, Verdict, Waiting, pair,
 };
 
 use super::world::{World, micros, provider, vm};
@@ -92,8 +92,18 @@ pub(crate) fn run(world: &mut World, line: &str) -> Vec<String> {
                 _ => panic!("{verb:?} is not a verb that scenarios know"),
             });
         }
+        ["the", "guest", "shuts", "down"] => {
+            world.told(Cause::GuestShutdown, |vm| (vm.power, vm.start) = (PowerState::ShutOff, StartId(None)));
+        }
+        ["the", "guest", "reboots"] => {
+            world.feed(Input::Happened(Cause::Rebooted.into()));
+        }
+        ["QEMU", "crashes"] => {
+            world.told(Cause::Crashed, |vm| (vm.power, vm.start) = (PowerState::ShutOff, StartId(None)));
+        }
+        ["the", "storage", "is", "full"] => world.told(Cause::NoSpace, |vm| vm.power = PowerState::Paused),
         ["somebody", "undefines", "the", "VM"] => {
-            world.feed(Input::Vanished);
+            world.feed(Input::Vanished { why: Observation::Event });
         }
         ["the", "journal", "stalls"] => world.auto_persist = false,
         ["the", "journal", "catches", "up"] => {
@@ -223,14 +233,11 @@ fn fact_told(world: &World, fact: &Fact) -> Vec<String> {
         Fact::BecameUnknown { command } => vec![format!("{} is unknown", name(command))],
         Fact::FoundUndone { command } => vec![format!("{} never took effect", name(command))],
         Fact::Observed { state, origin } => {
-            let by = match origin {
-                Origin::Command { command } => name(command),
-                Origin::OutOfBand => "out-of-band".to_owned(),
-                Origin::Look => "look".to_owned(),
-            };
+            let by = by_whom(world, origin);
             vec![format!("the VM is {} with {} vCPUs and {} ({by})", state.power, state.vcpus, state.memory_kib)]
         }
-        Fact::Vanished {} => vec!["the VM is gone".to_owned()],
+        Fact::Happened { origin, .. } => vec![format!("something happened ({})", by_whom(world, origin))],
+        Fact::Vanished { .. } => vec!["the VM is gone".to_owned()],
         Fact::Enrolled { .. }
         | Fact::Released { .. }
         | Fact::Delegation { .. }
@@ -239,6 +246,15 @@ fn fact_told(world: &World, fact: &Fact) -> Vec<String> {
         | Fact::Answered { .. }
         | Fact::Started { .. }
         | Fact::Ended { .. } => Vec::new(),
+    }
+}
+
+fn by_whom(world: &World, origin: &Origin) -> String {
+    match (origin, origin.actor(), origin.cause()) {
+        (Origin::Command { command }, ..) => world.name(*command),
+        (_, Some(actor), Some(cause)) => format!("{actor}: {cause}"),
+        (_, Some(actor), None) => actor.to_string(),
+        (_, None, _) => "look".to_owned(),
     }
 }
 

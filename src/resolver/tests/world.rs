@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use covirt::delegation::{ChangeRequest, Mode};
 use covirt::model::{
-    Action, ClockEstimate, Code, Command, CommandId, Ending, Kib, Mono, Now, Operation, Outcome, PowerState,
+    Action, Cause, ClockEstimate, Code, Command, CommandId, Ending, Kib, Mono, Now, Operation, Outcome, PowerState,
     ProviderId, StartId, VmId, VmState, Wall,
 };
 use covirt::resolver::{
@@ -457,6 +457,13 @@ impl World {
         change(&mut self.machine);
         let state = self.machine.clone();
         self.feed(Input::Observed { state, why: Observation::Event });
+    }
+
+    /// The machine changes past covirt, and libvirt says what happened.
+    pub(super) fn told(&mut self, cause: Cause, change: impl FnOnce(&mut VmState)) {
+        change(&mut self.machine);
+        let state = self.machine.clone();
+        self.feed(Input::Observed { state, why: Observation::Told(cause) });
     }
 
     /// The agent dies: what is not durable is gone, whatever ran at the hypervisor is out of sight. Then it starts.
