@@ -26,7 +26,7 @@ use crate::resolver::{
 pub(super) use self::looks::Ear;
 use self::looks::Explained;
 use self::outage::Outage;
-pub(super) use self::outage::replay;
+pub(super) use self::outage::history;
 
 /// How often an unreachable hypervisor is asked again about one VM.
 const RETRY: Duration = Duration::from_millis(500);

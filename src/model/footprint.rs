@@ -42,7 +42,7 @@ impl std::fmt::Display for Resource {
 }
 
 /// What an operation reads and writes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Footprint {
     /// Must not change while it runs.
     pub reads: BTreeSet<Resource>,

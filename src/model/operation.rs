@@ -150,7 +150,7 @@ pub enum Effect {
 }
 
 /// A value that one operation overwrites and another would overwrite again.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Register {
     /// The power state.
     Power,

@@ -29,6 +29,7 @@ mod fact;
 mod feasibility;
 mod lane;
 mod message;
+mod pairs;
 mod policy;
 mod precedence;
 mod recheck;

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use super::fact::{Admission, Answer, Feasible, Heard, Party, Verdict};
 use crate::delegation::Authority;
 use crate::model::operation::Register;
@@ -16,7 +18,7 @@ pub(super) const RETAINED: usize = 256;
 pub(super) const REMEMBERED_IDS: usize = 4096;
 
 /// Whether a VM is co-managed, and if not, why not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Standing {
     /// Nobody enrolled it, or it was released.
     #[default]
@@ -28,7 +30,7 @@ pub enum Standing {
 }
 
 /// One lane's state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     pub(crate) vm: VmId,
     pub(crate) name: String,
@@ -53,12 +55,13 @@ pub struct State {
     pub(crate) conflict_count: u64,
     pub(crate) ask_epoch: u64,
     /// Who last wrote each register, for late commands.
+    #[serde(with = "super::pairs")]
     pub(crate) written: BTreeMap<Register, Written>,
     pub(crate) retained: usize,
 }
 
 /// One provider's sequence numbers on this VM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Sequence {
     /// The highest one taken in.
     pub highest: u64,
@@ -67,7 +70,7 @@ pub struct Sequence {
 }
 
 /// Where a command stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Waiting.
     Queued,
@@ -80,7 +83,7 @@ pub enum Phase {
 }
 
 /// A command and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tracked {
     pub(crate) admission: Admission,
     /// What it touches; follows from the admission, kept because it is asked for so often.
@@ -164,7 +167,7 @@ impl Tracked {
 }
 
 /// Two commands that could not both run, and how that was resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflict {
     pub(crate) id: ConflictId,
     pub(crate) between: [CommandId; 2],
@@ -172,6 +175,7 @@ pub struct Conflict {
     /// As it was when the conflict was found.
     pub(crate) feasible: Feasible,
     pub(crate) opened: Now,
+    #[serde(with = "super::pairs")]
     pub(crate) asked: BTreeMap<Party, Asked>,
     pub(crate) settled: Option<(Now, Verdict)>,
     /// One of the two ended before it was settled.
@@ -193,7 +197,7 @@ impl Conflict {
 }
 
 /// One question and its answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
     pub(crate) epoch: u64,
     pub(crate) at: Now,
@@ -202,7 +206,7 @@ pub struct Asked {
 }
 
 /// The last executed write of a register.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
     pub(crate) command: CommandId,
     pub(crate) provider: ProviderId,
