@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::samples::{entry, vm};
 use super::*;
 
+mod keeping;
 mod snapshots;
 
 /// Somewhere a journal lives, so that it can be opened again.

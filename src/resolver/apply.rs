@@ -5,6 +5,10 @@ use super::state::{Asked, Conflict, Phase, REMEMBERED_IDS, Standing, State, Trac
 use crate::delegation::Authority;
 use crate::model::{CommandId, Effect, Ending, Now, Outcome, PowerState, StartId, VmState};
 
+/// Of how many values it is remembered who wrote them last. A VM has far fewer, but providers make up namespaces of
+/// metadata.
+const REMEMBERED_WRITES: usize = 1024;
+
 impl State {
     /// The state that a journal's facts add up to.
     pub fn replay<'a>(self, facts: impl IntoIterator<Item = (Now, &'a Fact)>) -> Self {
@@ -165,12 +169,22 @@ impl State {
         if outcome.ending == Ending::Done {
             if let Some(register) = effect.register() {
                 self.written.insert(register, Written { command: id, provider, issued, at });
+                self.forget_oldest_write();
             }
             if let Some(believed) = &mut self.believed {
                 take_effect(believed, &effect);
             }
         }
         self.forget_oldest();
+    }
+
+    fn forget_oldest_write(&mut self) {
+        if self.written.len() > REMEMBERED_WRITES {
+            let oldest = self.written.iter().min_by_key(|(_, written)| written.at.mono);
+            if let Some(oldest) = oldest.map(|(register, _)| register.clone()) {
+                self.written.remove(&oldest);
+            }
+        }
     }
 
     fn forget_oldest(&mut self) {
