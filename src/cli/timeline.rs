@@ -159,6 +159,12 @@ impl Known {
                 let told = format!("{}, then {}", self.0.short(verdict.first), self.0.short(verdict.second));
                 says(told, Row { rule: Some(verdict.rule), ..row })
             }
+            Fact::HoldOpened { hold, command, owner, .. } => {
+                let row = Row { who: owner.as_ref().and_then(by), ..says(format!("{hold} is open"), row) };
+                command.into_iter().fold(row, |row, command| self.about(row, command))
+            }
+            Fact::HoldGivenUp { hold, why } => says(format!("{hold} is to be ended: {why}"), row),
+            Fact::HoldClosed { hold, how } => says(format!("{hold} is over: {how}"), row),
             Fact::Observed { origin, .. } | Fact::Happened { origin, .. } | Fact::Vanished { origin: Some(origin) } => {
                 self.brought_about(row, &origin)
             }

@@ -180,6 +180,10 @@ fn sentence(fact: &Fact) -> String {
         Fact::BecameUnknown { command } => format!("the answer to {command} was lost; it is observed"),
         Fact::FoundUndone { command } => format!("{command} is seen not to have taken effect; it waits again"),
         Fact::Ended { command, outcome } => format!("{command} ended {}: {}", outcome.ending, outcome.reason),
+        Fact::HoldOpened { hold, owner: Some(owner), .. } => format!("{owner} has a {hold} open"),
+        Fact::HoldOpened { hold, owner: None, .. } => format!("a {hold} is open that was begun past covirt"),
+        Fact::HoldGivenUp { hold, why } => format!("the {hold} is to be ended: {why}"),
+        Fact::HoldClosed { hold, how } => format!("the {hold} is over: {how}"),
         Fact::Observed { state, origin } => {
             format!("the VM is {}, {} vCPUs, {} ({origin})", state.power, state.vcpus, state.memory_kib)
         }
