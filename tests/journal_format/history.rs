@@ -83,7 +83,7 @@ fn handed_over(traffic: &mut Traffic, at: usize) {
     traffic.tell(at, Input::Enroll { token: 0, name: "vm-2-again".to_owned(), primary: by, state: running() });
     traffic.tell(at, Input::Change { token: 0, request: Traffic::sharing() });
     traffic.round(at);
-    traffic.tell(at, Input::Vanished);
+    traffic.tell(at, Input::Vanished { why: Observation::Event });
 }
 
 /// What states come to, in words that no later field or sentence changes.
