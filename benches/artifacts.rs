@@ -4,15 +4,18 @@
 //! go. The documents are those of the corpus beside the project when it is there, else the project's own fixture. What a
 //! format refuses is counted, and costs what it costs until it is refused.
 
+#[path = "../tests/support/sample.rs"]
+mod sample;
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use covirt::artifacts::{BindingText, Format, Need, Source, Subject, Syntax};
+use covirt::artifacts::{Format, Source, Subject};
 use covirt::discovery::{Discovered, DiskSize, Inventory, Limits, parse_domain, parse_network};
 use covirt::model::Bytes;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// How many VMs.
 const VMS: usize = 1000;
@@ -44,52 +47,6 @@ fn documents() -> Vec<Documents> {
     all
 }
 
-/// The binding kept for a format, in which others find what nobody can guess; an empty one when there is none.
-fn sample(format: Format) -> Value {
-    let path = format!("{}/fixtures/binding/{}.toml", env!("CARGO_MANIFEST_DIR"), format.name());
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    toml::from_str(&text).expect("it is TOML")
-}
-
-/// A binding with what a format needs of this VM and no more: guessed, else taken from the sample.
-fn binding_for(format: Format, sample: &Value, inventory: &Inventory) -> BindingText {
-    let mut binding = Value::Object(Map::new());
-    for field in format.draft(inventory).iter().filter(|field| field.need == Need::Required) {
-        let told = find(sample, &field.path, Last::Same).or_else(|| find(sample, &field.path, Last::Any));
-        if let Some(value) = told.or_else(|| field.guess.clone()) {
-            put(&mut binding, &field.path, value);
-        }
-    }
-    BindingText { syntax: Syntax::Json, text: binding.to_string() }
-}
-
-/// What may stand for the last part of a path that the sample lacks.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Last {
-    /// Nothing.
-    Same,
-    /// Any: it may be the name of an interface or a disk.
-    Any,
-}
-
-/// The value at `path`; where the sample has another VM's disks or interfaces, that of the first which has one.
-fn find(sample: &Value, path: &[String], last: Last) -> Option<Value> {
-    let Some((key, rest)) = path.split_first() else { return Some(sample.clone()) };
-    let table = sample.as_object()?;
-    let own = table.get(key).and_then(|value| find(value, rest, last));
-    let another = || table.values().find_map(|value| find(value, rest, last));
-    own.or_else(|| if rest.is_empty() && last == Last::Same { None } else { another() })
-}
-
-fn put(into: &mut Value, path: &[String], value: Value) {
-    match (path.split_first(), into.as_object_mut()) {
-        (Some((key, rest)), Some(table)) => {
-            put(table.entry(key.clone()).or_insert_with(|| Value::Object(Map::new())), rest, value);
-        }
-        _ => *into = value,
-    }
-}
-
 /// The processor time this thread has used; a busy machine makes the clock on the wall tell of its other work too.
 fn used() -> Option<Duration> {
     let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
@@ -110,7 +67,7 @@ fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let network = std::fs::read(root.join("fixtures/network/front.xml")).expect("the fixture is there");
     let network = parse_network(network, Limits::default()).expect("it is a network");
-    let samples: Vec<(Format, Value)> = Format::ALL.iter().map(|format| (*format, sample(*format))).collect();
+    let samples: Vec<(Format, Value)> = Format::ALL.iter().map(|format| (*format, sample::sample(*format))).collect();
     let source = Source::Libvirt { uri: "qemu:///system".to_owned() };
     let size = DiskSize { capacity: Bytes(10 << 30), allocation: Bytes(1 << 30), physical: Bytes(1 << 30) };
     let mut slow = false;
@@ -127,8 +84,10 @@ fn main() {
             let sizes = domain.disks.iter().map(|disk| (disk.target.clone(), size)).collect();
             let networks = vec![network.clone()];
             let inventory = Inventory::build(Discovered { networks, sizes, ..Discovered::from_domain(domain) });
-            let bindings: Vec<_> =
-                samples.iter().map(|(format, sample)| (*format, binding_for(*format, sample, &inventory))).collect();
+            // What the sample lacks is a refusal, which is counted.
+            let bound =
+                |(format, sample): &(Format, Value)| (*format, sample::binding_for(*format, sample, &inventory).0);
+            let bindings: Vec<_> = samples.iter().map(bound).collect();
             let start = Instant::now();
             let subject = Subject::new(&inventory, &source);
             prepared += start.elapsed();

@@ -24,7 +24,20 @@ fn lane() -> Lane {
     let mut lane = Lane::new(State::new(VM), Policy { gather_for: GatherFor::Writes, ..Policy::default() });
     let (power, start) = (PowerState::Running, StartId(Some(1)));
     let (memory_kib, memory_max_kib) = (Kib(4096), Kib(8192));
-    let state = VmState { power, start, vcpus: 2, vcpus_max: 255, memory_kib, memory_max_kib, snapshots: [].into() };
+    let state = VmState {
+        power,
+        start,
+        vcpus: 2,
+        vcpus_max: 255,
+        memory_kib,
+        memory_max_kib,
+        snapshots: [].into(),
+        checkpoints: [].into(),
+        devices: [].into(),
+        jobs: [].into(),
+        saved: false,
+        definition: None,
+    };
     step(&mut lane, 0, Input::Enroll { token: 0, name: "vm".to_owned(), primary: "north".parse().unwrap(), state });
     let actions = Action::ALL.into_iter().filter(|action| *action != Action::InspectRead).collect();
     let (by, to) = ("north".parse().unwrap(), "south".parse().unwrap());
@@ -54,6 +67,8 @@ fn command(number: u32, by: &str, action: Action, args: Value) -> Command {
         order: Order::default(),
         issued_at: None,
         not_after: None,
+        must_start_by: None,
+        break_glass: None,
         guard: Guard::default(),
         class: Class::Routine,
         epoch: None,

@@ -1,73 +1,63 @@
 //! `docs/actions.md` is printed from the catalogue: it cannot say anything else. `COVIRT_BLESS=1` writes it anew.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use covirt::model::action::{Repeat, Scope, Undo};
-use covirt::model::{
-    Action, Class, Command, CommandId, Footprint, Guard, Kib, Operation, Order, PowerState, StartId, VmId, VmState,
-};
+use covirt::model::action::{Repeat, Scope, Undo, Way};
+use covirt::model::{Action, Class, Command, CommandId, Guard, Kib, Order, PowerState, StartId, VmId, VmState};
 use covirt::resolver::Imagined;
-use serde_json::{Value, json};
 use uuid::Uuid;
+
+#[path = "../src/resolver/tests/samples.rs"]
+mod samples;
 
 const HEAD: &str = "# Actions
 
-Printed from the catalogue in `src/model/action.rs` by `tests/actions_doc.rs`; do not edit. A conflict needs a *clash*: two
+Printed from the catalogue in `src/model/action/` by `tests/actions_doc.rs`; do not edit. A conflict needs a *clash*: two
 commands of different providers, of which one writes what the other reads or writes. What nobody clashes with runs at
-once. Reads never wait.
+once. Reads never wait. *disks* are those that the arguments name, or all; *device* is the one they name.
 
 ## The catalogue
 
-| action | libvirt ACL | reads | writes | possible while | then | asked twice | undo |
-|---|---|---|---|---|---|---|---|
+| action | libvirt call | libvirt ACL | reads | writes | possible while | then | asked twice | undo |
+|---|---|---|---|---|---|---|---|---|
 ";
 
-const PAIRS: &str = "
-## All pairs
+const OPEN: &str = "
+## What stays open
 
-Row and column are two commands of different providers with different arguments (two snapshots of different names, two
-sizes). `·`: no clash, they overlap freely. Otherwise what they clash over.
+What a finished command leaves open keeps its own footprint until libvirt says that it is over, its lease has run out, or
+somebody ends it. Others' commands that clash with it wait, and say for what.
 
+| action | leaves open | what clashes with it waits | lease |
+|---|---|---|---|
+";
+
+const CLASHES: &str = "
+## What clashes
+
+Two commands of different providers with different arguments (two snapshots of different names, two sizes), and over what.
 ";
 
 const ORDERS: &str = "
-## Which orders let both succeed
+## Which order lets both succeed
 
-For each pair that clashes, by the VM's state: `row` only with the row's command first, `col` only with the column's first,
-`any` either way, `none` neither. Where one order is left, rule 3 takes it and nobody is asked. `-` stands where a command is
-not possible in that state whatever comes first.
+For pairs that clash and that both succeed in one order only: rule 3 takes it and nobody is asked. All other pairs succeed
+in either order or in none.
 ";
-
-/// One operation of each action; `which` tells two of the same action apart.
-fn operation(action: Action, which: usize) -> Operation {
-    let args = match action {
-        Action::SnapshotCreate => json!({"name": (["s1", "s2"][which])}),
-        Action::SnapshotRevert | Action::SnapshotDelete => json!({"name": (["base", "other"][which])}),
-        Action::CpuSet => json!({"vcpus": ([2, 3][which])}),
-        Action::MemorySet => json!({"memory_kib": ([1024, 2048][which])}),
-        Action::MetadataSet => json!({"uri": "urn:a", "key": "a"}),
-        Action::PowerStart
-        | Action::PowerShutdown
-        | Action::PowerReboot
-        | Action::PowerReset
-        | Action::PowerStop
-        | Action::PowerSuspend
-        | Action::PowerResume
-        | Action::InspectRead => Value::Null,
-    };
-    Operation::parse(action, args).unwrap()
-}
 
 fn command(action: Action, which: usize) -> Command {
     Command {
         id: CommandId(Uuid::from_u128(which as u128)),
-        vm: VmId(Uuid::from_u128(0)),
+        vm: VmId(Uuid::from_u128(7)),
         provider: ["north", "south"][which].parse().unwrap(),
-        operation: operation(action, which),
+        operation: samples::operation(action, which),
         order: Order::default(),
         issued_at: None,
         not_after: None,
+        must_start_by: None,
+        break_glass: None,
         guard: Guard::default(),
         class: Class::Routine,
         epoch: None,
@@ -75,7 +65,7 @@ fn command(action: Action, which: usize) -> Command {
 }
 
 fn scopes(scopes: &[Scope]) -> String {
-    let words: Vec<String> = scopes.iter().map(|scope| format!("{scope:?}").to_lowercase()).collect();
+    let words: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
     if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
 }
 
@@ -87,41 +77,35 @@ fn states(states: &[PowerState]) -> String {
 }
 
 fn contested(a: Action, b: Action) -> String {
-    let of = |action, which| -> Footprint { operation(action, which).footprint() };
-    let words: Vec<String> = of(a, 0).contested_with(&of(b, 1)).iter().map(ToString::to_string).collect();
-    if words.is_empty() { "·".to_owned() } else { words.join(" ").replace("metadata:urn:a", "metadata") }
+    let (a, b) = (samples::operation(a, 0).footprint(), samples::operation(b, 1).footprint());
+    a.contested_with(&b).iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn orders(power: PowerState, a: Action, b: Action) -> &'static str {
-    if contested(a, b) == "·" {
-        return "·";
-    }
-    let start = StartId(if power == PowerState::ShutOff { None } else { Some(1) });
-    let (vcpus, vcpus_max, memory_kib, memory_max_kib) = (1, 8, Kib(4096), Kib(8192));
-    let snapshots = ["base".to_owned(), "other".to_owned()].into();
-    let vm = Imagined::from(&VmState { power, start, vcpus, vcpus_max, memory_kib, memory_max_kib, snapshots });
-    let (row, col) = (command(a, 0), command(b, 1));
-    let hopeless = |one: &Command, other: &Command| {
-        vm.after(one).is_err() && vm.after(other).map_or(true, |then| then.after(one).is_err())
-    };
-    if hopeless(&row, &col) || hopeless(&col, &row) {
-        return "-";
-    }
-    match (vm.against(&row, &col).is_none(), vm.against(&col, &row).is_none()) {
-        (true, true) => "any",
-        (true, false) => "row",
-        (false, true) => "col",
-        (false, false) => "none",
+fn vm(power: PowerState) -> VmState {
+    VmState {
+        power,
+        start: StartId(if power == PowerState::ShutOff { None } else { Some(1) }),
+        vcpus: 1,
+        vcpus_max: 8,
+        memory_kib: Kib(4096),
+        memory_max_kib: Kib(8192),
+        snapshots: ["base".to_owned()].into(),
+        checkpoints: ["north.base".to_owned(), "south.base".to_owned()].into(),
+        devices: ["disk:vda", "disk:vdb", "nic:52:54:00:00:00:01"].map(|name| name.parse().unwrap()).into(),
+        jobs: [].into(),
+        saved: power == PowerState::ShutOff,
+        definition: Some("d1".to_owned()),
     }
 }
 
-fn table(text: &mut String, cell: impl Fn(Action, Action) -> String) {
-    let names: Vec<&str> = Action::ALL.into_iter().map(Action::name).collect();
-    writeln!(text, "| | {} |\n|---|{}", names.join(" | "), "---|".repeat(names.len())).unwrap();
-    for a in Action::ALL {
-        let cells: Vec<String> = Action::ALL.into_iter().map(|b| cell(a, b)).collect();
-        writeln!(text, "| **{a}** | {} |", cells.join(" | ")).unwrap();
-    }
+/// Whether both succeed when `a` goes first, and only then.
+fn must_precede(vm: &Imagined, a: Action, b: Action) -> bool {
+    let (first, second) = (command(a, 0), command(b, 1));
+    !contested(a, b).is_empty() && vm.against(&first, &second).is_none() && vm.against(&second, &first).is_some()
+}
+
+fn list(actions: &[Action]) -> String {
+    actions.iter().map(|action| format!("`{action}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn document() -> String {
@@ -133,21 +117,56 @@ fn document() -> String {
             Repeat::Idempotent => "is one wish",
             Repeat::Distinct => "is two wishes",
         };
-        let undo = match spec.undo {
-            Undo::Reversible => "possible: goes at once",
-            Undo::Irreversible => "none: listens for a rival first",
+        let undo = match (spec.way, spec.undo) {
+            (Way::Channel, _) => "no command: opened at its door",
+            (Way::Command, Undo::Reversible) => "possible: goes at once",
+            (Way::Command, Undo::Irreversible) => "none: listens for a rival first",
         };
+        let call = if spec.call == "none" { "none".to_owned() } else { format!("`{}`", spec.call) };
         let (reads, writes, while_) = (scopes(spec.reads), scopes(spec.writes), states(spec.states));
         let effect = spec.effect;
-        writeln!(text, "| `{action}` | {acl} | {reads} | {writes} | {while_} | {effect} | {repeat} | {undo} |")
-            .unwrap();
+        writeln!(
+            text,
+            "| `{action}` | {call} | {acl} | {reads} | {writes} | {while_} | {effect} | {repeat} | {undo} |"
+        )
+        .unwrap();
     }
-    text.push_str(PAIRS);
-    table(&mut text, contested);
+    text.push_str(OPEN);
+    for action in Action::ALL {
+        let operation = samples::operation(action, 0);
+        let Some((hold, footprint)) = operation.leaves_open() else { continue };
+        let touched: Vec<String> = footprint.writes.iter().chain(&footprint.reads).map(ToString::to_string).collect();
+        let lease = match operation.lease() {
+            Some(_) => "`lease_s`",
+            None => "until libvirt says that it ended",
+        };
+        writeln!(text, "| `{action}` | {hold} | {} | {lease} |", touched.join(", ")).unwrap();
+    }
+    text.push_str(CLASHES);
+    for a in Action::ALL {
+        let mut over: BTreeMap<String, Vec<Action>> = BTreeMap::new();
+        for b in Action::ALL {
+            over.entry(contested(a, b)).or_default().push(b);
+        }
+        over.remove("");
+        writeln!(text, "\n### `{a}`\n").unwrap();
+        if over.is_empty() {
+            writeln!(text, "Clashes with nothing.").unwrap();
+        }
+        for (what, others) in over {
+            writeln!(text, "- over {what}: {}", list(&others)).unwrap();
+        }
+    }
     text.push_str(ORDERS);
     for power in [PowerState::Running, PowerState::Paused, PowerState::ShutOff] {
-        writeln!(text, "\n### While {power}\n").unwrap();
-        table(&mut text, |a, b| orders(power, a, b).to_owned());
+        writeln!(text, "\n### While {power}\n\n| first | then |\n|---|---|").unwrap();
+        let vm = Imagined::from(&vm(power));
+        for a in Action::ALL {
+            let after: Vec<Action> = Action::ALL.into_iter().filter(|b| must_precede(&vm, a, *b)).collect();
+            if !after.is_empty() {
+                writeln!(text, "| `{a}` | {} |", list(&after)).unwrap();
+            }
+        }
     }
     text
 }

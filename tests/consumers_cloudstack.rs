@@ -10,6 +10,7 @@ use covirt::artifacts::{Bundle, Fate, Format, RenderError};
 use covirt::discovery::{Discovered, DiskBus, DiskSize, DiskSource, Inventory, Limits, parse_domain, parse_network};
 use covirt::model::units::Bytes;
 use serde_json::{Value, json};
+use support::bundle::nothing_is_forgotten;
 use support::consumers::{Consumers, said};
 use support::shop;
 use uuid::Uuid;
@@ -231,11 +232,7 @@ fn every_corpus_domain_is_requested_or_refused_by_its_word() {
         match shop::render(Format::CloudStack, &inventory, &binding) {
             Ok(bundle) => {
                 requested += 1;
-                for entry in &bundle.mapping.0 {
-                    let forgotten =
-                        matches!(&entry.fate, Fate::Refused { why } if why.starts_with("covirt has no rule"));
-                    assert!(!forgotten, "{name}: {}", entry.field);
-                }
+                nothing_is_forgotten(&name, &bundle);
             }
             Err(RenderError::Refused { why, .. }) => assert!(!why.is_empty(), "{name}"),
             Err(other) => panic!("{name}: {other}"),

@@ -9,9 +9,9 @@ use std::process::Command;
 use covirt::artifacts::{BindingText, Bundle, Fate, Format, Need, RenderError, Syntax};
 use covirt::discovery::{Discovered, DiskDevice, Inventory, Limits, parse_domain, parse_network};
 use serde_json::{Value, json};
+use support::bundle::{fate, nothing_is_forgotten, text};
 use support::consumers::{Consumers, said};
 use support::debian::Debian;
-use support::varied::nothing_is_forgotten;
 use support::{shop, skip};
 
 const ID: &str = "i-00d3f6a518f0e4f6e";
@@ -24,10 +24,6 @@ fn json_of(bundle: &Bundle, path: &str) -> Value {
     serde_json::from_slice(&bundle.file(path).unwrap_or_else(|| panic!("no {path}")).bytes).unwrap()
 }
 
-fn text<'a>(bundle: &'a Bundle, path: &str) -> &'a str {
-    std::str::from_utf8(&bundle.file(path).unwrap_or_else(|| panic!("no {path}")).bytes).unwrap()
-}
-
 fn meta_data<'a>(bundle: &'a Bundle, key: &str) -> &'a str {
     text(bundle, &format!("imds/latest/meta-data/{key}"))
 }
@@ -37,11 +33,6 @@ fn changed(from: &str, to: &str) -> Result<Bundle, RenderError> {
     let binding = shop::binding(Format::Ec2);
     assert!(binding.text.contains(from), "{from}");
     shop::render(Format::Ec2, &shop::inventory(), &shop::toml(binding.text.replacen(from, to, 1)))
-}
-
-fn fate(bundle: &Bundle, field: &str) -> Fate {
-    let entry = bundle.mapping.0.iter().find(|entry| entry.field == field);
-    entry.unwrap_or_else(|| panic!("no {field}")).fate.clone()
 }
 
 /// A binding for any VM.

@@ -15,6 +15,7 @@ use covirt::discovery::{
 };
 use covirt::model::units::{Bytes, Kib};
 use serde_json::{Value, json};
+use support::bundle::{fate, nothing_is_forgotten, text};
 use support::consumers::{Consumers, said};
 use support::shop;
 
@@ -60,24 +61,6 @@ fn accepted(consumers: &Consumers, schemas: &Path, folder: &Path) -> Value {
 
 fn shop_bundle() -> Bundle {
     shop::shop(Format::KubeVirt)
-}
-
-fn text<'b>(bundle: &'b Bundle, path: &str) -> &'b str {
-    std::str::from_utf8(&bundle.file(path).unwrap().bytes).unwrap()
-}
-
-fn fate<'b>(bundle: &'b Bundle, field: &str) -> &'b Fate {
-    let entry = bundle.mapping.0.iter().find(|entry| entry.field == field);
-    &entry.unwrap_or_else(|| panic!("{field} is not in the mapping")).fate
-}
-
-#[track_caller]
-fn nothing_is_forgotten(name: &str, bundle: &Bundle) {
-    for entry in &bundle.mapping.0 {
-        if let Fate::Refused { why } = &entry.fate {
-            assert!(!why.contains("covirt has no rule"), "{name}: {}", entry.field);
-        }
-    }
 }
 
 #[test]

@@ -9,17 +9,13 @@ use covirt::artifacts::{Bundle, Fate, Format, RenderError, Source, Subject};
 use covirt::cli::artifacts_dir::write_bundle;
 use covirt::discovery::{Discovered, Inventory, Limits, LinkState, parse_domain, parse_network};
 use serde_json::{Value, json};
+use support::bundle::{nothing_is_forgotten, text};
 use support::consumers::said;
 use support::debian::Debian;
-use support::varied::nothing_is_forgotten;
 use support::{shop, skip};
 
 fn seed() -> Bundle {
     shop::shop(Format::NoCloud)
-}
-
-fn text<'a>(bundle: &'a Bundle, path: &str) -> &'a str {
-    std::str::from_utf8(&bundle.file(path).unwrap().bytes).unwrap()
 }
 
 fn render(inventory: &Inventory, binding: &str) -> Result<Bundle, RenderError> {

@@ -13,13 +13,12 @@ mod support;
 #[path = "openstack/worked_example.rs"]
 mod worked_example;
 
-use covirt::artifacts::{BindingText, Fate, Format, MappingEntry, Syntax};
+use covirt::artifacts::{BindingText, Format, Syntax};
 use covirt::discovery::Inventory;
 use serde_json::{Value, json};
 use setup::bundle;
+use support::bundle::nothing_is_forgotten;
 use support::shop;
-
-const FORGOTTEN: &str = "covirt has no rule for this field";
 
 #[test]
 fn the_shop_is_the_golden_one() {
@@ -57,12 +56,7 @@ fn every_domain_of_the_corpus_is_rendered_or_refused_and_no_field_is_forgotten()
         match shop::render(Format::OpenStack, &inventory, &binding_for(&inventory)) {
             Ok(bundle) => {
                 rendered += 1;
-                let forgotten = |entry: &&MappingEntry| match &entry.fate {
-                    Fate::Refused { why } => why.starts_with(FORGOTTEN),
-                    Fate::Exact { .. } | Fate::Approximate { .. } | Fate::NotCarried { .. } => false,
-                };
-                let forgotten: Vec<_> = bundle.mapping.0.iter().filter(forgotten).map(|entry| &entry.field).collect();
-                assert!(forgotten.is_empty(), "{name}: {forgotten:?}");
+                nothing_is_forgotten(&name, &bundle);
             }
             Err(error) => assert_eq!(error.code(), "artifact-refused", "{name}: {error}"),
         }

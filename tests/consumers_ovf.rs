@@ -7,9 +7,10 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use covirt::artifacts::{Bundle, Fate, Format, RenderError};
+use covirt::artifacts::{Bundle, Format, RenderError};
 use covirt::discovery::{DiskSize, Inventory};
 use covirt::model::units::Bytes;
+use support::bundle::nothing_is_forgotten;
 use support::consumers::{Consumers, said};
 use support::shop;
 use uuid::Uuid;
@@ -217,10 +218,7 @@ fn every_corpus_domain_is_described_and_the_schema_accepts_it() {
     for (name, mut inventory) in shop::corpus(TEST) {
         complete(&mut inventory);
         let bundle = shop::render(Format::Ovf, &inventory, &shop::toml("")).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let forgotten = bundle.mapping.0.iter().filter(
-            |entry| matches!(&entry.fate, Fate::Refused { why } if why.starts_with("covirt has no rule for this field")),
-        );
-        assert_eq!(forgotten.map(|entry| entry.field.as_str()).collect::<Vec<_>>(), Vec::<&str>::new(), "{name}");
+        nothing_is_forgotten(&name, &bundle);
         let file = folder.path().join(format!("{name}.ovf"));
         std::fs::write(&file, descriptor(&bundle)).unwrap();
         files.push(file);

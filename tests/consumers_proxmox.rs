@@ -16,6 +16,7 @@ use covirt::discovery::{
 };
 use covirt::model::units::{Bytes, Kib};
 use serde_json::{Value, json};
+use support::bundle::{fate, nothing_is_forgotten};
 use support::consumers::{Consumers, said};
 use support::shop;
 
@@ -34,20 +35,6 @@ fn text(bundle: &Bundle) -> &str {
 /// The lines of a configuration by key.
 fn lines(text: &str) -> BTreeMap<&str, &str> {
     text.lines().filter(|line| !line.starts_with('#')).map(|line| line.split_once(": ").unwrap()).collect()
-}
-
-fn fate<'b>(bundle: &'b Bundle, field: &str) -> &'b Fate {
-    let entry = bundle.mapping.0.iter().find(|entry| entry.field == field);
-    &entry.unwrap_or_else(|| panic!("{field} is not in the mapping")).fate
-}
-
-#[track_caller]
-fn nothing_is_forgotten(name: &str, bundle: &Bundle) {
-    for entry in &bundle.mapping.0 {
-        if let Fate::Refused { why } = &entry.fate {
-            assert!(!why.contains("covirt has no rule"), "{name}: {}", entry.field);
-        }
-    }
 }
 
 /// What the checker says of each of the files.

@@ -7,9 +7,10 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use covirt::artifacts::{Bundle, Fate, Format, RenderError};
+use covirt::artifacts::{Bundle, Format, RenderError};
 use covirt::discovery::{DiskSource, Inventory};
 use serde_json::{Value, json};
+use support::bundle::nothing_is_forgotten;
 use support::consumers::{Consumers, said};
 use support::shop;
 use uuid::Uuid;
@@ -141,11 +142,7 @@ fn every_corpus_domain_is_described_or_refused() {
         inventory.domain.identity.uuid.get_or_insert(Uuid::from_u128(7));
         match shop::render(Format::Terraform, &inventory, &shop::toml("")) {
             Ok(bundle) => {
-                for entry in &bundle.mapping.0 {
-                    let forgotten =
-                        matches!(&entry.fate, Fate::Refused { why } if why.starts_with("covirt has no rule"));
-                    assert!(!forgotten, "{name}: {}", entry.field);
-                }
+                nothing_is_forgotten(&name, &bundle);
                 texts.push((name, main_tf(&bundle)));
             }
             Err(RenderError::Refused { field, why }) => {

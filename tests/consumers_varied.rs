@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use covirt::artifacts::Format;
+use support::bundle::nothing_is_forgotten;
 use support::{accept, shop, varied};
 
 /// Renders the twenty in a format and has them judged; returns the refusals, one a line.
@@ -20,7 +21,7 @@ fn judge(test: &str, format: Format) -> Option<String> {
     for (file, inventory) in &vms {
         match varied::render(format, inventory) {
             Ok(bundle) => {
-                varied::nothing_is_forgotten(&format!("{file} as {}", format.name()), &bundle);
+                nothing_is_forgotten(&format!("{file} as {}", format.name()), &bundle);
                 let folder = work.path().join(file);
                 shop::write_under(&folder, &bundle);
                 folders.push(folder);

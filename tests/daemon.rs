@@ -15,3 +15,5 @@ mod provider_sessions;
 mod support;
 #[path = "daemon/visibility.rs"]
 mod visibility;
+#[path = "daemon/waiting.rs"]
+mod waiting;

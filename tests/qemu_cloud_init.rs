@@ -13,6 +13,7 @@ use covirt::discovery::{AddressOrigin, Inventory};
 use covirt::hypervisor::{Hypervisor, Libvirt, Options};
 use covirt::model::VmId;
 use serde_json::{Value, json};
+use support::bundle::nothing_is_forgotten;
 use support::qemu::{CloudGuest, PrivateLibvirt, Skip};
 use support::{accept, shop, skip, varied};
 
@@ -121,7 +122,7 @@ fn binding(case: &Case, inventory: &Inventory, guest: Value) -> BindingText {
 fn renders_for_all(test: &str, inventory: &Inventory) {
     for format in Format::ALL.iter().copied() {
         let bundle = varied::render(format, inventory).unwrap_or_else(|reason| panic!("{}: {reason}", format.name()));
-        varied::nothing_is_forgotten(format.name(), &bundle);
+        nothing_is_forgotten(format.name(), &bundle);
         let folder = tempfile::tempdir().unwrap();
         shop::write_under(folder.path(), &bundle);
         if let Some(complaints) = accept::complaints(test, format, &[folder.path().to_owned()]) {

@@ -2,6 +2,7 @@
 # Unpacks Debian's cloud-init and the readers its tests need into a cache folder; nothing is installed on the host.
 # Prints the folder (its `run` starts a program with the unpacked modules). Exits 1 with a reason when it cannot.
 set -eu
+. "$(dirname "$0")/unpack-debs.sh"
 
 cache=${COVIRT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/covirt}/cloud-init
 # Raised when the list of packages changes, so that an older cache is made anew.
@@ -11,31 +12,18 @@ packages="cloud-init python3-configobj python3-jinja2 python3-markupsafe python3
     python3-urllib3 python3-certifi python3-idna python3-chardet python3-charset-normalizer python3-serial
     python3-six python3-yaml netplan.io libnetplan0 libyaml-0-2 genisoimage"
 
-give_up() {
-    echo "cloud-init-env: $1" >&2
-    exit 1
-}
-
 if [ "$(cat "$cache/version" 2>/dev/null)" = "$version" ]; then
     echo "$cache"
     exit 0
 fi
-for tool in apt-get dpkg; do
-    command -v "$tool" >/dev/null || give_up "$tool is needed (a Debian system)"
-done
 [ -x /usr/bin/python3 ] || give_up "/usr/bin/python3 is needed"
 
 mkdir -p "$(dirname "$cache")"
 work=$(mktemp -d "$cache.XXXXXX")
 trap 'rm -rf "$work"' EXIT INT TERM
-mkdir "$work/debs" "$work/root"
 # A package this system has already is unpacked too: the set must not depend on what happens to be installed.
 # shellcheck disable=SC2086 # the list is words
-(cd "$work/debs" && apt-get -q download $packages >"$work/log" 2>&1) ||
-    give_up "apt-get download failed: $(grep -m1 '^E:' "$work/log" || tail -n1 "$work/log"); are the package lists there (apt-get update)?"
-for deb in "$work"/debs/*.deb; do
-    dpkg -x "$deb" "$work/root" || give_up "cannot unpack $deb"
-done
+unpack_debs "$work" $packages
 cat >"$work/run" <<'RUN'
 #!/bin/sh
 # Starts a program with the unpacked modules and libraries: run PROGRAM ARGUMENT…
@@ -49,12 +37,6 @@ RUN
 chmod 755 "$work/run"
 "$work/run" /usr/bin/python3 -c 'import cloudinit.sources.DataSourceNoCloud, jsonschema, yaml' 2>"$work/log" ||
     give_up "the unpacked cloud-init does not start: $(tail -n1 "$work/log")"
-rm -rf "$work/debs" "$work/log"
-echo "$version" >"$work/version"
-chmod 755 "$work"
-rm -rf "$cache"
-# Another run may have been quicker; its folder is as good.
-mv -T "$work" "$cache" 2>/dev/null || [ -f "$cache/version" ] || give_up "cannot put $cache in place"
+keep "$work" "$cache" "$version"
 trap - EXIT
-rm -rf "$work"
 echo "$cache"

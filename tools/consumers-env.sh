@@ -8,13 +8,9 @@
 # Prints the folder. Exits 1 with a reason when it cannot be made. Wheels are kept, so that a second making needs no
 # network. Python's versions are pinned: a consumer that changes is met on purpose, not by accident.
 set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/unpack-debs.sh"
 
 cache=${COVIRT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/covirt}/consumers
-
-give_up() {
-    echo "consumers-env: $1" >&2
-    exit 1
-}
 
 # The programs, then every library they load but the C library and the compiler's. virt-v2v would install a hundred
 # packages more (an appliance to boot, file systems, boot loaders), and only reads a description here.
@@ -60,20 +56,10 @@ make_venv() {
         give_up "pip install failed: $(grep -m1 -i error "$log" || tail -n1 "$log")"
 }
 
-# A folder with the packages unpacked: nothing is installed, no script of theirs is run.
-unpack_debs() {
-    local tool deb
-    for tool in apt-get dpkg; do
-        command -v "$tool" >/dev/null || give_up "$tool is needed (a Debian system)"
-    done
-    mkdir -p "$folder/debs" "$folder/root"
-    # apt fetches as a user of its own, who must be able to write there; as root it warns and goes on.
-    (cd "$folder/debs" && apt-get -q download "${packages[@]}" >"$log" 2>&1) ||
-        give_up "apt-get download failed: $(grep -m1 '^E:' "$log" || tail -n1 "$log"); are the package lists there (apt-get update)?"
-    for deb in "$folder"/debs/*.deb; do
-        dpkg -x "$deb" "$folder/root" || give_up "cannot unpack $deb"
-    done
-    rm -rf "$folder/debs"
+# The packages unpacked, with a program to start what is in them.
+make_tree() {
+    unpack_debs "$folder" "${packages[@]}"
+    mv "$folder/log" "$log"
     cat >"$folder/run" <<'RUN'
 #!/bin/sh
 # Starts a program with the unpacked libraries: run PROGRAM ARGUMENT…
@@ -92,7 +78,7 @@ RUN
 }
 
 case $1 in
-    debian) unpack_debs ;;
+    debian) make_tree ;;
     *) make_venv "$1" ;;
 esac
 echo "$version" >"$folder/version"

@@ -3,6 +3,7 @@
 # the host and no service is started. Prints a program that starts its arguments with it in their PATH, and the folder
 # of the switch's schema is in OVS_SCHEMA_DIR then. Exits 1 with a reason when it cannot.
 set -eu
+. "$(dirname "$0")/unpack-debs.sh"
 
 cache=${COVIRT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/covirt}/ovsdb
 # Raised when the list of packages changes, so that an older cache is made anew.
@@ -10,28 +11,15 @@ version=1
 packages="openvswitch-common openvswitch-switch libxdp1 libbpf1 libelf1 libunbound8 libevent-2.1-7 libnghttp2-14
     libcap-ng0 libnuma1"
 
-give_up() {
-    echo "ovsdb-env: $1" >&2
-    exit 1
-}
-
 if [ "$(cat "$cache/version" 2>/dev/null)" = "$version" ]; then
     echo "$cache/run"
     exit 0
 fi
-for tool in apt-get dpkg; do
-    command -v "$tool" >/dev/null || give_up "$tool is needed (a Debian system)"
-done
 mkdir -p "$(dirname "$cache")"
 work=$(mktemp -d "$cache.XXXXXX")
 trap 'rm -rf "$work"' EXIT INT TERM
-mkdir "$work/debs" "$work/root"
 # shellcheck disable=SC2086 # the list is words
-(cd "$work/debs" && apt-get -q download $packages >"$work/log" 2>&1) ||
-    give_up "apt-get download failed: $(grep -m1 '^E:' "$work/log" || tail -n1 "$work/log"); are the package lists there (apt-get update)?"
-for deb in "$work"/debs/*.deb; do
-    dpkg -x "$deb" "$work/root" || give_up "cannot unpack $deb"
-done
+unpack_debs "$work" $packages
 cat >"$work/run" <<'RUN'
 #!/bin/sh
 # Starts a program with the unpacked programs and libraries: run PROGRAM ARGUMENT…
@@ -44,12 +32,6 @@ RUN
 chmod 755 "$work/run"
 "$work/run" ovsdb-server --version >/dev/null 2>"$work/log" ||
     give_up "the unpacked ovsdb-server does not start: $(tail -n1 "$work/log")"
-rm -rf "$work/debs" "$work/log"
-echo "$version" >"$work/version"
-chmod 755 "$work"
-rm -rf "$cache"
-# Another run may have been quicker; its folder is as good.
-mv -T "$work" "$cache" 2>/dev/null || [ -f "$cache/version" ] || give_up "cannot put $cache in place"
+keep "$work" "$cache" "$version"
 trap - EXIT
-rm -rf "$work"
 echo "$cache/run"

@@ -11,6 +11,7 @@ use super::Subject;
 use super::binding::BindingText;
 use super::error::RenderError;
 use super::mapping::Mapping;
+use super::uuid_of;
 use crate::discovery::{Generation, hex};
 
 /// The shape of a bundle; raised when a reader of the old shape would go wrong.
@@ -138,7 +139,7 @@ impl Bundle {
         let manifest = Manifest {
             bundle: BUNDLE_FORMAT,
             format: format.to_owned(),
-            uuid: identity.uuid.ok_or(RenderError::Missing { field: "identity.uuid" })?,
+            uuid: uuid_of(subject.inventory)?,
             name: identity.name.clone(),
             generation: subject.generation.clone(),
             binding: binding.digest(),

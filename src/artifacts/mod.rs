@@ -13,6 +13,7 @@
 mod archive;
 mod binding;
 mod bundle;
+mod checked;
 mod cloudstack;
 mod complaint;
 mod draft;
@@ -23,11 +24,13 @@ mod iso9660;
 mod kubevirt;
 mod locate;
 mod mapping;
+mod named;
 mod nocloud;
 mod nocloud_mapping;
 mod nocloud_network;
 mod openstack;
 mod ovf;
+mod part;
 mod proxmox;
 mod report;
 mod terraform;
@@ -56,7 +59,12 @@ use ovf::Ovf;
 use proxmox::Proxmox;
 use terraform::Terraform;
 
+use uuid::Uuid;
+
 use crate::discovery::{Generation, Inventory};
+
+/// A provider's own files, in order, or why there are none.
+type Files = Result<Vec<BundleFile>, RenderError>;
 
 /// One provider's way to write an inventory down.
 trait Renderer {
@@ -69,14 +77,15 @@ trait Renderer {
     const TITLE: &'static str;
 
     /// The provider's own files, in order, and in `report` what became of each field.
-    fn files(
-        inventory: &Inventory,
-        binding: &Self::Binding,
-        report: &mut Report<'_>,
-    ) -> Result<Vec<BundleFile>, RenderError>;
+    fn files(inventory: &Inventory, binding: &Self::Binding, report: &mut Report<'_>) -> Files;
 
     /// Every field a binding may have, with what can be guessed for this VM.
     fn draft(inventory: &Inventory) -> Vec<DraftField>;
+}
+
+/// The VM's UUID, by which most formats name it.
+fn uuid_of(inventory: &Inventory) -> Result<Uuid, RenderError> {
+    inventory.domain.identity.uuid.ok_or(RenderError::Missing { field: "identity.uuid" })
 }
 
 /// A VM to be rendered, with what every format needs of it: worked out once, for all of them.

@@ -9,13 +9,12 @@ use serde_json::json;
 
 use super::binding::DraftField;
 use super::bundle::BundleFile;
-use super::error::RenderError;
 use super::guest::{self, Guest, check_no_secret, hostname, user_data};
 use super::iso9660::{IsoFile, image};
 use super::nocloud_mapping::map;
 use super::nocloud_network::network_config;
 use super::report::Report;
-use super::{Renderer, yaml};
+use super::{Files, Renderer, uuid_of, yaml};
 use crate::discovery::Inventory;
 
 /// The label by which cloud-init finds the disc.
@@ -34,9 +33,8 @@ impl Renderer for NoCloud {
     const TITLE: &'static str = "cloud-init's NoCloud seed";
 
     /// *Errors*: `binding-malformed`, `artifact-incomplete`, `artifact-secret`, `artifact-too-large`.
-    fn files(inventory: &Inventory, binding: &Guest, report: &mut Report<'_>) -> Result<Vec<BundleFile>, RenderError> {
-        let identity = &inventory.domain.identity;
-        let uuid = identity.uuid.ok_or(RenderError::Missing { field: "identity.uuid" })?;
+    fn files(inventory: &Inventory, binding: &Guest, report: &mut Report<'_>) -> Files {
+        let uuid = uuid_of(inventory)?;
         check_no_secret(binding)?;
         let mut meta_data = json!({
             "instance-id": uuid.to_string(),

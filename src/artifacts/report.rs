@@ -19,10 +19,42 @@ use crate::discovery::Inventory;
 /// What stands in the report for a field that its renderer forgot.
 pub(super) const FORGOTTEN: &str = "covirt has no rule for this field in this format, which is a defect of covirt";
 
+/// What stands in the report for what no format can carry.
+const UNKNOWN: &str = "covirt does not know what it means";
+
+/// The virtual machine's own devices and settings, for most of which most formats have no words.
+const MACHINE: [&str; 15] = [
+    "watchdogs",
+    "rngs",
+    "iommu",
+    "guest_agent",
+    "channels",
+    "graphics",
+    "videos",
+    "consoles",
+    "controllers",
+    "devices",
+    "features",
+    "clock",
+    "lifecycle",
+    "smbios",
+    "settings",
+];
+
 /// Sections whose elements are described field by field, and the field that names an element.
 const DETAILED: &[(&str, &str)] = &[("disks", "target"), ("nics", "mac")];
 
-/// The paths of all that an inventory has, in its order; empty lists, `null` and `false` are nothing.
+/// Counts that every VM has, and that are nothing when they are zero.
+const COUNTS: [&str; 2] = ["passthrough_arguments", "cpu.iothreads"];
+
+/// The words of parts that every VM has, by which they say that nothing is in them: a port that is no trunk, a chain of
+/// images that was seen to its end.
+const NONE: [&str; 2] = ["no", "seen"];
+
+/// The paths of all that an inventory has, in its order.
+///
+/// What is there only because every VM has a place for it is nothing the VM has: `null`, `false`, empty lists, objects
+/// with nothing in them, and counts of zero.
 #[derive(Debug, Clone, Default)]
 pub struct Fields {
     paths: Vec<String>,
@@ -65,8 +97,7 @@ impl Fields {
                     }
                 }
             }
-            Value::Null | Value::Bool(false) => {}
-            Value::Bool(true) | Value::Number(_) | Value::String(_) => self.paths.push(section.to_owned()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => self.add(section.to_owned(), value),
         }
     }
 
@@ -76,15 +107,18 @@ impl Fields {
             return;
         };
         for (name, part) in parts {
-            match part {
-                Value::Null | Value::Bool(false) => {}
-                Value::Array(items) if items.is_empty() => {}
-                Value::Object(inner) if inner.is_empty() => {}
-                Value::Object(settings) if name == "settings" => self.add_settings(&format!("{path}.{name}"), settings),
-                Value::Bool(true) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
-                    self.paths.push(format!("{path}.{name}"));
-                }
+            let path = format!("{path}.{name}");
+            match part.as_object().filter(|_| name == "settings") {
+                Some(settings) => self.add_settings(&path, settings),
+                None => self.add(path, part),
             }
+        }
+    }
+
+    fn add(&mut self, path: String, value: &Value) {
+        let is_no_count = COUNTS.contains(&path.as_str()) && *value == 0;
+        if !is_nothing(value) && !is_no_count {
+            self.paths.push(path);
         }
     }
 
@@ -95,6 +129,17 @@ impl Fields {
     /// The paths.
     pub fn paths(&self) -> &[String] {
         &self.paths
+    }
+}
+
+/// Whether there is nothing in a part.
+fn is_nothing(value: &Value) -> bool {
+    let says_none = |value: &Value| value.as_str().is_some_and(|word| NONE.contains(&word));
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(parts) => parts.values().all(|part| is_nothing(part) || says_none(part)),
+        Value::Bool(true) | Value::Number(_) | Value::String(_) => false,
     }
 }
 
@@ -121,9 +166,11 @@ pub struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// A report in which nothing is decided yet.
+    /// A report in which only that is decided which is the same in every format.
     pub(super) fn new(fields: &'a Fields) -> Self {
-        Self { fields, fates: vec![None; fields.paths.len()] }
+        let mut report = Self { fields, fates: vec![None; fields.paths.len()] };
+        report.not_carried("unknown", UNKNOWN);
+        report
     }
 
     /// Carried as it is, to the place named.
@@ -144,6 +191,11 @@ impl<'a> Report<'a> {
     /// Cannot be right over there, because.
     pub(super) fn refused(&mut self, pattern: &str, why: &str) {
         self.rule(pattern, || Fate::Refused { why: why.to_owned() });
+    }
+
+    /// Left behind for one reason: the machine's devices and settings of which nothing was said before.
+    pub(super) fn machine_not_carried(&mut self, why: &str) {
+        MACHINE.iter().for_each(|section| self.not_carried(section, why));
     }
 
     /// Decides every field that `pattern` covers and that no rule before has decided.
@@ -212,13 +264,17 @@ impl<'p> Pattern<'p> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discovery::{Discovered, Limits, parse_domain};
+    use crate::discovery::{ChainEnd, Discovered, Limits, parse_domain};
 
-    fn fields() -> Fields {
+    fn inventory() -> Inventory {
         let xml = "<domain type='kvm'><name>a</name><uuid>7c1f9f1e-2f0a-4b7b-9c55-3f6f0e2a6d10</uuid>\
                    <memory>1024</memory><devices><disk type='file'><source file='/a'/><target dev='vda' bus='virtio'/>\
                    </disk></devices></domain>";
-        Fields::of(&Inventory::build(Discovered::from_domain(parse_domain(xml, Limits::default()).unwrap())))
+        Inventory::build(Discovered::from_domain(parse_domain(xml, Limits::default()).unwrap()))
+    }
+
+    fn fields() -> Fields {
+        Fields::of(&inventory())
     }
 
     #[test]
@@ -226,6 +282,21 @@ mod tests {
         let fields = fields();
         assert!(fields.paths().iter().any(|path| path == "disks[vda].bus"));
         assert!(!fields.paths().iter().any(|path| path.starts_with("tpm") || path.ends_with(".serial")));
+    }
+
+    #[test]
+    fn what_every_vm_has_a_place_for_is_no_field_while_it_is_empty() {
+        let mut inventory = inventory();
+        let lists = |inventory: &Inventory, path: &str| Fields::of(inventory).paths().iter().any(|known| known == path);
+        let empty = ["passthrough_arguments", "cpu.iothreads", "cpu.pinning", "disks[vda].backing"];
+        // Libvirt tells no chain of a domain that does not run: it is not known that there is none.
+        assert_eq!(empty.map(|path| lists(&inventory, path)), [false, false, false, true]);
+        inventory.domain.disks[0].backing.end = ChainEnd::Seen;
+        assert!(!lists(&inventory, "disks[vda].backing"));
+        inventory.domain.passthrough_arguments = 1;
+        inventory.domain.cpu.iothreads = 1;
+        inventory.domain.cpu.pinning.all = Some("0".to_owned());
+        assert_eq!(empty.map(|path| lists(&inventory, path)), [true, true, true, false]);
     }
 
     fn is_covered(pattern: &str, path: &str) -> bool {

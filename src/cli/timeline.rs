@@ -117,6 +117,15 @@ impl Known {
         match fact {
             Fact::Enrolled { primary, .. } => Row { who: by(&primary), ..row },
             Fact::Released { by: who } | Fact::Delegation { by: who, .. } => Row { who: by(&who), ..row },
+            Fact::DrainBegan { by: who, drain } => {
+                let closing: Vec<String> = drain.closing.keys().map(ToString::to_string).collect();
+                says(format!("until {} has nothing in flight", closing.join(" and ")), Row { who: by(&who), ..row })
+            }
+            Fact::DrainEnded { failed } => says(failed.unwrap_or_else(|| "nothing is in flight".to_owned()), row),
+            Fact::Escalated { .. } => says("the operator is to decide".to_owned(), row),
+            Fact::Decided { by: who, first, .. } => {
+                says(format!("{} first", self.0.short(first)), Row { who: by(&who), ..row })
+            }
             Fact::Admitted(admission) => Row {
                 issued_at: admission.command.issued_at,
                 outcome: Some(admitted(admission.command.class, admission.stamp)),
@@ -150,6 +159,12 @@ impl Known {
                 let told = format!("{}, then {}", self.0.short(verdict.first), self.0.short(verdict.second));
                 says(told, Row { rule: Some(verdict.rule), ..row })
             }
+            Fact::HoldOpened { hold, command, owner, .. } => {
+                let row = Row { who: owner.as_ref().and_then(by), ..says(format!("{hold} is open"), row) };
+                command.into_iter().fold(row, |row, command| self.about(row, command))
+            }
+            Fact::HoldGivenUp { hold, why } => says(format!("{hold} is to be ended: {why}"), row),
+            Fact::HoldClosed { hold, how } => says(format!("{hold} is over: {how}"), row),
             Fact::Observed { origin, .. } | Fact::Happened { origin, .. } | Fact::Vanished { origin: Some(origin) } => {
                 self.brought_about(row, &origin)
             }

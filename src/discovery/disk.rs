@@ -184,3 +184,19 @@ pub enum DiskSource {
     /// A kind this version does not know.
     Unknown { raw: String },
 }
+
+impl DiskSource {
+    /// The libvirt pool that it names.
+    pub fn pool(&self) -> Option<&str> {
+        match self {
+            Self::Volume { pool, .. } => Some(pool),
+            Self::File { .. }
+            | Self::Block { .. }
+            | Self::Directory { .. }
+            | Self::Network { .. }
+            | Self::Nvme { .. }
+            | Self::VhostUser { .. }
+            | Self::Unknown { .. } => None,
+        }
+    }
+}

@@ -15,15 +15,15 @@ use std::sync::Arc;
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
-use super::disk::DiskSize;
+use super::disk::{Disk, DiskSize};
 use super::domain::Domain;
 use super::generation::Generation;
 use super::host::Host;
 use super::network::Network;
 use super::pending::pending;
-use super::storage::Pool;
+use super::storage::{Pool, Volume};
 use crate::model::time::Wall;
-use crate::model::units::Mac;
+use crate::model::units::{Bytes, Mac};
 
 /// The shape of the inventory's JSON; raised when a reader of the old shape would go wrong.
 pub const INVENTORY_FORMAT: u32 = 2;
@@ -179,6 +179,18 @@ impl Inventory {
     /// The generation of the parts that matter; see `Generation`.
     pub fn generation(&self) -> Generation {
         Generation::of_inventory(self)
+    }
+
+    /// The pool and the volume that hold a disk of the domain; none unless its pool was looked at and has it.
+    pub fn volume_of(&self, disk: &Disk) -> Option<(&Pool, &Volume)> {
+        let at = disk.volume.as_ref()?;
+        let pool = self.pools.get(&at.pool)?;
+        Some((pool, pool.volumes.get(&at.volume)?))
+    }
+
+    /// What the guest sees of a disk's size, by block info or by its volume; none where neither tells.
+    pub fn capacity_of(&self, disk: &Disk) -> Option<Bytes> {
+        disk.size.map(|size| size.capacity).or_else(|| Some(self.volume_of(disk)?.1.capacity))
     }
 
     /// What nobody read, of every document the inventory was made from, with the document's name: `domain`,

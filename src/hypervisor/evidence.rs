@@ -1,6 +1,6 @@
 //! What an observation says of a call whose answer was lost. The same for every hypervisor.
 
-use crate::model::{Operation, PowerState, StartId, VmState};
+use crate::model::{HoldKey, Operation, PowerState, StartId, VmState};
 use crate::resolver::Evidence;
 
 /// Whether a call's effect can be seen.
@@ -31,12 +31,54 @@ pub(super) fn seen_in(state: &VmState, operation: &Operation) -> Seen {
         Operation::SnapshotDelete(args) => Seen::when(!state.snapshots.contains(&args.name)),
         Operation::CpuSet(args) => Seen::when(state.vcpus == args.vcpus),
         Operation::MemorySet(args) => Seen::when(state.memory_kib == args.memory_kib),
+        Operation::PowerSave(_) => Seen::when(state.power == PowerState::ShutOff && state.saved),
+        Operation::PowerRestore(_) => Seen::when(state.start.0.is_some()),
+        Operation::PowerSaveRemove(_) => Seen::when(!state.saved),
+        Operation::CheckpointCreate(args) => Seen::when(state.checkpoints.contains(&args.name)),
+        Operation::CheckpointDelete(args) => Seen::when(!state.checkpoints.contains(&args.name)),
+        Operation::DeviceAttach(args) => Seen::when(args.device().is_some_and(|name| state.devices.contains(&name))),
+        Operation::DeviceDetach(args) => Seen::when(!state.devices.contains(&args.device)),
+        Operation::DefinitionUndefine(_) => Seen::when(state.definition.is_none()),
+        // A checkpoint stays, but a backup without one may be over already.
+        Operation::BackupBegin(args) => match &args.checkpoint {
+            Some(name) => Seen::when(state.checkpoints.contains(name)),
+            None => opened(state, &HoldKey::Backup),
+        },
+        Operation::BlockCommit(args) => opened(state, &HoldKey::Block(args.disk.clone())),
+        Operation::BlockPull(args) => opened(state, &HoldKey::Block(args.disk.clone())),
+        Operation::BlockCopy(args) => opened(state, &HoldKey::Block(args.disk.clone())),
+        Operation::MigrateBegin(_) => opened(state, &HoldKey::Migration),
+        Operation::BackupEnd(_) => Seen::when(!state.jobs.contains(&HoldKey::Backup)),
+        Operation::BlockAbort(args) => Seen::when(!state.jobs.contains(&HoldKey::Block(args.disk.clone()))),
+        Operation::MigrateAbort(_) => Seen::when(!state.jobs.contains(&HoldKey::Migration)),
+        // A lock is the lane's own.
+        Operation::LockAcquire(_) | Operation::LockRelease(_) => Seen::Yes,
         Operation::PowerReboot(_)
         | Operation::PowerReset(_)
         | Operation::SnapshotRevert(_)
         | Operation::MetadataSet(_)
+        | Operation::NicQos(_)
+        | Operation::DiskIotune(_)
+        | Operation::AutostartSet(_)
+        | Operation::DiskResize(_)
+        | Operation::DeviceUpdate(_)
+        | Operation::GuestFreeze(_)
+        | Operation::GuestThaw(_)
+        | Operation::GuestTrim(_)
+        | Operation::GuestCommand(_)
+        | Operation::GuestSetTime(_)
+        | Operation::GuestSetPassword(_)
+        | Operation::DefinitionDefine(_)
+        | Operation::DefinitionRename(_)
+        | Operation::ConsoleOpen(_)
+        | Operation::ScreenOpen(_)
         | Operation::InspectRead(_) => Seen::Never,
     }
+}
+
+/// Something that is open was opened; what is not may have been, and be over.
+fn opened(state: &VmState, hold: &HoldKey) -> Seen {
+    if state.jobs.contains(hold) { Seen::Yes } else { Seen::Never }
 }
 
 /// What follows from what is seen, and on which start of the VM.
@@ -55,19 +97,9 @@ pub(super) fn weigh(seen: Seen, operation: &Operation, now: StartId, expected: S
 /// What follows when the VM does not exist any more: a transient one goes when it is off.
 pub(super) fn when_gone(operation: &Operation) -> Evidence {
     match operation {
-        Operation::PowerStop(_) | Operation::PowerShutdown(_) => Evidence::Done,
-        Operation::PowerStart(_)
-        | Operation::PowerReboot(_)
-        | Operation::PowerReset(_)
-        | Operation::PowerSuspend(_)
-        | Operation::PowerResume(_)
-        | Operation::SnapshotCreate(_)
-        | Operation::SnapshotRevert(_)
-        | Operation::SnapshotDelete(_)
-        | Operation::CpuSet(_)
-        | Operation::MemorySet(_)
-        | Operation::MetadataSet(_)
-        | Operation::InspectRead(_) => Evidence::None,
+        Operation::PowerStop(_) | Operation::PowerShutdown(_) | Operation::DefinitionUndefine(_) => Evidence::Done,
+        Operation::LockAcquire(_) | Operation::LockRelease(_) => Evidence::Done,
+        _ => Evidence::None,
     }
 }
 

@@ -59,6 +59,11 @@ fn state() -> VmState {
         memory_kib: Kib(1024),
         memory_max_kib: Kib(2048),
         snapshots: BTreeSet::from(["before-update".to_owned()]),
+        checkpoints: BTreeSet::from(["south.monday".to_owned()]),
+        devices: ["disk:vda", "nic:52:54:00:aa:bb:01"].map(|name| name.parse().unwrap()).into(),
+        jobs: BTreeSet::from([crate::model::HoldKey::Backup]),
+        saved: false,
+        definition: Some("0123456789abcdef".to_owned()),
     }
 }
 
@@ -72,6 +77,8 @@ fn admission(operation: Operation) -> Fact {
         order: Order { seq: Some(7), after: BTreeSet::from([command_id(2)]) },
         issued_at: Some(at(1).wall),
         not_after: None,
+        must_start_by: None,
+        break_glass: None,
         guard: Guard { state: Some(PowerState::Running), ..Guard::default() },
         class: Class::Critical,
         epoch: Some(2),
@@ -86,6 +93,7 @@ fn admission(operation: Operation) -> Fact {
         issued: Some(issued),
         stamp: StampNote::ClampedFuture,
         deadline,
+        must_start_by: Some(Mono(66)),
     }))
 }
 

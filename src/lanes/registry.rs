@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use super::asker::Asker;
 use super::clock::Clock;
@@ -13,7 +13,7 @@ use super::runner::{self, Begin, Ear, Mail, Piece, Runner, Surroundings};
 use crate::delegation::{Change, ChangeRequest};
 use crate::discovery::{Recognised, recognise};
 use crate::hypervisor::{AskHypervisorError, Event, Hypervisor};
-use crate::journal::{Entry, Journal, ReplayError};
+use crate::journal::{Journal, ReplayError};
 use crate::model::{
     ClockEstimate, Code, Command, CommandId, ConflictId, Now, Outcome, ProviderId, Refusal, VmId, VmState,
 };
@@ -59,7 +59,7 @@ pub struct Submission {
 impl Lanes {
     /// Starts a lane for every VM that was co-managed when the agent stopped.
     ///
-    /// `history` is what the journal held when it was opened.
+    /// `history` is what the journal came to when it was opened.
     pub async fn start(
         hypervisor: Arc<dyn Hypervisor>,
         journal: Journal,
@@ -127,6 +127,12 @@ impl Lanes {
         self.0.around.clock.now()
     }
 
+    /// How the lanes are configured.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.0.around.policy
+    }
+
     /// The hypervisor behind the lanes.
     #[must_use]
     pub fn hypervisor(&self) -> &Arc<dyn Hypervisor> {
@@ -170,7 +176,7 @@ impl Lanes {
         let address = match known.clone() {
             Some(address) => address,
             None => {
-                let past = runner::replay(&self.0.around.journal, State::new(vm)).await.map_err(|error| {
+                let past = self.0.around.journal.restore_vm(vm).await.map_err(|error| {
                     tracing::error!(%vm, %error, "the VM's history cannot be read");
                     Refusal::new(Code::JournalUnwritable, "the VM's history cannot be read from the journal")
                 })?;
@@ -237,10 +243,33 @@ impl Lanes {
         let address = self.address(vm)?;
         match self.request(&address, move |token| Input::Change { token, request }, None).await? {
             Accepted::Change(change) => Ok(change),
-            Accepted::Standing | Accepted::Command(_) | Accepted::Answer => {
+            Accepted::Standing | Accepted::Command(_) | Accepted::Answer | Accepted::Drain | Accepted::Decision => {
                 Err(Refusal::new(Code::Internal, "the lane answered something else"))
             }
         }
+    }
+
+    /// Changes who may do what once what is in flight has ended.
+    ///
+    /// *Errors*: as [`crate::delegation::Drain::prepare`]; [`Code::Draining`].
+    pub async fn drain(&self, vm: VmId, request: ChangeRequest) -> Result<(), Refusal> {
+        let address = self.address(vm)?;
+        self.request(&address, move |token| Input::Drain { token, request }, None).await.map(drop)
+    }
+
+    /// The operator's word on a conflict.
+    ///
+    /// *Errors*: [`Code::Forbidden`], [`Code::UnknownConflict`], [`Code::UnknownCommand`], [`Code::ConflictSettled`].
+    pub async fn decide(
+        &self,
+        vm: VmId,
+        by: ProviderId,
+        conflict: ConflictId,
+        first: CommandId,
+    ) -> Result<(), Refusal> {
+        let address = self.address(vm)?;
+        let make = move |token| Input::Decide { token, by, conflict, first };
+        self.request(&address, make, None).await.map(drop)
     }
 
     /// A provider's answer to an ask.
@@ -291,6 +320,7 @@ impl Lanes {
             if let Ok(seen) = answer.await {
                 return Ok(seen);
             }
+            // Nobody can tell when the disk will take writes again; trying is the only way to know.
             tokio::time::sleep(READ_PAUSE).await;
         }
         Err(Refusal::new(Code::JournalUnwritable, "the journal failed while this was read; try again"))
@@ -300,7 +330,7 @@ impl Lanes {
     ///
     /// *Errors*: the journal cannot be read.
     pub async fn history(&self, vm: VmId) -> Result<State, ReplayError> {
-        runner::replay(&self.0.around.journal, State::remembering_all(vm)).await
+        runner::history(&self.0.around.journal, vm).await
     }
 
     /// Takes no new commands and waits until what is at the hypervisor has ended, at most this long.
@@ -311,12 +341,16 @@ impl Lanes {
         }
         let drained = async {
             for vm in vms {
+                // A look sees what is durable, and a command ends by a durable fact: after a look that saw one run, the
+                // fact that ends it still moves the journal.
+                let mut durable = self.0.around.journal.watch();
                 while self.read(vm, |lane, _| lane.state().is_idle()).await == Ok(false) {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    durable.changed().await?;
                 }
             }
+            Ok::<(), watch::error::RecvError>(())
         };
-        if tokio::time::timeout(at_most, drained).await.is_err() {
+        if !matches!(tokio::time::timeout(at_most, drained).await, Ok(Ok(()))) {
             tracing::warn!(
                 "calls were still running at the hypervisor; their outcome will be observed at the next start"
             );
@@ -324,7 +358,7 @@ impl Lanes {
     }
 }
 
-/// What the journal held when it was opened.
+/// What the journal came to when it was opened.
 #[derive(Debug, Default)]
 pub struct History {
     states: BTreeMap<VmId, State>,
@@ -332,12 +366,10 @@ pub struct History {
 }
 
 impl History {
-    /// Takes one record in; records come in order.
-    pub fn take(&mut self, entry: &Entry) {
-        let state = self.states.remove(&entry.vm).unwrap_or_else(|| State::new(entry.vm));
-        let state = state.replay(entry.facts.iter().map(|fact| (entry.at, fact)));
-        self.states.insert(entry.vm, state);
-        self.last = Some(entry.at);
+    /// The VMs' states, and the moment at which the journal was last written.
+    #[must_use]
+    pub const fn new(states: BTreeMap<VmId, State>, last: Option<Now>) -> Self {
+        Self { states, last }
     }
 }
 

@@ -21,13 +21,13 @@ use crate::hypervisor::{AskHypervisorError, Hypervisor};
 use crate::journal::{AppendError, Entry, Journal};
 use crate::model::{Cause, Code, CommandId, Effect, Now, Outcome, Refusal, VmId, VmState};
 use crate::resolver::{
-    Accepted, Call, CallResult, Evidence, Input, Lane, Observation, Output, Party, Phase, Policy, State, Token,
+    Accepted, Call, CallResult, Evidence, Fact, Input, Lane, Observation, Output, Party, Phase, Policy, State, Token,
 };
 
 use self::news::{Damper, Explained};
 pub(super) use self::news::{Ear, Piece};
 use self::outage::Outage;
-pub(super) use self::outage::replay;
+pub(super) use self::outage::history;
 
 /// How often an unreachable hypervisor is asked again about one VM.
 const RETRY: Duration = Duration::from_millis(500);
@@ -296,6 +296,7 @@ impl Runner {
     fn perform(&mut self, output: Output) {
         match output {
             Output::Append { step, at, facts } => {
+                tell_operator(&facts);
                 let (send, life) = (self.send.clone(), self.life);
                 self.around.journal.append(&Entry { vm: self.vm, at, facts }, move |result| {
                     let _ = send.send(Box::new(Errand::Durable { life, step, result }));
@@ -403,24 +404,27 @@ impl Runner {
     }
 }
 
+/// What the host's owner should not have to look for.
+fn tell_operator(facts: &[Fact]) {
+    for fact in facts {
+        if let Fact::Escalated { conflict, .. } = fact {
+            tracing::warn!(%conflict, "both providers want to be first; `covirt conflict decide` says which");
+        }
+    }
+}
+
 fn unwritable() -> Refusal {
     Refusal::new(Code::JournalUnwritable, "the journal cannot be written now; nothing was accepted, submit again later")
 }
 
 /// Whether the VM is another start of itself afterwards.
 fn changes_start(call: &Call) -> bool {
-    use crate::model::PowerState::{Paused, Running, ShutOff};
+    use crate::model::PowerState::{Running, ShutOff};
     match call.operation().effect() {
         Effect::Power(Running) => call.expected_start().0.is_none(),
-        Effect::Power(ShutOff) | Effect::Reverted(_) => true,
-        Effect::Power(Paused | _)
-        | Effect::Nothing
-        | Effect::Restart
-        | Effect::SnapshotAdded(_)
-        | Effect::SnapshotRemoved(_)
-        | Effect::Vcpus(_)
-        | Effect::Memory(_)
-        | Effect::Metadata(_) => false,
+        Effect::Power(ShutOff) | Effect::Reverted(_) | Effect::Saved | Effect::Restored => true,
+        // Nothing else begins or ends the process.
+        _ => false,
     }
 }
 

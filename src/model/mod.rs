@@ -6,22 +6,30 @@
 
 pub mod action;
 pub mod cause;
+pub mod clock;
 pub mod code;
 pub mod command;
+pub mod device;
 pub mod footprint;
+pub mod hold;
 pub mod ids;
 pub mod operation;
+pub mod secret;
 pub mod state;
 pub mod time;
 pub mod units;
 
 pub use action::Action;
 pub use cause::{Actor, Cause, Happening};
+pub use clock::{ClockFilter, StepWatch};
 pub use code::Code;
 pub use command::{Class, Command, Ending, Guard, Order, Outcome, Refusal};
+pub use device::DeviceName;
 pub use footprint::{Footprint, Resource};
+pub use hold::HoldKey;
 pub use ids::{CommandId, ConflictId, ProviderId, VmId};
 pub use operation::{Effect, Operation};
+pub use secret::Secret;
 pub use state::{PowerState, StartId, VmState};
-pub use time::{ClockEstimate, Interval, Mono, Now, Wall};
+pub use time::{ClockEstimate, Interval, Issued, Mono, Now, Wall};
 pub use units::{Bytes, Kib, Mac};

@@ -6,6 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::device::DeviceName;
+use super::hold::HoldKey;
 use super::units::Kib;
 
 /// A domain's power state. *Source*: libvirt `virDomainState`.
@@ -85,10 +87,25 @@ pub struct VmState {
     pub memory_max_kib: Kib,
     /// Names of the snapshots.
     pub snapshots: BTreeSet<String>,
+    /// Names of the checkpoints, whoever made them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub checkpoints: BTreeSet<String>,
+    /// Disks and interfaces: those of the process while there is one, those of the definition otherwise.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub devices: BTreeSet<DeviceName>,
+    /// What libvirt says is open.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub jobs: BTreeSet<HoldKey>,
+    /// Whether there is an image to go on from.
+    #[serde(default)]
+    pub saved: bool,
+    /// A digest of the persistent definition; none when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<String>,
 }
 
 impl VmState {
-    /// A short digest that changes with every field: what a guard's `generation` is compared with.
+    /// A short digest that changes with every field but the jobs, which come and go by themselves: what a guard's `generation` is compared with.
     #[must_use]
     pub fn generation(&self) -> String {
         let mut hash = Sha256::new();
@@ -97,9 +114,13 @@ impl VmState {
             "{}/{:?}/{}/{}/{}/{}/",
             self.power, self.start.0, self.vcpus, self.vcpus_max, self.memory_kib.0, self.memory_max_kib.0
         ));
-        for name in &self.snapshots {
-            hash.update(format!("{}:{name}/", name.len()));
+        let devices: BTreeSet<String> = self.devices.iter().map(ToString::to_string).collect();
+        for (kind, names) in [("s", &self.snapshots), ("c", &self.checkpoints), ("d", &devices)] {
+            for name in names {
+                hash.update(format!("{kind}{}:{name}/", name.len()));
+            }
         }
+        hash.update(format!("{}/{:?}", self.saved, self.definition));
         hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 }
@@ -117,6 +138,11 @@ mod tests {
             memory_kib: Kib(1024),
             memory_max_kib: Kib(2048),
             snapshots: BTreeSet::new(),
+            checkpoints: BTreeSet::new(),
+            devices: BTreeSet::new(),
+            jobs: BTreeSet::new(),
+            saved: false,
+            definition: None,
         }
     }
 
@@ -129,6 +155,10 @@ mod tests {
             VmState { vcpus: 3, ..state() },
             VmState { memory_kib: Kib(1), ..state() },
             VmState { snapshots: BTreeSet::from(["a".to_owned()]), ..state() },
+            VmState { checkpoints: BTreeSet::from(["a".to_owned()]), ..state() },
+            VmState { devices: BTreeSet::from(["disk:vda".parse().unwrap()]), ..state() },
+            VmState { saved: true, ..state() },
+            VmState { definition: Some("a".to_owned()), ..state() },
         ];
         for after in changed {
             assert_ne!(before.generation(), after.generation());

@@ -5,13 +5,17 @@
 
 use std::collections::BTreeSet;
 
+use super::budget;
+use super::drain;
 use super::fact::{Answer, Fact, Heard, Party};
+use super::hold;
 use super::past_us;
 use super::policy::{GatherFor, Policy, Said};
 use super::precedence::Waits;
 use super::recheck;
 use super::rules::{self, Progress};
 use super::state::{Asked, Conflict, Standing, State, Tracked};
+use super::turn;
 use crate::model::action::Undo;
 use crate::model::{
     Class, Code, CommandId, ConflictId, Effect, Ending, Mono, Now, Outcome, PowerState, Resource, VmState,
@@ -40,10 +44,12 @@ pub(crate) fn next(state: &State, policy: &Policy, footing: Footing, now: Now) -
     overdue(state, policy, now)
         .or_else(|| silence(state, policy, now))
         .or_else(|| resolution(state, policy, now))
+        .or_else(|| drain::due(state, now))
+        .or_else(|| hold::due(state, now))
         .or_else(|| flag_gap(state, policy, now))
         .or_else(|| {
             let heads = state.heads();
-            detection(state, &heads).or_else(|| match footing.gate {
+            detection(state, &heads).or_else(|| hold::contest(state, &heads)).or_else(|| match footing.gate {
                 Gate::Open => release(state, policy, footing, &heads, now),
                 Gate::Shut => None,
             })
@@ -55,6 +61,7 @@ pub(crate) fn next_due(state: &State, policy: &Policy, now: Now) -> Option<Mono>
     let mut due: Vec<Mono> = Vec::new();
     for tracked in state.queued() {
         due.extend(tracked.admission.deadline);
+        due.extend(tracked.admission.must_start_by.map(|by| turn::begins(by, policy)));
         due.push(tracked.received.mono.after(policy.gather));
         if state.unseen_after(tracked).is_some() {
             due.push(tracked.received.mono.after(policy.after_wait));
@@ -62,7 +69,10 @@ pub(crate) fn next_due(state: &State, policy: &Policy, now: Now) -> Option<Mono>
     }
     due.extend(state.gaps().into_iter().map(|(held, _)| held.received.mono.after(policy.gap_window)));
     let open = state.open.iter().filter_map(|id| state.conflicts.get(id));
-    due.extend(open.flat_map(|conflict| conflict.pending().map(|(_, asked)| asked.deadline)));
+    due.extend(open.clone().flat_map(|conflict| conflict.pending().map(|(_, asked)| asked.deadline)));
+    due.extend(open.filter_map(|conflict| conflict.escalated.map(|escalated| escalated.deadline)));
+    due.extend(state.drain.as_ref().map(|drain| drain.deadline));
+    due.extend(hold::next_due(state));
     if let Some(authority) = state.authority.as_ref().filter(|_| !due.is_empty()) {
         due.extend(authority.next_expiry(now.mono));
     }
@@ -70,7 +80,8 @@ pub(crate) fn next_due(state: &State, policy: &Policy, now: Now) -> Option<Mono>
 }
 
 /// A command's end, with that of the commands it was executed for.
-pub(crate) fn end(state: &State, command: CommandId, outcome: Outcome) -> Vec<Fact> {
+pub(crate) fn end(state: &State, command: CommandId, outcome: Outcome, now: Now) -> Vec<Fact> {
+    let left = state.commands.get(&command).map(|tracked| hold::at_end(state, tracked, &outcome, now));
     let served = matches!(outcome.ending, Ending::Done | Ending::Failed);
     let followers = state.queued().filter(|tracked| served && tracked.coalesced_with == Some(command));
     let mut facts: Vec<Fact> = followers
@@ -82,6 +93,7 @@ pub(crate) fn end(state: &State, command: CommandId, outcome: Outcome) -> Vec<Fa
         })
         .collect();
     facts.insert(0, Fact::Ended { command, outcome });
+    facts.extend(left.into_iter().flatten());
     facts
 }
 
@@ -89,14 +101,25 @@ pub(crate) fn end(state: &State, command: CommandId, outcome: Outcome) -> Vec<Fa
 pub(crate) fn explains(running: &Tracked, before: Option<&VmState>, after: &VmState) -> bool {
     let Some(before) = before else { return false };
     let writes = &running.footprint.writes;
-    let changed = [
-        (before.vcpus != after.vcpus || before.vcpus_max != after.vcpus_max, Resource::Cpu),
-        (before.memory_kib != after.memory_kib || before.memory_max_kib != after.memory_max_kib, Resource::Memory),
-        (before.snapshots != after.snapshots, Resource::Snapshots),
+    let writes_any = |resources: &[Resource]| resources.iter().any(|r| writes.iter().any(|written| written.meets(r)));
+    // What a change that is seen would have been brought about by; disks come and go with their contents.
+    let explained = [
+        (before.vcpus != after.vcpus || before.vcpus_max != after.vcpus_max, &[Resource::Cpu][..]),
+        (before.memory_kib != after.memory_kib || before.memory_max_kib != after.memory_max_kib, &[Resource::Memory]),
+        (before.snapshots != after.snapshots, &[Resource::Snapshots]),
+        (before.checkpoints != after.checkpoints, &[Resource::Backup]),
+        (before.devices != after.devices, &[Resource::Devices, Resource::Disks]),
+        (before.jobs != after.jobs, &[Resource::Backup, Resource::Disks, Resource::Process]),
+        (before.saved != after.saved, &[Resource::SavedImage]),
+        // Whatever is kept for the next start is a part of the definition.
+        (
+            before.definition != after.definition,
+            &[Resource::Definition, Resource::Cpu, Resource::Memory, Resource::Devices, Resource::Disks],
+        ),
     ];
     // A guest's balloon and a start change memory by themselves: power explains all of it.
     let rest = writes.contains(&Resource::Power)
-        || changed.iter().filter(|(differs, _)| *differs).all(|(_, resource)| writes.contains(resource));
+        || explained.iter().filter(|(differs, _)| *differs).all(|(_, resources)| writes_any(resources));
     let power = before.power == after.power || passes_through(&running.command().operation.effect(), after.power);
     rest && power && (before.start == after.start || writes.contains(&Resource::Power))
 }
@@ -104,15 +127,34 @@ pub(crate) fn explains(running: &Tracked, before: Option<&VmState>, after: &VmSt
 /// Whether an operation of this effect can be seen to make the power state this, on its way or at its end.
 fn passes_through(effect: &Effect, power: PowerState) -> bool {
     match effect {
-        Effect::Power(PowerState::ShutOff) => matches!(power, PowerState::ShuttingDown | PowerState::ShutOff),
-        Effect::Power(PowerState::Running) | Effect::Restart | Effect::SnapshotAdded(_) => {
+        Effect::Power(PowerState::ShutOff) | Effect::Saved => {
+            matches!(power, PowerState::ShuttingDown | PowerState::ShutOff)
+        }
+        Effect::Power(PowerState::Running)
+        | Effect::Restart
+        | Effect::Restored
+        | Effect::SnapshotAdded(_)
+        | Effect::Opened { .. }
+        | Effect::Closed(_) => {
             matches!(power, PowerState::Paused | PowerState::Running)
         }
         Effect::Power(end) => *end == power,
         Effect::Reverted(_) => true,
-        Effect::Nothing | Effect::SnapshotRemoved(_) | Effect::Vcpus(_) | Effect::Memory(_) | Effect::Metadata(_) => {
-            false
-        }
+        Effect::Nothing
+        | Effect::SavedImageRemoved
+        | Effect::SnapshotRemoved(_)
+        | Effect::Vcpus(_)
+        | Effect::Memory(_)
+        | Effect::Metadata(_)
+        | Effect::DeviceAdded(_)
+        | Effect::DeviceRemoved(_)
+        | Effect::Setting(_)
+        | Effect::CheckpointAdded(_)
+        | Effect::CheckpointRemoved(_)
+        | Effect::Redefined
+        | Effect::Undefined
+        | Effect::Renamed(_)
+        | Effect::Elsewhere => false,
     }
 }
 
@@ -126,7 +168,10 @@ fn overdue(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
         let command = tracked.command();
         let (id, action) = (command.id, command.operation.action());
         if state.standing == Standing::Vanished {
-            let reason = format!("the VM does not exist any more{}", past_us::aside(state));
+            let reason = match &state.moved_to {
+                Some(host) => format!("the VM has moved to {host}"),
+                None => format!("the VM does not exist any more{}", past_us::aside(state)),
+            };
             return Some(vec![ended(id, Ending::Impossible, Code::VmGone, reason)]);
         }
         // Whose wish is being executed already has begun in time.
@@ -196,14 +241,17 @@ fn open_conflicts(state: &State) -> impl Iterator<Item = &Conflict> {
 fn resolution(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
     open_conflicts(state).find_map(|conflict| match rules::resolve(state, policy, conflict, now) {
         Progress::Pending => None,
-        Progress::Decided(verdict) => Some(vec![Fact::Settled { conflict: conflict.id, verdict }]),
+        Progress::Decided(verdict) => {
+            let given_up = hold::given_up_by(state, verdict.first, verdict.second).filter(|_| conflict.hold.is_some());
+            Some([Fact::Settled { conflict: conflict.id, verdict }].into_iter().chain(given_up).collect())
+        }
         Progress::Ask(who) => {
             let think = if who.contains(&Party::Hook) { policy.hook_timeout } else { policy.ask_timeout };
-            let budget = conflict.opened.mono.after(policy.callback_budget);
-            let deadline = now.mono.after(think).min(budget);
+            let deadline = now.mono.after(think.min(budget::left(state, policy, conflict, now)));
             let epoch = state.ask_epoch.saturating_add(1);
             Some(vec![Fact::Asked { conflict: conflict.id, epoch, who, deadline }])
         }
+        Progress::Escalate(deadline) => Some(vec![Fact::Escalated { conflict: conflict.id, deadline }]),
         Progress::Withdrawn(commands) => {
             let withdraw = |command: CommandId| {
                 let reason = "its provider took it back when asked about a conflict";
@@ -233,7 +281,7 @@ fn detection(state: &State, heads: &[&Tracked]) -> Option<Vec<Fact>> {
 
 fn conflict_between(state: &State, a: &Tracked, b: &Tracked) -> Option<Vec<Fact>> {
     let (left, right) = (a.command(), b.command());
-    if left.provider == right.provider {
+    if left.provider == right.provider || left.provider.is_agent() || right.provider.is_agent() {
         return None;
     }
     let known = a.conflicts.iter().filter(|id| b.conflicts.contains(id)).any(|id| state.open.contains(id));
@@ -260,6 +308,12 @@ fn release(state: &State, policy: &Policy, footing: Footing, heads: &[&Tracked],
         if contested.contains(&id) || gathers(state, policy, tracked, now) || overlaps_active(state, tracked) {
             return None;
         }
+        if turn::passed_by(state, policy, tracked, now).is_some() || hold::errand_first(state, tracked) {
+            return None;
+        }
+        if hold::blocking(state, tracked).is_some() {
+            return None;
+        }
         match recheck::refusal(state, tracked) {
             Some(_) if footing.doubt => None,
             Some(outcome) => Some(vec![Fact::Ended { command: id, outcome }]),
@@ -281,6 +335,7 @@ pub(crate) fn gathers(state: &State, policy: &Policy, tracked: &Tracked, now: No
     };
     listens
         && command.class != Class::Emergency
+        && command.break_glass.is_none()
         && tracked.conflicts.is_empty()
         && now.mono < tracked.received.mono.after(policy.gather)
         && (state.authority.as_ref()).is_some_and(|held| !held.rivals(&command.provider, action, now.mono).is_empty())
@@ -324,7 +379,18 @@ pub(crate) fn waiting_reason(
         .map(|conflict| conflict.other_than(id))
         .collect();
     if !rivals.is_empty() {
-        return Some(("a conflict is being resolved".to_owned(), rivals));
+        let parked =
+            open_conflicts(state).any(|conflict| conflict.between.contains(&id) && conflict.escalated.is_some());
+        let reason = if parked { "the operator is to decide a conflict" } else { "a conflict is being resolved" };
+        return Some((reason.to_owned(), rivals));
+    }
+    if let Some(hold) = hold::blocking(state, tracked) {
+        return Some((hold::reason(hold, now), hold.opener().into_iter().collect()));
+    }
+    if let Some((first, reason)) = turn::passed_by(state, policy, tracked, now) {
+        let first = first.command();
+        let reason = format!("{}'s {} {reason}", first.provider, first.operation.action());
+        return Some((reason, vec![first.id]));
     }
     if gathers(state, policy, tracked, now) {
         return Some(("a rival command is listened for".to_owned(), Vec::new()));

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::operation::SnapshotKind;
-use crate::model::{Command, Effect, Guard, Kib, Operation, PowerState, VmState};
+use crate::model::{Command, DeviceName, Effect, Guard, HoldKey, Kib, Operation, PowerState, VmState};
 
 /// A state that may be known only in part: what a revert leaves is not known before it is observed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,12 @@ pub struct Imagined {
     vcpus: Option<u32>,
     memory_kib: Option<Kib>,
     snapshots: BTreeSet<String>,
+    checkpoints: BTreeSet<String>,
+    devices: BTreeSet<DeviceName>,
+    saved: bool,
+    defined: bool,
+    /// Why there would be nothing left to act on.
+    gone: Option<String>,
     /// Whether the memory that the guest has now would be lost.
     memory: Contents,
     /// Set as long as nothing was imagined on top of the observed state.
@@ -36,6 +42,12 @@ impl From<&VmState> for Imagined {
             vcpus: Some(state.vcpus),
             memory_kib: Some(state.memory_kib),
             snapshots: state.snapshots.clone(),
+            checkpoints: state.checkpoints.clone(),
+            devices: state.devices.clone(),
+            saved: state.saved,
+            // A VM that is off is there because it is defined.
+            defined: state.definition.is_some() || state.start.0.is_none(),
+            gone: None,
             memory: Contents::Kept,
             observed: Some(state.clone()),
             vcpus_max: state.vcpus_max,
@@ -75,6 +87,9 @@ impl Imagined {
     /// *Errors*: what forbids it.
     pub fn allows(&self, operation: &Operation) -> Result<(), String> {
         let action = operation.action();
+        if let Some(gone) = self.gone.as_ref().filter(|_| !action.is_read()) {
+            return Err(gone.clone());
+        }
         if let Some(power) = self.power.filter(|power| !action.spec().states.contains(power)) {
             return Err(format!("{action} is not possible while the VM is {power}"));
         }
@@ -83,6 +98,9 @@ impl Imagined {
             && self.memory == Contents::Lost
         {
             return Err("a full snapshot would not hold the memory that the guest has now".to_owned());
+        }
+        if let Some(missing) = operation.needs().into_iter().find(|device| !self.devices.contains(device)) {
+            return Err(format!("the VM has no {missing}"));
         }
         match operation.effect() {
             Effect::SnapshotAdded(name) if self.snapshots.contains(&name) => {
@@ -97,15 +115,45 @@ impl Imagined {
             Effect::Memory(memory) if memory > self.memory_max_kib => {
                 Err(format!("{memory} are more than the {} that the definition allows", self.memory_max_kib))
             }
+            Effect::CheckpointAdded(name) | Effect::Opened { checkpoint: Some(name), .. }
+                if self.checkpoints.contains(&name) =>
+            {
+                Err(format!("a checkpoint named {name:?} exists already"))
+            }
+            Effect::CheckpointRemoved(name) if !self.checkpoints.contains(&name) => {
+                Err(format!("there is no checkpoint named {name:?}"))
+            }
+            Effect::DeviceAdded(device) if self.devices.contains(&device) => {
+                Err(format!("the VM has {device} already"))
+            }
+            Effect::Restored | Effect::SavedImageRemoved if !self.saved => {
+                Err("there is no image that the VM was saved to".to_owned())
+            }
+            Effect::Undefined if !self.defined => Err("the VM has no definition".to_owned()),
+            // What is open already is waited for, and whether something is open to be ended is the holds' business.
             Effect::Nothing
             | Effect::Power(_)
             | Effect::Restart
+            | Effect::Saved
+            | Effect::Restored
+            | Effect::SavedImageRemoved
             | Effect::SnapshotAdded(_)
             | Effect::SnapshotRemoved(_)
             | Effect::Reverted(_)
             | Effect::Vcpus(_)
             | Effect::Memory(_)
-            | Effect::Metadata(_) => Ok(()),
+            | Effect::Metadata(_)
+            | Effect::DeviceAdded(_)
+            | Effect::DeviceRemoved(_)
+            | Effect::Setting(_)
+            | Effect::CheckpointAdded(_)
+            | Effect::CheckpointRemoved(_)
+            | Effect::Opened { .. }
+            | Effect::Closed(_)
+            | Effect::Redefined
+            | Effect::Undefined
+            | Effect::Renamed(_)
+            | Effect::Elsewhere => Ok(()),
         }
     }
 
@@ -115,12 +163,25 @@ impl Imagined {
         let mut after = Self { observed: None, ..self.clone() };
         match operation.effect() {
             Effect::Nothing => after.observed.clone_from(&self.observed),
-            Effect::Restart | Effect::Metadata(_) => {}
-            Effect::Power(power) => {
-                if power == PowerState::ShutOff {
-                    after.memory = Contents::Lost;
-                }
-                after.power = Some(power);
+            Effect::Restart
+            | Effect::Metadata(_)
+            | Effect::Setting(_)
+            | Effect::Closed(_)
+            | Effect::Renamed(_)
+            | Effect::Elsewhere => {}
+            Effect::Power(power) => after.go(power),
+            Effect::Saved => {
+                after.go(PowerState::ShutOff);
+                after.memory = Contents::Kept;
+                after.saved = true;
+            }
+            Effect::Restored => {
+                after.power = Some(PowerState::Running);
+                after.saved = false;
+            }
+            Effect::SavedImageRemoved => {
+                after.memory = Contents::Lost;
+                after.saved = false;
             }
             Effect::SnapshotAdded(name) => {
                 after.snapshots.insert(name);
@@ -136,8 +197,51 @@ impl Imagined {
             }
             Effect::Vcpus(vcpus) => after.vcpus = Some(vcpus),
             Effect::Memory(memory) => after.memory_kib = Some(memory),
+            Effect::DeviceAdded(device) => {
+                after.devices.insert(device);
+            }
+            Effect::DeviceRemoved(device) => {
+                after.devices.remove(&device);
+            }
+            Effect::CheckpointAdded(name) => {
+                after.checkpoints.insert(name);
+            }
+            Effect::CheckpointRemoved(name) => {
+                after.checkpoints.remove(&name);
+            }
+            Effect::Opened { hold, checkpoint } => {
+                after.checkpoints.extend(checkpoint);
+                if hold == HoldKey::Migration {
+                    after.gone = Some("the VM would have moved to another host".to_owned());
+                }
+            }
+            Effect::Redefined => {
+                after.vcpus = None;
+                after.memory_kib = None;
+            }
+            Effect::Undefined => {
+                after.defined = false;
+                after.vanish_if_off();
+            }
         }
         after
+    }
+
+    fn go(&mut self, power: PowerState) {
+        self.power = Some(power);
+        if power == PowerState::ShutOff {
+            self.memory = Contents::Lost;
+            self.vanish_if_off();
+        } else {
+            self.saved = false;
+        }
+    }
+
+    /// A VM without a definition is there only as long as it runs.
+    fn vanish_if_off(&mut self) {
+        if !self.defined && self.power.is_some_and(|power| power == PowerState::ShutOff) {
+            self.gone = Some("the VM would not exist any more".to_owned());
+        }
     }
 
     /// Why `first` and then `second` would not both succeed; none when they would.

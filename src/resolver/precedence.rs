@@ -182,7 +182,11 @@ impl<'a> Touched<'a> {
     }
 
     fn clashes_with(&self, footprint: &Footprint) -> bool {
-        footprint.writes.iter().any(|resource| self.writes.contains(resource) || self.reads.contains(resource))
-            || footprint.reads.iter().any(|resource| self.writes.contains(resource))
+        let meets = |ours: &BTreeSet<Resource>, theirs: &BTreeSet<&Resource>| {
+            ours.iter().any(|resource| theirs.iter().any(|other| resource.meets(other)))
+        };
+        meets(&footprint.writes, &self.writes)
+            || meets(&footprint.writes, &self.reads)
+            || meets(&footprint.reads, &self.writes)
     }
 }

@@ -5,7 +5,7 @@ use super::feasibility::Imagined;
 use super::past_us;
 use super::state::{Phase, State, Tracked};
 use crate::model::operation::Register;
-use crate::model::{Code, CommandId, Effect, Ending, Guard, Operation, Outcome, VmState};
+use crate::model::{Code, CommandId, Effect, Ending, Guard, Operation, Outcome, PowerState, VmState};
 
 /// Why a command that could start now must not; none when it may.
 pub(crate) fn refusal(state: &State, tracked: &Tracked) -> Option<Outcome> {
@@ -44,7 +44,7 @@ fn blamed(state: &State, reason: String, cause: Option<&Tracked>, by_power: bool
 /// both succeed.
 fn overwritten(state: &State, tracked: &Tracked, register: &Register) -> Option<Outcome> {
     let written = state.written.get(register)?;
-    let issued = tracked.admission.issued?;
+    let issued = tracked.issued()?;
     let later = written.provider != tracked.command().provider && issued.certainly_before(&written.issued?);
     let same = (state.commands.get(&written.command))
         .is_some_and(|by| by.command().operation.effect() == tracked.command().operation.effect());
@@ -80,8 +80,36 @@ fn bears_on(effect: &Effect, operation: &Operation, vm: &VmState) -> bool {
             let gone = [Effect::SnapshotRemoved(name.clone()), Effect::Reverted(name.clone())];
             !power_forbids && gone.contains(&operation.effect())
         }
-        Effect::Reverted(_) => true,
-        Effect::Nothing | Effect::Restart | Effect::Vcpus(_) | Effect::Memory(_) | Effect::Metadata(_) => false,
+        Effect::Saved => power_forbids && vm.power == PowerState::ShutOff,
+        Effect::Restored => power_forbids && vm.power != PowerState::ShutOff || !vm.saved,
+        Effect::SavedImageRemoved => !power_forbids && !vm.saved,
+        Effect::DeviceAdded(device) => !power_forbids && operation.effect() == Effect::DeviceAdded(device.clone()),
+        Effect::DeviceRemoved(device) => !power_forbids && operation.needs().contains(device),
+        Effect::CheckpointAdded(name) => !power_forbids && makes_checkpoint(&operation.effect(), name),
+        Effect::Opened { checkpoint, .. } => {
+            !power_forbids && checkpoint.as_ref().is_some_and(|name| makes_checkpoint(&operation.effect(), name))
+        }
+        Effect::CheckpointRemoved(name) => {
+            !power_forbids && operation.effect() == Effect::CheckpointRemoved(name.clone())
+        }
+        Effect::Reverted(_) | Effect::Redefined | Effect::Undefined => true,
+        Effect::Nothing
+        | Effect::Restart
+        | Effect::Vcpus(_)
+        | Effect::Memory(_)
+        | Effect::Metadata(_)
+        | Effect::Setting(_)
+        | Effect::Closed(_)
+        | Effect::Renamed(_)
+        | Effect::Elsewhere => false,
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "no other effect makes one")]
+fn makes_checkpoint(effect: &Effect, name: &str) -> bool {
+    match effect {
+        Effect::CheckpointAdded(made) | Effect::Opened { checkpoint: Some(made), .. } => made == name,
+        _ => false,
     }
 }
 
@@ -94,7 +122,22 @@ fn bears_on_guard(effect: &Effect, guard: &Guard, vm: &VmState) -> bool {
         Effect::Memory(memory) => (any || guard.memory_kib.is_some()) && *memory == vm.memory_kib,
         Effect::SnapshotAdded(name) => any && vm.snapshots.contains(name),
         Effect::SnapshotRemoved(name) => any && !vm.snapshots.contains(name),
+        Effect::Saved => (any || guard.state.is_some()) && vm.power == PowerState::ShutOff,
+        Effect::Restored => (any || guard.state.is_some()) && vm.power != PowerState::ShutOff,
+        Effect::SavedImageRemoved => any && !vm.saved,
+        Effect::DeviceAdded(device) => any && vm.devices.contains(device),
+        Effect::DeviceRemoved(device) => any && !vm.devices.contains(device),
+        Effect::CheckpointAdded(name) => any && vm.checkpoints.contains(name),
+        Effect::CheckpointRemoved(name) => any && !vm.checkpoints.contains(name),
+        Effect::Opened { checkpoint, .. } => any && checkpoint.is_some(),
+        Effect::Redefined | Effect::Undefined => any,
         Effect::Reverted(_) => true,
-        Effect::Nothing | Effect::Restart | Effect::Metadata(_) => false,
+        Effect::Nothing
+        | Effect::Restart
+        | Effect::Metadata(_)
+        | Effect::Setting(_)
+        | Effect::Closed(_)
+        | Effect::Renamed(_)
+        | Effect::Elsewhere => false,
     }
 }

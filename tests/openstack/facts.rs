@@ -5,7 +5,8 @@ use covirt::discovery::{DiskSource, FirmwareKind, HugePages, ManagerMark};
 use covirt::model::units::Kib;
 use serde_json::json;
 
-use crate::setup::{SECOND, binding, bundle, demanding, fate, inventory, read, text};
+use crate::setup::{SECOND, binding, bundle, demanding, inventory, read};
+use crate::support::bundle::{fate, text};
 use crate::support::shop;
 
 #[test]

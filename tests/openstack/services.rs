@@ -6,6 +6,7 @@ use covirt::artifacts::Format;
 use serde_json::{Value, json};
 
 use crate::setup::{OnDisk, bundle, demanding_bundle, tagged_bundle, verdict};
+use crate::support::bundle::nothing_is_forgotten;
 use crate::support::consumers::Consumers;
 use crate::support::varied;
 
@@ -52,7 +53,7 @@ fn the_services_accept_twenty_varied_vms() {
     let mut disks = Vec::new();
     for (name, inventory) in &varied {
         let bundle = varied::render(Format::OpenStack, inventory).unwrap_or_else(|why| panic!("{name}: {why}"));
-        varied::nothing_is_forgotten(name, &bundle);
+        nothing_is_forgotten(name, &bundle);
         let disk = OnDisk::of(&bundle);
         std::fs::remove_file(disk.path("domain.xml")).unwrap();
         names.push(*name);

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::process::Output;
 
-use covirt::artifacts::{BindingText, Bundle, Fate, Format};
+use covirt::artifacts::{BindingText, Bundle, Format};
 use covirt::discovery::{
     Bandwidth, HugePages, Inventory, LaunchSecurity, NumaCell, Rate, Rng, RngRate, Settings, Tpm, Trunk, Watchdog,
 };
 use covirt::model::units::Kib;
 use serde_json::Value;
 
+use crate::support::bundle::text;
 use crate::support::consumers::said;
 use crate::support::shop;
 
@@ -29,17 +30,8 @@ pub(crate) fn bundle() -> Bundle {
     shop::render(Format::OpenStack, &inventory(), &binding()).unwrap()
 }
 
-pub(crate) fn text<'a>(bundle: &'a Bundle, path: &str) -> &'a str {
-    let file = bundle.file(path).unwrap_or_else(|| panic!("{path} is there"));
-    std::str::from_utf8(&file.bytes).unwrap()
-}
-
 pub(crate) fn read(bundle: &Bundle, path: &str) -> Value {
     serde_json::from_str(text(bundle, path)).unwrap()
-}
-
-pub(crate) fn fate<'a>(bundle: &'a Bundle, field: &str) -> &'a Fate {
-    &bundle.mapping.0.iter().find(|entry| entry.field == field).unwrap_or_else(|| panic!("{field} has a fate")).fate
 }
 
 /// A bundle on disk, with the domain it was made from.

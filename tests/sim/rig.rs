@@ -108,6 +108,11 @@ impl Rig {
             memory_kib: Kib(4096),
             memory_max_kib: Kib(8192),
             snapshots: ["base".to_owned()].into(),
+            checkpoints: ["north.base".to_owned(), "south.base".to_owned()].into(),
+            devices: ["disk:vda", "disk:vdb", "nic:52:54:00:00:00:01"].map(|name| name.parse().unwrap()).into(),
+            jobs: [].into(),
+            saved: false,
+            definition: Some("d1".to_owned()),
         };
         let answers = [Said::MineFirst, Said::TheirsFirst, Said::NoOpinion, Said::WithdrawMine];
         let consent = (self.providers.clone().into_iter())
@@ -222,6 +227,8 @@ impl Rig {
                 .roll
                 .percent(10)
                 .then(|| stamp.shifted(2_000_000 + i64::try_from(self.roll.below(1_000_000)).unwrap())),
+            must_start_by: self.roll.percent(5).then(|| stamp.shifted(3_000_000)),
+            break_glass: None,
             guard: Guard {
                 vcpus: self.roll.percent(8).then_some(2),
                 state: self.roll.percent(8).then_some(PowerState::Running),

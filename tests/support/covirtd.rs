@@ -1,6 +1,8 @@
 //! A covirtd of the test's own, spoken to as providers do: HTTP and WebSocket over its Unix socket.
 //!
-//! It runs as a process of its own, so that it can be killed; it ends with the test.
+//! It runs as a process of its own, so that it can be killed; it ends with the test. Its client blocks and keeps one
+//! connection, so that a bench measures the agent and no runtime of its own; the client of `agent.rs` is for tests of
+//! the API, which look at headers and sessions of many providers at once.
 
 // Each test file is a crate of its own and uses a part of this.
 #![allow(dead_code)]

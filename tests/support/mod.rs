@@ -5,10 +5,12 @@
 
 pub(crate) mod accept;
 pub(crate) mod agent;
+pub(crate) mod bundle;
 pub(crate) mod cli;
 pub(crate) mod consumers;
 pub(crate) mod debian;
 pub(crate) mod qemu;
+pub(crate) mod sample;
 pub(crate) mod shop;
 pub(crate) mod varied;
 

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use covirt::artifacts::{BindingText, Bundle, Format, Need, Syntax};
+use covirt::artifacts::{BindingText, Bundle, Format};
 use covirt::discovery::{Discovered, DiskSize, Inventory, Limits, parse_domain};
 use covirt::model::Bytes;
-use serde_json::{Map, Value};
+
+use super::sample;
 
 /// Files of the corpus, and what each is here for.
 const FILES: [(&str, &str); 20] = [
@@ -74,43 +75,7 @@ pub(crate) fn render(format: Format, inventory: &Inventory) -> Result<Bundle, St
 
 /// What a format needs for this VM: its draft, with what nobody can guess taken from the reference VM's binding.
 pub(crate) fn binding_for(format: Format, inventory: &Inventory) -> BindingText {
-    let sample: Value = toml::from_str(&super::shop::fixture(&format!("binding/{}.toml", format.name()))).unwrap();
-    let mut binding = Value::Object(Map::new());
-    for field in format.draft(inventory).iter().filter(|field| field.need == Need::Required) {
-        let value = find(&sample, &field.path).or_else(|| field.guess.clone());
-        let value = value.unwrap_or_else(|| panic!("{} has no sample for {:?}", format.name(), field.path));
-        put(&mut binding, &field.path, value);
-    }
-    BindingText { syntax: Syntax::Json, text: binding.to_string() }
-}
-
-/// The value at `path`; where the path names an interface or a disk that the sample lacks, that of its first one.
-fn find(sample: &Value, path: &[String]) -> Option<Value> {
-    let Some((key, rest)) = path.split_first() else {
-        return Some(sample.clone());
-    };
-    let table = sample.as_object()?;
-    find(table.get(key).or_else(|| table.values().next())?, rest)
-}
-
-fn put(into: &mut Value, path: &[String], value: Value) {
-    let Some((key, rest)) = path.split_first() else {
-        *into = value;
-        return;
-    };
-    let table = into.as_object_mut().expect("tables above values");
-    put(table.entry(key.clone()).or_insert_with(|| Value::Object(Map::new())), rest, value);
-}
-
-/// Says which fields of the mapping nobody has decided about; there must be none.
-#[track_caller]
-pub(crate) fn nothing_is_forgotten(what: &str, bundle: &Bundle) {
-    let forgotten: Vec<&str> = bundle
-        .mapping
-        .0
-        .iter()
-        .filter(|entry| serde_json::to_string(entry).unwrap().contains("covirt has no rule for this field"))
-        .map(|entry| entry.field.as_str())
-        .collect();
-    assert!(forgotten.is_empty(), "{what}: {forgotten:?}");
+    let (binding, missing) = sample::binding_for(format, &sample::sample(format), inventory);
+    assert!(missing.is_empty(), "{} has no sample for {missing:?}", format.name());
+    binding
 }

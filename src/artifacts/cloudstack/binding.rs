@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::plan::is_listed;
 use crate::artifacts::binding::{BindingFault, DraftField};
+use crate::artifacts::named::nic_named;
 use crate::discovery::{AddressOrigin, Inventory, Nic};
 use crate::model::units::Mac;
 
@@ -110,15 +111,11 @@ impl<'de> Deserialize<'de> for Address {
 impl CloudStackBinding {
     /// Refuses what the request could not mean.
     pub(super) fn check(&self, inventory: &Inventory) -> Result<(), BindingFault> {
-        let nics = &inventory.domain.nics;
-        for (table, mac) in
-            self.networks.keys().map(|mac| ("networks", mac)).chain(self.addresses.keys().map(|mac| ("addresses", mac)))
-        {
-            if !nics.iter().any(|nic| nic.mac == Some(*mac)) {
-                return Err(BindingFault::new(format!("{table}.\"{mac}\""), "the VM has no such interface"));
-            }
+        let networks = self.networks.keys().map(|mac| ("networks", mac));
+        for (table, mac) in networks.chain(self.addresses.keys().map(|mac| ("addresses", mac))) {
+            nic_named(inventory, table, *mac)?;
         }
-        for mac in nics.iter().filter_map(|nic| nic.mac) {
+        for mac in inventory.domain.nics.iter().filter_map(|nic| nic.mac) {
             if !self.networks.contains_key(&mac) {
                 let fault =
                     BindingFault::new(format!("networks.\"{mac}\""), "this interface has no network over there");

@@ -77,38 +77,16 @@ pub(super) fn map(report: &mut Report<'_>, inventory: &Inventory, plan: &Plan<'_
         report.not_carried(&field("target"), AGENT);
     }
     report.not_carried("nics", NEXT_START);
-    match domain.passthrough_arguments {
-        0 => report.not_carried("passthrough_arguments", "there are none"),
-        _ => report.refused("passthrough_arguments", NEXT_START),
-    }
+    report.refused("passthrough_arguments", NEXT_START);
     for part in ["hostdevs", "filesystems", "launch_security", "direct_boot", "tpm"] {
         report.refused(part, "the VM that CloudStack starts next would be without it");
     }
-    report.not_carried("unknown", "covirt does not know what it means");
     report.not_carried("definition", "the request is about what runs now");
     for part in ["networks", "pools", "host", "security_labels", "metadata"] {
         report.not_carried(part, OTHERS);
     }
-    for part in [
-        "guest_os",
-        "platform",
-        "boot",
-        "watchdogs",
-        "rngs",
-        "iommu",
-        "guest_agent",
-        "channels",
-        "graphics",
-        "videos",
-        "consoles",
-        "controllers",
-        "devices",
-        "features",
-        "clock",
-        "lifecycle",
-        "smbios",
-        "settings",
-    ] {
+    report.machine_not_carried(NEXT_START);
+    for part in ["guest_os", "platform", "boot"] {
         report.not_carried(part, NEXT_START);
     }
 }

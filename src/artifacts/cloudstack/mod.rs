@@ -15,13 +15,10 @@ mod plan;
 mod request;
 mod words;
 
-use serde::Serialize;
-
-use super::Renderer;
 use super::binding::DraftField;
-use super::bundle::BundleFile;
-use super::error::RenderError;
+use super::bundle::{BundleFile, pretty};
 use super::report::Report;
+use super::{Files, Renderer};
 use crate::discovery::Inventory;
 use binding::CloudStackBinding;
 use plan::Plan;
@@ -38,11 +35,7 @@ impl Renderer for CloudStack {
 
     /// *Errors*: `binding-malformed`; `artifact-refused` when the agent would not list the VM, or CloudStack would lose
     /// a disk of it.
-    fn files(
-        inventory: &Inventory,
-        binding: &CloudStackBinding,
-        report: &mut Report<'_>,
-    ) -> Result<Vec<BundleFile>, RenderError> {
+    fn files(inventory: &Inventory, binding: &CloudStackBinding, report: &mut Report<'_>) -> Files {
         words::check(inventory)?;
         let plan = Plan::of(inventory, binding)?;
         let request = request::request(inventory, binding, &plan);
@@ -62,12 +55,4 @@ impl Renderer for CloudStack {
     fn draft(inventory: &Inventory) -> Vec<DraftField> {
         binding::draft(inventory)
     }
-}
-
-/// Indented JSON with a last line feed.
-fn pretty<T: Serialize>(value: &T) -> Vec<u8> {
-    // No map here has a key that is not a string, so that it has a JSON form.
-    let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
-    bytes.push(b'\n');
-    bytes
 }

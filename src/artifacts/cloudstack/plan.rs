@@ -76,7 +76,7 @@ impl<'a> Plan<'a> {
         let mut disks = Vec::with_capacity(listed.len());
         for disk in listed {
             let role = if disk.target == root { Role::Root } else { Role::Data { offering: offering(disk, binding)? } };
-            disks.push(PlannedDisk { disk, role, capacity: capacity_of(disk, inventory) });
+            disks.push(PlannedDisk { disk, role, capacity: inventory.capacity_of(disk).map(|bytes| bytes.0) });
         }
         let nics = domain.nics.iter().map(|nic| planned_nic(nic, binding)).collect();
         let hostname = binding.hostname.clone().unwrap_or_else(|| hostname(&domain.identity.name));
@@ -162,14 +162,6 @@ fn planned_nic<'a>(nic: &'a Nic, binding: &CloudStackBinding) -> PlannedNic<'a> 
         network: bound(&binding.networks, nic),
         address: bound(&binding.addresses, nic).unwrap_or_else(known),
     }
-}
-
-fn capacity_of(disk: &Disk, inventory: &Inventory) -> Option<u64> {
-    let volume = || {
-        let at = disk.volume.as_ref()?;
-        Some(inventory.pools.get(&at.pool)?.volumes.get(&at.volume)?.capacity)
-    };
-    disk.size.map(|size| size.capacity).or_else(volume).map(|bytes| bytes.0)
 }
 
 /// The domain's name made into a host name that CloudStack takes.

@@ -8,74 +8,46 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::artifacts::binding::{BindingFault, DraftField};
+use crate::artifacts::checked::checked;
 use crate::artifacts::error::RenderError;
 use crate::artifacts::guest::{self, Guest, read_address};
+use crate::artifacts::named::{disk_named, nic_named};
 use crate::discovery::Inventory;
 use crate::model::units::Mac;
 
-/// Defines a text of a fixed form.
-macro_rules! texts {
-    ($($(#[$doc:meta])* $name:ident: $form:literal, $valid:expr;)+) => {
-        $(
-            $(#[$doc])*
-            #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-            #[serde(try_from = "String")]
-            pub(super) struct $name(String);
-
-            impl $name {
-                pub(super) fn as_str(&self) -> &str {
-                    &self.0
-                }
-            }
-
-            impl TryFrom<String> for $name {
-                type Error = String;
-
-                fn try_from(text: String) -> Result<Self, String> {
-                    let valid: fn(&str) -> bool = $valid;
-                    if valid(&text) {
-                        Ok(Self(text))
-                    } else {
-                        // Not repeated: it might be a secret in the wrong place.
-                        Err(concat!("this is not ", $form).to_owned())
-                    }
-                }
-            }
-        )+
-    };
-}
-
-texts! {
+checked! {
     /// An account.
-    Account: "an account: 12 digits",
-        |text| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
+    Account: "an account: 12 digits" if |text| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
     /// A region.
-    Region: "a region, such as eu-central-1", is_region;
+    Region: "a region, such as eu-central-1" if is_region;
     /// An availability zone, or a local or wavelength zone.
-    Zone: "a zone, such as eu-central-1a",
-        |text| is_words(text) && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.ends_with(|c: char| c.is_ascii_lowercase());
+    Zone: "a zone, such as eu-central-1a" if is_zone;
     /// A zone's id, which is the same for all accounts.
-    ZoneId: "a zone's id, such as euc1-az1",
-        |text| text.split_once("-az").is_some_and(|(region, nth)| is_words(region) && is_number(nth));
+    ZoneId: "a zone's id, such as euc1-az1" if |text| text.split_once("-az").is_some_and(|(region, nth)| {
+        is_words(region) && is_number(nth)
+    });
     /// An instance type.
-    InstanceType: "an instance type, such as m7i.large",
-        |text| text.split_once('.').is_some_and(|(family, size)| is_words(family) && is_words(size));
+    InstanceType: "an instance type, such as m7i.large" if |text| text.split_once('.').is_some_and(|(family, size)| {
+        is_words(family) && is_words(size)
+    });
     /// An image.
-    ImageId: "an image's id: ami- and 8 or 17 hexadecimal digits", |text| is_id(text, "ami-");
+    ImageId: "an image's id: ami- and 8 or 17 hexadecimal digits" if |text| is_id(text, "ami-");
     /// A VPC.
-    VpcId: "a VPC's id: vpc- and 8 or 17 hexadecimal digits", |text| is_id(text, "vpc-");
+    VpcId: "a VPC's id: vpc- and 8 or 17 hexadecimal digits" if |text| is_id(text, "vpc-");
     /// A subnet.
-    SubnetId: "a subnet's id: subnet- and 8 or 17 hexadecimal digits", |text| is_id(text, "subnet-");
+    SubnetId: "a subnet's id: subnet- and 8 or 17 hexadecimal digits" if |text| is_id(text, "subnet-");
     /// A security group.
-    GroupId: "a security group's id: sg- and 8 or 17 hexadecimal digits", |text| is_id(text, "sg-");
+    GroupId: "a security group's id: sg- and 8 or 17 hexadecimal digits" if |text| is_id(text, "sg-");
     /// A block of addresses.
-    Cidr: "a block of addresses, such as 10.0.0.0/16", |text| read_address(text).is_some();
+    Cidr: "a block of addresses, such as 10.0.0.0/16" if |text| read_address(text).is_some();
     /// The name of a security group or a key pair.
-    Name: "a name: 1 to 255 printable characters, no line breaks",
-        |text| (1..=255).contains(&text.chars().count()) && text.chars().all(is_printable);
+    Name: "a name: 1 to 255 printable characters, no line breaks" if |text| {
+        (1..=255).contains(&text.chars().count()) && text.chars().all(is_printable)
+    };
     /// A moment.
-    Moment: "a moment in UTC of RFC 3339, such as 2026-01-31T12:00:00Z",
-        |text| text.ends_with('Z') && text.parse::<jiff::Timestamp>().is_ok();
+    Moment: "a moment in UTC of RFC 3339, such as 2026-01-31T12:00:00Z" if |text| {
+        text.ends_with('Z') && text.parse::<jiff::Timestamp>().is_ok()
+    };
 }
 
 /// Lower-case letters, digits and dashes.
@@ -94,6 +66,11 @@ fn is_number(text: &str) -> bool {
 
 fn is_region(text: &str) -> bool {
     text.rsplit_once('-').is_some_and(|(place, nth)| is_words(place) && place.contains('-') && is_number(nth))
+}
+
+fn is_zone(text: &str) -> bool {
+    let letter = |c: char| c.is_ascii_lowercase();
+    is_words(text) && text.starts_with(letter) && text.ends_with(letter)
 }
 
 fn is_id(text: &str, prefix: &str) -> bool {
@@ -206,20 +183,16 @@ impl Ec2Binding {
             let fault = BindingFault::new("availability_zone", "this is not a zone of the region");
             return Err(fault.hint(format!("a zone of {} begins with that", self.region.as_str())).into());
         }
-        let macs: Vec<Mac> = inventory.domain.nics.iter().filter_map(|nic| nic.mac).collect();
-        if let Some(mac) = self.subnets.keys().find(|mac| !macs.contains(mac)) {
-            let has = macs.iter().map(Mac::to_string).collect::<Vec<_>>().join(", ");
-            let fault = BindingFault::new(format!("subnets.\"{mac}\""), "the domain has no such interface");
-            return Err(fault.hint(format!("its interfaces are {has}")).into());
+        for mac in self.subnets.keys() {
+            nic_named(inventory, "subnets", *mac)?;
         }
-        if let Some(mac) = macs.iter().find(|mac| !self.subnets.contains_key(mac)) {
+        let mut macs = inventory.domain.nics.iter().filter_map(|nic| nic.mac);
+        if let Some(mac) = macs.find(|mac| !self.subnets.contains_key(mac)) {
             let fault = BindingFault::new(format!("subnets.\"{mac}\""), "every interface is in a subnet");
             return Err(fault.hint("the subnet- id of the network it is on").into());
         }
-        let targets: Vec<&str> = inventory.domain.disks.iter().map(|disk| disk.target.as_str()).collect();
-        if let Some(target) = self.volumes.keys().find(|target| !targets.contains(&target.as_str())) {
-            let fault = BindingFault::new(format!("volumes.{target}"), "the domain has no such disk");
-            return Err(fault.hint(format!("its disks are {}", targets.join(", "))).into());
+        for target in self.volumes.keys() {
+            disk_named(inventory, "volumes", target)?;
         }
         self.check_tags()?;
         guest::check_no_secret(&self.guest).map_err(in_guest)?;
@@ -285,7 +258,7 @@ pub(super) fn draft(inventory: &Inventory) -> Vec<DraftField> {
         if super::volumes::is_volume(disk) {
             let help = "its size in GiB, where the storage does not tell it";
             let size = optional(&["volumes", &disk.target, "size_gib"], help);
-            let known = super::volumes::capacity(disk, inventory).map(super::volumes::gib);
+            let known = inventory.capacity_of(disk).map(super::volumes::gib);
             fields.push(known.map_or(size.clone(), |gib| size.guess(gib)));
             fields
                 .push(optional(&["volumes", &disk.target, "volume_type"], "gp3, gp2, io2, io1, st1, sc1 or standard"));

@@ -13,7 +13,7 @@ use super::volumes::{Volume, volumes};
 use super::wire::Structure;
 use super::{id, interface_members};
 use crate::artifacts::error::RenderError;
-use crate::artifacts::guest;
+use crate::artifacts::{guest, uuid_of};
 use crate::discovery::{Definition, FirmwareKind, Inventory};
 
 /// The most that EC2 takes as user data. *Units*: bytes.
@@ -56,7 +56,7 @@ impl<'a> Instance<'a> {
     pub(super) fn of(inventory: &'a Inventory, binding: &'a Ec2Binding) -> Result<Self, RenderError> {
         binding.check(inventory)?;
         let domain = &inventory.domain;
-        let vm = domain.identity.uuid.ok_or(RenderError::Missing { field: "identity.uuid" })?;
+        let vm = uuid_of(inventory)?;
         let user_data = guest::user_data(&binding.guest);
         if user_data.len() > MOST_USER_DATA {
             return Err(RenderError::TooLarge { what: "guest.user_data".to_owned() });

@@ -5,7 +5,7 @@
 use super::instance::{Instance, fits_a_tag};
 use super::interfaces::{Interface, Known};
 use super::sizes::size_of;
-use super::volumes::{Volume, capacity, is_volume};
+use super::volumes::{Volume, is_volume};
 use crate::artifacts::report::Report;
 use crate::discovery::{AddressOrigin, DiskDevice, LinkState, Topology, Trunk, Writes};
 use crate::model::units::Kib;
@@ -147,7 +147,7 @@ fn disk(report: &mut Report<'_>, instance: &Instance<'_>, volume: &Volume<'_>) {
     report.exact(&field("target"), "BlockDeviceMappings: DeviceName");
     let sized = "DescribeVolumes: Size";
     let whole = "GiB, rounded up";
-    match (capacity(volume.disk, instance.inventory), volume.size) {
+    match (instance.inventory.capacity_of(volume.disk), volume.size) {
         (Some(_), _) => {
             report.approximate(&field("size"), sized, whole);
             if let Some(at) = volume.disk.volume.as_ref().filter(|_| volume.disk.size.is_none()) {
@@ -238,28 +238,10 @@ fn rest(report: &mut Report<'_>, instance: &Instance<'_>) {
     }
     report.not_carried("boot", "without a volume there is none to start from");
     report.not_carried("definition", "the answers are of what runs now");
-    report.not_carried("unknown", "covirt does not know what it means");
     report.not_carried("metadata", "a mark of another manager, which is its own");
     report.not_carried("host", HOST);
-    for machine in [
-        "platform",
-        "watchdogs",
-        "rngs",
-        "iommu",
-        "guest_agent",
-        "channels",
-        "graphics",
-        "videos",
-        "consoles",
-        "controllers",
-        "devices",
-        "features",
-        "clock",
-        "smbios",
-        "security_labels",
-        "settings",
-        "passthrough_arguments",
-    ] {
-        report.not_carried(machine, MACHINE);
+    report.machine_not_carried(MACHINE);
+    for part in ["platform", "security_labels", "passthrough_arguments"] {
+        report.not_carried(part, MACHINE);
     }
 }

@@ -23,11 +23,10 @@ mod wire;
 
 use uuid::Uuid;
 
-use super::Renderer;
 use super::binding::DraftField;
 use super::bundle::BundleFile;
-use super::error::RenderError;
 use super::report::Report;
+use super::{Files, Renderer};
 use crate::discovery::Inventory;
 use answers::{Reply, interface_members, replies};
 use binding::Ec2Binding;
@@ -44,11 +43,7 @@ impl Renderer for Ec2 {
     const TITLE: &'static str = "EC2 instance metadata and API answers";
 
     /// *Errors*: `binding-malformed`, `artifact-incomplete`, `artifact-secret`, `artifact-too-large`.
-    fn files(
-        inventory: &Inventory,
-        binding: &Ec2Binding,
-        report: &mut Report<'_>,
-    ) -> Result<Vec<BundleFile>, RenderError> {
+    fn files(inventory: &Inventory, binding: &Ec2Binding, report: &mut Report<'_>) -> Files {
         let instance = Instance::of(inventory, binding)?;
         let mut files = imds::tree(&instance);
         for Reply { file, action, answer } in replies(&instance) {

@@ -98,17 +98,6 @@ fn key(disk: &Disk) -> String {
     }
 }
 
-/// What a guest sees of a disk, when libvirt or its pool tells.
-pub(super) fn capacity(disk: &Disk, inventory: &Inventory) -> Option<Bytes> {
-    let in_pool = |pool: &str, volume: &str| Some(inventory.pools.get(pool)?.volumes.get(volume)?.capacity);
-    let by_volume = || disk.volume.as_ref().and_then(|at| in_pool(&at.pool, &at.volume));
-    let by_source = || match &disk.source {
-        Some(DiskSource::Volume { pool, volume, mode: _ }) => in_pool(pool, volume),
-        Some(_) | None => None,
-    };
-    disk.size.map(|size| size.capacity).or_else(by_volume).or_else(by_source)
-}
-
 /// EC2 counts whole GiB.
 pub(super) fn gib(bytes: Bytes) -> u64 {
     bytes.0.div_ceil(GIB)
@@ -117,7 +106,7 @@ pub(super) fn gib(bytes: Bytes) -> u64 {
 /// The known size; the binding may say only what nobody else knows.
 fn size(disk: &Disk, inventory: &Inventory, bound: VolumeBinding) -> Result<Option<u64>, BindingFault> {
     let told = bound.size_gib.map(u64::from);
-    match (capacity(disk, inventory).map(gib), told) {
+    match (inventory.capacity_of(disk).map(gib), told) {
         (Some(known), Some(told)) if known != told => {
             let field = format!("volumes.{}.size_gib", disk.target);
             let fault = BindingFault::new(field, format!("the disk has {known} GiB, and not {told}"));

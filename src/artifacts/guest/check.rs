@@ -11,6 +11,7 @@ use super::plan::{Plan, plan};
 use super::{Guest, GuestNic, GuestVlan};
 use crate::artifacts::binding::BindingFault;
 use crate::artifacts::error::RenderError;
+use crate::artifacts::named::nic_named;
 use crate::discovery::{Inventory, Nic, Trunk};
 use crate::model::units::Mac;
 
@@ -63,11 +64,7 @@ pub(super) fn tells_a_secret(text: &str) -> bool {
 pub(in crate::artifacts) fn check_nics(inventory: &Inventory, guest: &Guest) -> Result<(), RenderError> {
     let mut names = BTreeSet::new();
     for (mac, bound) in &guest.nics {
-        let Some(nic) = inventory.domain.nics.iter().find(|nic| nic.mac == Some(*mac)) else {
-            let macs = inventory.domain.nics.iter().filter_map(|nic| Some(nic.mac?.to_string()));
-            let hint = format!("its interfaces are {}", macs.collect::<Vec<_>>().join(", "));
-            return Err(BindingFault::new(field(*mac, ""), "the domain has no such interface").hint(hint).into());
-        };
+        let nic = nic_named(inventory, "nics", *mac)?;
         check_addresses(*mac, "addresses", &bound.addresses)?;
         let targets: Vec<String> = bound.routes.iter().map(|route| route.to.clone()).collect();
         check_addresses(*mac, "routes", &targets)?;

@@ -3,16 +3,14 @@
 //! Assumes nothing about the text. Guarantees names that Kubernetes takes, and no URL with a user part in it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
-use serde::de::Error;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::name::{is_label, is_subdomain};
-use crate::artifacts::binding::BindingFault;
-use crate::artifacts::binding::DraftField;
-use crate::artifacts::error::RenderError;
+use crate::artifacts::binding::{BindingFault, DraftField};
+use crate::artifacts::checked::checked;
+use crate::artifacts::named::{disk_named, nic_named};
 use crate::discovery::Inventory;
 use crate::model::units::{Bytes, Mac};
 
@@ -187,11 +185,13 @@ impl VolumeSource {
     /// CDI's word and object; none for a claim that is there.
     pub(super) fn manifest(&self) -> Option<Value> {
         let remote = |kind: &str, Remote { url, secret }: &Remote| match secret {
-            Some(secret) => json!({ kind: {"url": url.0, "secretRef": secret.0} }),
-            None => json!({ kind: {"url": url.0} }),
+            Some(secret) => json!({ kind: {"url": url.as_str(), "secretRef": secret.as_str()} }),
+            None => json!({ kind: {"url": url.as_str()} }),
         };
-        let copy =
-            |kind: &str, from: &InNamespace| json!({ kind: {"name": from.name.0, "namespace": from.namespace.0} });
+        let copy = |kind: &str, from: &InNamespace| {
+            let (name, namespace) = (from.name.as_str(), from.namespace.as_str());
+            json!({ kind: {"name": name, "namespace": namespace} })
+        };
         match self {
             Self::Upload => Some(json!({"upload": {}})),
             Self::Blank => Some(json!({"blank": {}})),
@@ -245,29 +245,6 @@ pub(super) struct HostDevice {
     pub(super) gpu: bool,
 }
 
-/// Defines texts that refuse what is not of their form.
-macro_rules! checked {
-    ($($(#[$doc:meta])* $name:ident: $form:literal if $check:expr;)+) => {
-        $($(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-        pub(super) struct $name(pub(super) String);
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                let check: fn(&str) -> bool = $check;
-                if check(&text) { Ok(Self(text)) } else { Err(D::Error::custom(concat!("expected ", $form))) }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        })+
-    };
-}
-
 checked! {
     /// A label of RFC 1123.
     Label: "a name of lower-case letters, digits and dashes, 63 at most (RFC 1123)" if is_label;
@@ -298,19 +275,12 @@ impl Binding {
     }
 
     /// Refuses a binding for disks and interfaces that are not there.
-    pub(super) fn check(&self, inventory: &Inventory) -> Result<(), RenderError> {
-        let domain = &inventory.domain;
+    pub(super) fn check(&self, inventory: &Inventory) -> Result<(), BindingFault> {
         for target in self.volumes.keys() {
-            if !domain.disks.iter().any(|disk| disk.target == *target) {
-                let fault = BindingFault::new(format!("volumes.{target}"), "the domain has no such disk");
-                return Err(fault.hint("name the disk by its target, like vda").into());
-            }
+            disk_named(inventory, "volumes", target)?;
         }
         for mac in self.nics.keys() {
-            if !domain.nics.iter().any(|nic| nic.mac == Some(*mac)) {
-                let fault = BindingFault::new(format!("nics.\"{mac}\""), "the domain has no such interface");
-                return Err(fault.hint("name the interface by its MAC").into());
-            }
+            nic_named(inventory, "nics", *mac)?;
         }
         Ok(())
     }
@@ -337,7 +307,7 @@ pub(super) fn draft(inventory: &Inventory) -> Vec<DraftField> {
         let target = disk.target.as_str();
         let source = "upload, blank, {http={url=…}}, {pvc={name=…,namespace=…}}, {claim=NAME}, …";
         fields.push(DraftField::optional(&["volumes", target, "source"], source).guess("upload"));
-        if super::disk::capacity(disk, inventory).is_none() {
+        if inventory.capacity_of(disk).is_none() {
             let help = "its size in bytes, which libvirt did not tell";
             fields.push(DraftField::optional(&["volumes", target, "size_bytes"], help));
         }

@@ -278,8 +278,8 @@ fn host_devices(domain: &Domain, binding: &Binding, report: &mut Report<'_>) -> 
             continue;
         }
         let rule = "some device of that resource, wherever the node puts it";
-        report.approximate(&path, &format!("{DEVICES}: {}", bound.resource), rule);
-        list.push(json!({"name": format!("{kind}{nth}"), "deviceName": bound.resource.0}));
+        report.approximate(&path, &format!("{DEVICES}: {}", bound.resource.as_str()), rule);
+        list.push(json!({"name": format!("{kind}{nth}"), "deviceName": bound.resource.as_str()}));
     }
     (gpus, others)
 }
@@ -304,7 +304,7 @@ fn filesystems(domain: &Domain, binding: &Binding, report: &mut Report<'_>) -> (
         let rule = "virtiofs on the claim that the binding names, under a tag that is a label";
         report.approximate(&path, &format!("{DEVICES}.filesystems[]"), rule);
         shown.push(object([("name", Some(json!(name))), ("virtiofs", Some(json!({})))]));
-        volumes.push(json!({"name": name, "persistentVolumeClaim": {"claimName": claim.0}}));
+        volumes.push(json!({"name": name, "persistentVolumeClaim": {"claimName": claim.as_str()}}));
     }
     (shown, volumes)
 }

@@ -11,6 +11,7 @@ use super::binding::{Binding, VolumeBinding, VolumeSource};
 use super::drive::device;
 use super::machine::{Arch, Machine};
 use super::name::{joined, label, object, quantity};
+use crate::artifacts::part::Part;
 use crate::artifacts::report::Report;
 use crate::discovery::{Disk, DiskBus, DiskDevice, Inventory, Writes};
 use crate::model::units::Bytes;
@@ -45,17 +46,17 @@ pub(super) fn storage(
 ) -> Storage {
     let mut storage = Storage::default();
     for disk in &inventory.domain.disks {
-        let mut told = Told { report, target: &disk.target };
+        let mut told = Part::new(report, format!("disks[{}]", disk.target));
         let Some(kind) = kind(disk, &mut told) else { continue };
         let Some(bus) = bus(disk, kind, arch, &mut told) else { continue };
         let name = label(&disk.target);
         let bound = binding.volumes.get(&disk.target).cloned().unwrap_or_default();
         let claim = joined(vm, &disk.target);
-        let size = capacity(disk, inventory).or(bound.size());
+        let size = inventory.capacity_of(disk).or(bound.size());
         let volume = match (&bound.source, size) {
             (VolumeSource::Claim(claim), _) => {
                 told.approximate("source", "spec.template.spec.volumes", "the claim that the binding names");
-                json!({"name": name, "persistentVolumeClaim": {"claimName": claim.0}})
+                json!({"name": name, "persistentVolumeClaim": {"claimName": claim.as_str()}})
             }
             (source, Some(size)) => {
                 let manifest = data_volume(&claim, disk, &bound, source, size, binding);
@@ -83,46 +84,7 @@ pub(super) fn storage(
     storage
 }
 
-/// The report of one disk.
-pub(super) struct Told<'r, 'f> {
-    report: &'r mut Report<'f>,
-    target: &'r str,
-}
-
-impl Told<'_, '_> {
-    fn path(&self, field: &str) -> String {
-        if field.is_empty() { format!("disks[{}]", self.target) } else { format!("disks[{}].{field}", self.target) }
-    }
-
-    pub(super) fn exact(&mut self, field: &str, to: &str) {
-        let path = self.path(field);
-        self.report.exact(&path, to);
-    }
-
-    pub(super) fn approximate(&mut self, field: &str, to: &str, rule: &str) {
-        let path = self.path(field);
-        self.report.approximate(&path, to, rule);
-    }
-
-    pub(super) fn not_carried(&mut self, field: &str, why: &str) {
-        let path = self.path(field);
-        self.report.not_carried(&path, why);
-    }
-
-    pub(super) fn refused(&mut self, field: &str, why: &str) {
-        let path = self.path(field);
-        self.report.refused(&path, why);
-    }
-}
-
-/// What a guest sees of the disk, in bytes, as far as libvirt tells.
-pub(super) fn capacity(disk: &Disk, inventory: &Inventory) -> Option<Bytes> {
-    let volume = disk.volume.as_ref();
-    let volume = volume.and_then(|at| inventory.pools.get(&at.pool)?.volumes.get(&at.volume));
-    disk.size.map(|size| size.capacity).or(volume.map(|volume| volume.capacity))
-}
-
-fn kind(disk: &Disk, told: &mut Told<'_, '_>) -> Option<Kind> {
+fn kind(disk: &Disk, told: &mut Part<'_, '_>) -> Option<Kind> {
     let kind = match &disk.device {
         DiskDevice::Disk => Kind::Disk,
         DiskDevice::Cdrom => Kind::Cdrom,
@@ -145,7 +107,7 @@ fn kind(disk: &Disk, told: &mut Told<'_, '_>) -> Option<Kind> {
 }
 
 /// The bus: KubeVirt has virtio, scsi, sata and usb.
-fn bus(disk: &Disk, kind: Kind, arch: Arch, told: &mut Told<'_, '_>) -> Option<&'static str> {
+fn bus(disk: &Disk, kind: Kind, arch: Arch, told: &mut Part<'_, '_>) -> Option<&'static str> {
     const TO: &str = "spec.template.spec.domain.devices.disks[].bus";
     let bus = disk.bus.clone().unwrap_or_else(|| usual_bus(&disk.target));
     let (word, rule) = match (&bus, arch) {
@@ -207,7 +169,7 @@ fn data_volume(
         "kind": "DataVolume",
         "metadata": {
             "name": claim,
-            "namespace": binding.namespace.0,
+            "namespace": binding.namespace.as_str(),
             // The VM is halted: nothing would consume the claim, and CDI would wait for it for ever.
             "annotations": {"cdi.kubevirt.io/storage.bind.immediate.requested": "true"},
         },
@@ -215,7 +177,7 @@ fn data_volume(
             ("contentType", Some(json!("kubevirt"))),
             ("source", source.manifest()),
             ("storage", Some(object([
-                ("storageClassName", class.map(|class| json!(class.0))),
+                ("storageClassName", class.map(|class| json!(class.as_str()))),
                 ("volumeMode", bound.volume_mode.map(|mode| json!(mode.word()))),
                 ("accessModes", (!modes.is_empty()).then(|| json!(modes))),
                 ("resources", Some(json!({"requests": {"storage": quantity(size)}}))),
@@ -225,7 +187,7 @@ fn data_volume(
 }
 
 /// What became of everything else of a disk.
-fn rest(disk: &Disk, told: &mut Told<'_, '_>) {
+fn rest(disk: &Disk, told: &mut Part<'_, '_>) {
     told.exact("target", "disks[].name");
     match disk.format.as_deref() {
         Some("raw") => told.exact("format", "KubeVirt's disks are raw"),

@@ -5,9 +5,10 @@
 use serde_json::{Value, json};
 
 use super::admission::{is_block_size, is_serial};
-use super::disk::{Kind, Told};
+use super::disk::Kind;
 use super::machine::Machine;
 use super::name::object;
+use crate::artifacts::part::Part;
 use crate::discovery::{BootClass, BootOrder, Disk, DiskCache, DiskDevice, Inventory, Writes};
 
 pub(super) fn device(
@@ -17,7 +18,7 @@ pub(super) fn device(
     bus: &str,
     machine: &Machine,
     inventory: &Inventory,
-    told: &mut Told<'_, '_>,
+    told: &mut Part<'_, '_>,
 ) -> Value {
     let read_only = matches!(disk.writes, Writes::ReadOnly | Writes::ReadOnlyShared);
     let shared = matches!(disk.writes, Writes::Shared | Writes::ReadOnlyShared);
@@ -73,7 +74,7 @@ pub(super) fn device(
 }
 
 /// The cache mode, and whether it passes by the host's page cache (or leaves that to KubeVirt).
-fn cache(disk: &Disk, told: &mut Told<'_, '_>) -> (Option<&'static str>, bool) {
+fn cache(disk: &Disk, told: &mut Part<'_, '_>) -> (Option<&'static str>, bool) {
     const TO: &str = "disks[].cache";
     match &disk.cache {
         Some(DiskCache::None) => {
@@ -104,7 +105,7 @@ fn cache(disk: &Disk, told: &mut Told<'_, '_>) -> (Option<&'static str>, bool) {
     }
 }
 
-fn io(disk: &Disk, direct: bool, told: &mut Told<'_, '_>) -> Option<&'static str> {
+fn io(disk: &Disk, direct: bool, told: &mut Part<'_, '_>) -> Option<&'static str> {
     match disk.io.as_deref()? {
         "native" if direct => {
             told.exact("io", "disks[].io");
@@ -121,7 +122,7 @@ fn io(disk: &Disk, direct: bool, told: &mut Told<'_, '_>) -> Option<&'static str
     }
 }
 
-fn error_policy<'d>(disk: &'d Disk, told: &mut Told<'_, '_>) -> Option<&'d str> {
+fn error_policy<'d>(disk: &'d Disk, told: &mut Part<'_, '_>) -> Option<&'d str> {
     let policy = disk.settings.get("driver.error_policy")?;
     if !matches!(policy.as_str(), "stop" | "ignore" | "report" | "enospace") {
         return None;
@@ -131,7 +132,7 @@ fn error_policy<'d>(disk: &'d Disk, told: &mut Told<'_, '_>) -> Option<&'d str> 
 }
 
 /// Block sizes: powers of two from 512 to 2 MiB, the logical one not above the physical one.
-fn block_size(disk: &Disk, told: &mut Told<'_, '_>) -> Option<Value> {
+fn block_size(disk: &Disk, told: &mut Part<'_, '_>) -> Option<Value> {
     let read = |path: &str| disk.settings.get(path).and_then(|size| size.parse::<u64>().ok());
     let logical = read("blockio.logical_block_size");
     let physical = read("blockio.physical_block_size");
@@ -151,7 +152,7 @@ fn block_size(disk: &Disk, told: &mut Told<'_, '_>) -> Option<Value> {
 }
 
 /// Its own order, or that of its class when it is the first of it.
-fn boot_order(disk: &Disk, inventory: &Inventory, told: &mut Told<'_, '_>) -> Option<u32> {
+fn boot_order(disk: &Disk, inventory: &Inventory, told: &mut Part<'_, '_>) -> Option<u32> {
     told.exact("boot_order", "disks[].bootOrder");
     disk.boot_order.or_else(|| {
         let first = |wanted: fn(&DiskDevice) -> bool| {

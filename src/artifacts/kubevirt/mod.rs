@@ -31,7 +31,7 @@ use super::binding::DraftField;
 use super::bundle::BundleFile;
 use super::error::RenderError;
 use super::report::Report;
-use super::{Renderer, yaml};
+use super::{Files, Renderer, uuid_of, yaml};
 use crate::discovery::{BootOrder, Inventory};
 
 /// The file of the VirtualMachine.
@@ -49,14 +49,13 @@ impl Renderer for KubeVirt {
 
     /// *Errors*: `binding-malformed`, `artifact-incomplete`; `artifact-refused` for an architecture that KubeVirt does
     /// not run, and for what its admission would not take.
-    fn files(
-        inventory: &Inventory,
-        binding: &Binding,
-        report: &mut Report<'_>,
-    ) -> Result<Vec<BundleFile>, RenderError> {
+    fn files(inventory: &Inventory, binding: &Binding, report: &mut Report<'_>) -> Files {
         binding.check(inventory)?;
-        let uuid = inventory.domain.identity.uuid.ok_or(RenderError::Missing { field: "identity.uuid" })?;
-        let name = binding.name.as_ref().map_or_else(|| label(&inventory.domain.identity.name), |name| name.0.clone());
+        let uuid = uuid_of(inventory)?;
+        let name = binding
+            .name
+            .as_ref()
+            .map_or_else(|| label(&inventory.domain.identity.name), |name| name.as_str().to_owned());
         let (spec, mut manifests) = instance(inventory, binding, &name, report)?;
         admission::check(&spec, &binding.emulated_machines)?;
         let identity = &inventory.domain.identity;
@@ -73,7 +72,7 @@ impl Renderer for KubeVirt {
             "kind": "VirtualMachine",
             "metadata": {
                 "name": name,
-                "namespace": binding.namespace.0,
+                "namespace": binding.namespace.as_str(),
                 "labels": labels,
                 "annotations": annotations,
             },
@@ -185,12 +184,8 @@ fn tell_rest(inventory: &Inventory, report: &mut Report<'_>) {
         .not_carried("smbios", "KubeVirt has fields for the serial number and the chassis, and others of the cluster");
     report.not_carried("security_labels", HOST);
     report.not_carried("settings", "KubeVirt has no field for it");
-    match inventory.domain.passthrough_arguments {
-        0 => report.not_carried("passthrough_arguments", "there are none"),
-        _ => report.refused("passthrough_arguments", "KubeVirt hands nothing to the hypervisor past libvirt"),
-    }
+    report.refused("passthrough_arguments", "KubeVirt hands nothing to the hypervisor past libvirt");
     report.not_carried("metadata", "it is another manager's");
-    report.not_carried("unknown", "covirt does not know what it means");
     report.not_carried("definition", "the manifests are made from what runs now");
     report.not_carried("networks", HOST);
     report.approximate("pools[*].volumes", "datavolume: spec.storage.resources", "their capacity");

@@ -12,6 +12,7 @@ use super::drive::class_order;
 use super::machine::{Machine, Protection};
 use super::name::object;
 use crate::artifacts::guest::{mtu, network_of};
+use crate::artifacts::part::Part;
 use crate::artifacts::report::Report;
 use crate::discovery::{BootClass, ForwardMode, Inventory, LinkState, Nic, NicSource, Trunk};
 
@@ -51,7 +52,7 @@ pub(super) fn networking(
     report: &mut Report<'_>,
 ) -> Networking {
     let mut networking = Networking::default();
-    let mut attachments = Attachments::new(&binding.namespace.0);
+    let mut attachments = Attachments::new(binding.namespace.as_str());
     let mut pod_taken = false;
     for (nth, nic) in inventory.domain.nics.iter().enumerate() {
         let key = nic.mac.map_or_else(|| nth.to_string(), |mac| mac.to_string());
@@ -75,10 +76,10 @@ pub(super) fn networking(
                     resource: resource.as_deref(),
                     vlan: &nic.vlan,
                     mtu: mtu(nic, inventory),
-                    name: bound.name.as_ref().map(|name| name.0.as_str()),
+                    name: bound.name.as_ref().map(|name| name.as_str()),
                     spoof_check: checks_source(nic),
                 });
-                (json!({"multus": {"networkName": format!("{}/{name}", binding.namespace.0)}}), Some(*cni))
+                (json!({"multus": {"networkName": format!("{}/{name}", binding.namespace.as_str())}}), Some(*cni))
             }
         };
         let mut network = object([("name", Some(json!(name)))]);
@@ -93,10 +94,10 @@ pub(super) fn networking(
                 report.approximate(&format!("networks[{network}].{field}"), DEFINITION, rule);
             }
         }
-        let told = Told { report, key: &key };
+        let mut told = Part::new(report, format!("nics[{key}]"));
         let boot = boot_order(nth, nic, inventory, protection);
-        networking.interfaces.push(interface(nic, &name, cni, boot, machine, told));
-        tell(nic, &plug, boot.is_some(), Told { report, key: &key });
+        networking.interfaces.push(interface(nic, &name, cni, boot, machine, &mut told));
+        tell(nic, &plug, boot.is_some(), &mut told);
     }
     networking.attachments = attachments.files();
     networking
@@ -110,7 +111,7 @@ fn plug(nic: &Nic, inventory: &Inventory, bound: &NicBinding, pod_taken: bool) -
     let guessed = guess(nic, inventory);
     let cni = bound.cni.or(guessed.cni);
     if let Some(network) = &bound.network {
-        return Plug::Known { network: network.0.clone(), cni: cni.unwrap_or(Cni::Bridge) };
+        return Plug::Known { network: network.as_str().to_owned(), cni: cni.unwrap_or(Cni::Bridge) };
     }
     let said = bound.cni.is_some() || bound.bridge.is_some() || bound.resource.is_some() || bound.name.is_some();
     match (bound.pod, guessed.pod && !said) {
@@ -120,7 +121,7 @@ fn plug(nic: &Nic, inventory: &Inventory, bound: &NicBinding, pod_taken: bool) -
         (None | Some(false), _) => {}
     }
     let link = bound.bridge.clone().or(guessed.link);
-    let resource = bound.resource.as_ref().map(|resource| resource.0.clone());
+    let resource = bound.resource.as_ref().map(|resource| resource.as_str().to_owned());
     let cni = cni.or(bound.bridge.is_some().then_some(Cni::Bridge));
     match (cni, link, resource) {
         (Some(Cni::Sriov), link, Some(resource)) => Plug::New { cni: Cni::Sriov, link, resource: Some(resource) },
@@ -209,7 +210,7 @@ fn interface(
     cni: Option<Cni>,
     boot: Option<u32>,
     machine: &Machine,
-    mut told: Told<'_, '_>,
+    told: &mut Part<'_, '_>,
 ) -> Value {
     let place = nic.address.as_ref().and_then(|address| address.pci()).filter(|_| machine.same);
     if place.is_some() {
@@ -223,7 +224,7 @@ fn interface(
     let on = |wanted: bool| wanted.then(|| json!({}));
     object([
         ("name", Some(json!(name))),
-        ("model", model(nic, cni, &mut told).map(|model| json!(model))),
+        ("model", model(nic, cni, told).map(|model| json!(model))),
         ("macAddress", nic.mac.map(|mac| json!(mac.to_string()))),
         ("bootOrder", boot.map(|order| json!(order))),
         ("pciAddress", place.map(|place| json!(place))),
@@ -236,7 +237,7 @@ fn interface(
     ])
 }
 
-fn model<'n>(nic: &'n Nic, cni: Option<Cni>, told: &mut Told<'_, '_>) -> Option<&'n str> {
+fn model<'n>(nic: &'n Nic, cni: Option<Cni>, told: &mut Part<'_, '_>) -> Option<&'n str> {
     let model = nic.model.as_deref()?;
     if cni == Some(Cni::Sriov) {
         told.not_carried("model", "the guest sees the device itself");
@@ -258,32 +259,8 @@ fn model<'n>(nic: &'n Nic, cni: Option<Cni>, told: &mut Told<'_, '_>) -> Option<
     }
 }
 
-/// The report of one interface.
-struct Told<'r, 'f> {
-    report: &'r mut Report<'f>,
-    key: &'r str,
-}
-
-impl Told<'_, '_> {
-    fn exact(&mut self, field: &str, to: &str) {
-        self.report.exact(&format!("nics[{}].{field}", self.key), to);
-    }
-
-    fn approximate(&mut self, field: &str, to: &str, rule: &str) {
-        self.report.approximate(&format!("nics[{}].{field}", self.key), to, rule);
-    }
-
-    fn not_carried(&mut self, field: &str, why: &str) {
-        self.report.not_carried(&format!("nics[{}].{field}", self.key), why);
-    }
-
-    fn refused(&mut self, field: &str, why: &str) {
-        self.report.refused(&format!("nics[{}].{field}", self.key), why);
-    }
-}
-
 /// What became of the rest of an interface.
-fn tell(nic: &Nic, plug: &Plug, boots: bool, mut told: Told<'_, '_>) {
+fn tell(nic: &Nic, plug: &Plug, boots: bool, told: &mut Part<'_, '_>) {
     told.exact("mac", "interfaces[].macAddress");
     if boots {
         told.exact("boot_order", "interfaces[].bootOrder");

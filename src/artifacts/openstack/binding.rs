@@ -12,8 +12,8 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::super::binding::{BindingFault, DraftField};
-use super::super::error::RenderError;
 use super::super::guest::{self, Guest};
+use super::super::named::{disk_named, nic_named};
 use super::word::{
     CinderHost, FlavorName, HostName, KeystoneId, Name, PciAlias, PhysicalNetwork, VlanTag, VolumeType, When,
 };
@@ -92,26 +92,20 @@ pub(in crate::artifacts) struct BoundPool {
 
 impl Binding {
     /// Refuses tables about what the VM does not have.
-    pub(super) fn check(&self, inventory: &Inventory) -> Result<(), RenderError> {
-        let domain = &inventory.domain;
+    pub(super) fn check(&self, inventory: &Inventory) -> Result<(), BindingFault> {
         for (mac, port) in &self.ports {
-            let Some(nic) = domain.nics.iter().find(|nic| nic.mac == Some(*mac)) else {
-                return refuse(format!("ports.\"{mac}\""), "the domain has no such interface", "virsh domiflist");
-            };
+            let nic = nic_named(inventory, "ports", *mac)?;
             if let Some(tag) = port.trunk.keys().find(|tag| !nic.vlan.tags.contains(&tag.0)) {
                 let field = format!("ports.\"{mac}\".trunk.{}", tag.0);
-                return refuse(field, "the interface carries no such tag", "virsh dumpxml: interface/vlan/tag");
+                let fault = BindingFault::new(field, "the interface carries no such tag");
+                return Err(fault.hint("virsh dumpxml: interface/vlan/tag"));
             }
         }
-        if let Some(target) = self.volumes.keys().find(|target| domain.disks.iter().all(|d| d.target != **target)) {
-            return refuse(format!("volumes.{target}"), "the domain has no such disk", "virsh domblklist");
+        for target in self.volumes.keys() {
+            disk_named(inventory, "volumes", target)?;
         }
         Ok(())
     }
-}
-
-fn refuse(field: String, reason: &str, hint: &str) -> Result<(), RenderError> {
-    Err(BindingFault::new(field, reason).hint(hint).into())
 }
 
 /// Every field, with what can be guessed for this VM.

@@ -10,10 +10,7 @@ use super::super::bundle::BundleFile;
 use super::binding::BoundVolume;
 use super::vm::{Id, Origin, Vm, json_file, printable};
 use crate::artifacts::report::Report;
-use crate::discovery::{
-    BootClass, BootOrder, Disk, DiskDevice, DiskSource, Domain, Inventory, Pool, PoolType, Volume, VolumeRef, Writes,
-};
-use crate::model::units::Bytes;
+use crate::discovery::{BootClass, BootOrder, Disk, DiskDevice, DiskSource, Domain, PoolType, Writes};
 
 /// Whether a disk becomes a volume; a drive's medium does not.
 pub(super) fn is_volume(disk: &Disk) -> bool {
@@ -42,25 +39,10 @@ pub(super) fn root_disk(domain: &Domain) -> Option<&Disk> {
     boot_indexes(domain).into_iter().find(|(_, index)| *index == 0).map(|(disk, _)| disk)
 }
 
-/// What the guest sees of a disk's size.
-pub(super) fn capacity(disk: &Disk, inventory: &Inventory) -> Option<Bytes> {
-    disk.size.map(|size| size.capacity).or_else(|| Some(volume_of(disk, inventory)?.1.capacity))
-}
-
-/// The pool and volume of a disk, when the inventory has them.
-fn volume_of<'a>(disk: &Disk, inventory: &'a Inventory) -> Option<(&'a Pool, &'a Volume)> {
-    let (pool, volume) = match (&disk.volume, &disk.source) {
-        (Some(VolumeRef { pool, volume }), _) | (None, Some(DiskSource::Volume { pool, volume, .. })) => (pool, volume),
-        (None, _) => return None,
-    };
-    let pool = inventory.pools.get(pool)?;
-    Some((pool, pool.volumes.get(volume)?))
-}
-
 /// The volume's id: made from the storage's own key for it where there is none yet.
 pub(super) fn volume_id(vm: &Vm<'_>, disk: &Disk) -> Id {
     let bound = vm.binding.volumes.get(&disk.target).and_then(|bound| bound.volume_id);
-    let key = volume_of(disk, vm.inventory).and_then(|(_, volume)| volume.key.clone()).or_else(|| source_key(disk));
+    let key = vm.inventory.volume_of(disk).and_then(|(_, volume)| volume.key.clone()).or_else(|| source_key(disk));
     Id::bound_or_derived(bound, vm.uuid, &key.unwrap_or_else(|| disk.target.clone()))
 }
 
@@ -137,7 +119,7 @@ fn adopt(vm: &Vm<'_>, disk: &Disk) -> Result<Place, Kept> {
     if bound.is_some_and(|bound| bound.volume_id.is_some()) {
         return Err(AlreadyThere);
     }
-    let found = volume_of(disk, vm.inventory);
+    let found = vm.inventory.volume_of(disk);
     let name = match (&disk.source, found) {
         (None, _) => return Err(Because("there is no medium")),
         (Some(_), Some((pool, volume))) => {

@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 use super::super::bundle::BundleFile;
 use super::super::error::RenderError;
 use super::extra_specs::{ExtraSpecs, extra_specs};
-use super::vm::{Vm, json_file, pretty};
+use super::vm::{Vm, json_file};
+use crate::artifacts::bundle::pretty;
 use crate::artifacts::report::Report;
 use crate::discovery::hex;
 

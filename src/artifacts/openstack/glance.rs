@@ -7,7 +7,7 @@
 use serde_json::{Map, Value, json};
 
 use super::super::bundle::BundleFile;
-use super::cinder::{capacity, root_disk};
+use super::cinder::root_disk;
 use super::guest_os::guest_os;
 use super::hardware::tpm;
 use super::image_devices::{write_buses, write_devices, write_features, write_interfaces};
@@ -48,7 +48,7 @@ impl Image {
         let root = root_disk(domain);
         let mut image = Self {
             disk_format: root.and_then(disk_format),
-            min_disk: root.and_then(|root| capacity(root, vm.inventory)).map_or(0, |bytes| bytes.0.div_ceil(GIB)),
+            min_disk: root.and_then(|root| vm.inventory.capacity_of(root)).map_or(0, |bytes| bytes.0.div_ceil(GIB)),
             properties: Properties::default(),
             os_version: None,
         };

@@ -12,7 +12,7 @@ use super::metadata_xml::{ANY_VERSION, NAMESPACE};
 use super::port::Interface;
 use super::vm::Vm;
 use crate::artifacts::report::Report;
-use crate::discovery::{ChainEnd, Disk, Domain, Inventory};
+use crate::discovery::{Disk, Inventory};
 
 const HOST: &str = "it is the host's side, which the compute service sets up by itself";
 pub(super) const MACHINE: &str = "Nova has no word for it: its libvirt driver decides by itself";
@@ -34,7 +34,7 @@ pub(super) fn map(report: &mut Report<'_>, vm: &Vm<'_>, interfaces: &[Interface<
     }
     report.refused("nics", "without a MAC neither the guest nor Neutron can tell the interface apart");
     map_surroundings(report);
-    map_machine(report, &vm.inventory.domain);
+    map_machine(report);
 }
 
 fn map_identity(report: &mut Report<'_>, vm: &Vm<'_>, files: &[BundleFile]) {
@@ -122,12 +122,8 @@ fn map_disk(report: &mut Report<'_>, vm: &Vm<'_>, disk: &Disk, files: &[BundleFi
     }
     report.refused(&field("format"), "Glance knows no such format");
     report.not_carried(&field("size"), "Cinder measures a volume itself");
-    match (disk.backing.images.is_empty(), disk.backing.end) {
-        (true, ChainEnd::Seen) => report.not_carried(&field("backing"), "there is none to carry"),
-        (true, ChainEnd::Unseen) => {
-            report.not_carried(&field("backing"), "none is known; libvirt tells all of a chain only while the VM runs");
-        }
-        (false, _) => {}
+    if disk.backing.images.is_empty() {
+        report.not_carried(&field("backing"), "none is known; libvirt tells all of a chain only while the VM runs");
     }
     report.refused(&field("backing"), "a volume stands alone: the images under it must be merged into a copy first");
     let rule = "as it is now; at its next start Nova gives the volume's id as the serial";
@@ -178,7 +174,7 @@ fn map_surroundings(report: &mut Report<'_>) {
     report.not_carried("definition", "the artifacts are made from what runs now");
 }
 
-fn map_machine(report: &mut Report<'_>, domain: &Domain) {
+fn map_machine(report: &mut Report<'_>) {
     let nova = format!("metadata[{NAMESPACE}]");
     for own in [nova.as_str(), "metadata[http://openstack.org/xmlns/libvirt/nova/1.0]"] {
         let why =
@@ -198,16 +194,9 @@ fn map_machine(report: &mut Report<'_>, domain: &Domain) {
         report.not_carried(part, model);
     }
     report.refused("tpm", "Nova knows no such part of a TPM");
-    report.not_carried("unknown", "covirt does not know what it means");
     report.not_carried("graphics", "Nova's own console service chooses what a display speaks and where");
     report.not_carried("security_labels", HOST);
-    if domain.passthrough_arguments == 0 {
-        report.not_carried("passthrough_arguments", "there are none to carry");
-    }
     report.refused("passthrough_arguments", "Nova hands nothing to the hypervisor past libvirt");
-    if domain.cpu.iothreads == 0 {
-        report.not_carried("cpu.iothreads", "there are none to carry");
-    }
     report.refused("cpu.iothreads", "Nova gives disks no threads of their own");
     for (part, why) in [
         (
@@ -225,32 +214,19 @@ fn map_machine(report: &mut Report<'_>, domain: &Domain) {
     ] {
         report.refused(part, why);
     }
-    for machine in [
+    report.machine_not_carried(MACHINE);
+    for part in [
         "cpu",
         "memory",
         "platform",
         "firmware",
-        "channels",
-        "videos",
-        "controllers",
-        "devices",
-        "features",
-        "clock",
-        "lifecycle",
-        "smbios",
-        "settings",
-        "consoles",
-        "watchdogs",
-        "rngs",
-        "iommu",
         "launch_security",
         "hostdevs",
-        "guest_agent",
         "disks",
         "identity",
         "boot",
         "guest_os",
     ] {
-        report.not_carried(machine, MACHINE);
+        report.not_carried(part, MACHINE);
     }
 }

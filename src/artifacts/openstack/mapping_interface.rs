@@ -50,7 +50,7 @@ pub(super) fn map_interface(report: &mut Report<'_>, vm: &Vm<'_>, interface: &In
                 (Trunk::No, Some(_)) => {
                     report.not_carried(&field("vlan"), "the network that the binding names has a segment of its own");
                 }
-                (Trunk::No, None) => report.not_carried(&field("vlan"), "there is no tag to carry"),
+                (Trunk::No, None) => {}
             }
             let patch = format!("port-{}.patch.json: set", interface.nth);
             match (interface_id(nic), bound) {

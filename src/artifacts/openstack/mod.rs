@@ -37,12 +37,10 @@ mod server;
 mod vm;
 mod word;
 
-use super::Renderer;
 use super::binding::DraftField;
-use super::bundle::BundleFile;
-use super::error::RenderError;
 use super::guest::{check_nics, check_no_secret};
 use super::report::Report;
+use super::{Files, Renderer, uuid_of};
 use crate::discovery::Inventory;
 use binding::Binding;
 use flavor::Flavor;
@@ -61,12 +59,8 @@ impl Renderer for OpenStack {
 
     /// *Errors*: `binding-malformed`, `artifact-incomplete`, `artifact-secret`, `artifact-refused` (sizes that no
     /// flavor can have), `artifact-too-large`.
-    fn files(
-        inventory: &Inventory,
-        binding: &Binding,
-        report: &mut Report<'_>,
-    ) -> Result<Vec<BundleFile>, RenderError> {
-        let uuid = inventory.domain.identity.uuid.ok_or(RenderError::Missing { field: "identity.uuid" })?;
+    fn files(inventory: &Inventory, binding: &Binding, report: &mut Report<'_>) -> Files {
+        let uuid = uuid_of(inventory)?;
         check_no_secret(&binding.guest)?;
         check_nics(inventory, &binding.guest)?;
         binding.check(inventory)?;

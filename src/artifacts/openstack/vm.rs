@@ -4,11 +4,10 @@
 //! already knows, or derived from the VM's UUID and what is lasting about the thing (an interface's MAC, a volume's
 //! key), never from anything libvirt makes anew at each start.
 
-use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::super::bundle::BundleFile;
+use super::super::bundle::{BundleFile, pretty};
 use super::binding::Binding;
 use crate::discovery::Inventory;
 
@@ -68,14 +67,6 @@ pub(super) fn printable(text: &str, most: usize) -> String {
 /// A JSON file.
 pub(super) fn json_file(path: impl Into<String>, value: &Value) -> BundleFile {
     BundleFile::new(path, pretty(value))
-}
-
-/// Indented JSON with a last line feed.
-pub(super) fn pretty<T: Serialize>(value: &T) -> Vec<u8> {
-    // Every key is a string, so that serialising cannot fail.
-    let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
-    bytes.push(b'\n');
-    bytes
 }
 
 #[cfg(test)]

@@ -1,54 +1,31 @@
 //! Words of a binding that OpenStack's services take only in certain forms.
 //!
-//! Assumes a text. Guarantees the form, or a refusal that says which one is expected and, from TOML, on which line.
+//! Assumes a text. Guarantees the form, or a refusal that says which one it has to be.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, de};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
-/// Defines a text of a certain form.
-macro_rules! words {
-    ($($(#[$doc:meta])* $name:ident, $check:expr, $expected:literal;)+) => {
-        $(
-            $(#[$doc])*
-            #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-            pub(in crate::artifacts) struct $name(String);
+use crate::artifacts::checked::checked;
 
-            impl $name {
-                /// The text.
-                pub(super) fn as_str(&self) -> &str {
-                    &self.0
-                }
-            }
-
-            impl<'de> Deserialize<'de> for $name {
-                fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                    let text = String::deserialize(deserializer)?;
-                    let check: fn(&str) -> bool = $check;
-                    if check(&text) { Ok(Self(text)) } else { Err(expected(&text, $expected)) }
-                }
-            }
-        )+
-    };
-}
-
-words! {
+checked! {
     /// A project's or user's id.
-    KeystoneId, is_keystone_id, "an id of Keystone: 32 or 64 hexadecimal digits, or a UUID";
+    KeystoneId: "an id of Keystone: 32 or 64 hexadecimal digits, or a UUID" if is_keystone_id;
     /// A name as Nova takes it.
-    Name, is_name, "a name of at most 255 printable characters without blanks at its ends";
+    Name: "a name of at most 255 printable characters without blanks at its ends" if is_name;
     /// A host's name as Nova and Neutron know it.
-    HostName, |text| is_word(text, 255, "-._"), "a host name: letters, digits, dots, dashes and underscores";
+    HostName: "a host name: letters, digits, dots, dashes and underscores" if |text| is_word(text, 255, "-._");
     /// A flavor's name, used as its id too.
-    FlavorName, |text| is_word(text, 255, "-._"), "a flavor's name: letters, digits, dots, dashes and underscores";
+    FlavorName: "a flavor's name: letters, digits, dots, dashes and underscores" if |text| is_word(text, 255, "-._");
     /// `HOST@BACKEND#POOL`.
-    CinderHost, is_cinder_host, "a place of Cinder's: HOST@BACKEND or HOST@BACKEND#POOL";
+    CinderHost: "a place of Cinder's: HOST@BACKEND or HOST@BACKEND#POOL" if is_cinder_host;
     /// A volume type's name or id.
-    VolumeType, is_name, "a volume type's name or id";
+    VolumeType: "a volume type's name or id" if is_name;
     /// A physical network as Neutron's configuration names it.
-    PhysicalNetwork, |text| is_word(text, 64, "-._"), "a physical network's name: letters, digits, dots and dashes";
+    PhysicalNetwork: "a physical network's name: letters, digits, dots and dashes" if |text| is_word(text, 64, "-._");
     /// `ALIAS:COUNT`, several with commas between.
-    PciAlias, is_pci_alias, "ALIAS:COUNT, several with commas between";
+    PciAlias: "ALIAS:COUNT, several with commas between" if is_pci_alias;
 }
 
 impl Default for Name {
@@ -56,11 +33,6 @@ impl Default for Name {
     fn default() -> Self {
         Self("N/A".to_owned())
     }
-}
-
-fn expected<E: de::Error>(text: &str, what: &str) -> E {
-    let shown: String = text.chars().take(64).collect();
-    E::custom(format!("{shown:?} is not {what}"))
 }
 
 fn is_word(text: &str, longest: usize, others: &str) -> bool {
@@ -101,7 +73,7 @@ impl<'de> Deserialize<'de> for VlanTag {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let tag = text.parse().ok().filter(|tag| (1..4095).contains(tag));
-        tag.map(Self).ok_or_else(|| expected(&text, "a VLAN's tag, from 1 to 4094"))
+        tag.map(Self).ok_or_else(|| D::Error::custom("this is not a VLAN's tag, from 1 to 4094"))
     }
 }
 
@@ -119,7 +91,8 @@ impl When {
 impl<'de> Deserialize<'de> for When {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(|_| expected(&text, "a moment of RFC 3339, such as 2026-01-01T00:00:00Z"))
+        let moment = text.parse().map(Self);
+        moment.map_err(|_| D::Error::custom("this is not a moment of RFC 3339, such as 2026-01-01T00:00:00Z"))
     }
 }
 

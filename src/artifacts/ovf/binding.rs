@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::layout::{capacity_of, is_exported};
 use crate::artifacts::binding::{BindingFault, DraftField};
 use crate::artifacts::error::RenderError;
+use crate::artifacts::named::nic_named;
 use crate::discovery::Inventory;
 use crate::model::units::Mac;
 
@@ -98,9 +99,7 @@ impl OvfBinding {
             }
         }
         for mac in self.networks.keys() {
-            if !inventory.domain.nics.iter().any(|nic| nic.mac == Some(*mac)) {
-                return Err(BindingFault::new(format!("networks.\"{mac}\""), "the VM has no such interface").into());
-            }
+            nic_named(inventory, "networks", *mac)?;
         }
         for key in self.properties.keys() {
             let field = format!("properties.{key}");

@@ -248,13 +248,9 @@ pub(super) fn is_passed_through(nic: &Nic) -> bool {
     matches!(nic.source, NicSource::Hostdev { .. })
 }
 
-/// The disk's size as the guest sees it, from block info or its volume.
+/// The disk's size as the guest sees it; of zero bytes there is none.
 pub(super) fn capacity_of(disk: &Disk, inventory: &Inventory) -> Option<u64> {
-    let volume = || {
-        let at = disk.volume.as_ref()?;
-        Some(inventory.pools.get(&at.pool)?.volumes.get(&at.volume)?.capacity)
-    };
-    disk.size.map(|size| size.capacity).or_else(volume).map(|bytes| bytes.0).filter(|bytes| *bytes > 0)
+    inventory.capacity_of(disk).map(|bytes| bytes.0).filter(|bytes| *bytes > 0)
 }
 
 /// The format an image is exported in when nobody says: its own where OVF has a name for it, else qcow2.

@@ -43,10 +43,7 @@ pub(super) fn map(report: &mut Report<'_>, inventory: &Inventory, binding: &OvfB
     }
     report.refused("launch_security", "the imported VM's memory is not protected from its host");
     report.refused("direct_boot", "the kernel is a file of this host; the imported VM boots from its disk");
-    match inventory.domain.passthrough_arguments {
-        0 => report.not_carried("passthrough_arguments", "there are none"),
-        _ => report.refused("passthrough_arguments", "arguments past libvirt are this hypervisor's own"),
-    }
+    report.refused("passthrough_arguments", "arguments past libvirt are this hypervisor's own");
     report.approximate("networks[*].name", "NetworkSection", "for the networks of interfaces");
     report.approximate("networks[*].forward", "NetworkSection: Description", "a word for people");
     report.not_carried("networks", HOST);
@@ -57,26 +54,7 @@ pub(super) fn map(report: &mut Report<'_>, inventory: &Inventory, binding: &OvfB
     );
     report.not_carried("pools", HOST);
     report.not_carried("definition", "the descriptor is made from what runs now");
-    report.not_carried("unknown", "covirt does not know what it means");
-    for part in [
-        "watchdogs",
-        "rngs",
-        "iommu",
-        "guest_agent",
-        "channels",
-        "graphics",
-        "videos",
-        "consoles",
-        "controllers",
-        "devices",
-        "features",
-        "clock",
-        "lifecycle",
-        "smbios",
-        "settings",
-    ] {
-        report.not_carried(part, IMPORTER);
-    }
+    report.machine_not_carried(IMPORTER);
     for part in ["platform", "security_labels", "host"] {
         report.not_carried(part, HOST);
     }
@@ -264,7 +242,7 @@ fn map_nic(report: &mut Report<'_>, nth: usize, nic: &Nic, binding: &OvfBinding,
     );
     match (nic.vlan.trunk, nic.vlan.tags.is_empty()) {
         (Trunk::Yes, _) => report.refused(&field("vlan"), "a trunk is not one network, and OVF knows nothing else"),
-        (Trunk::No, true) => report.exact(&field("vlan"), "Item: Connection"),
+        (Trunk::No, true) => {}
         (Trunk::No, false) if nic.mac.is_some_and(|mac| binding.networks.contains_key(&mac)) => {
             report.not_carried(&field("vlan"), "the network that the binding names has its own");
         }

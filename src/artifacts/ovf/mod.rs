@@ -13,11 +13,10 @@ mod layout;
 mod mapping;
 mod os_type;
 
-use super::Renderer;
 use super::binding::DraftField;
 use super::bundle::BundleFile;
-use super::error::RenderError;
 use super::report::Report;
+use super::{Files, Renderer};
 use crate::discovery::Inventory;
 use binding::OvfBinding;
 use layout::Layout;
@@ -33,11 +32,7 @@ impl Renderer for Ovf {
     const TITLE: &'static str = "OVF 1.x descriptor";
 
     /// *Errors*: `binding-malformed` (also when a disk's size is unknown), `artifact-refused`.
-    fn files(
-        inventory: &Inventory,
-        binding: &OvfBinding,
-        report: &mut Report<'_>,
-    ) -> Result<Vec<BundleFile>, RenderError> {
+    fn files(inventory: &Inventory, binding: &OvfBinding, report: &mut Report<'_>) -> Files {
         let layout = Layout::of(inventory, binding)?;
         let descriptor = descriptor::envelope(inventory, binding, &layout).document()?;
         mapping::map(report, inventory, binding, &layout);

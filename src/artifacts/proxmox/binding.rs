@@ -8,7 +8,8 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use crate::artifacts::binding::{BindingFault, DraftField};
-use crate::artifacts::error::RenderError;
+use crate::artifacts::checked::checked;
+use crate::artifacts::named::{disk_named, nic_named};
 use crate::discovery::Inventory;
 use crate::model::units::Mac;
 
@@ -83,23 +84,6 @@ impl<'de> Deserialize<'de> for VmId {
     }
 }
 
-/// Defines texts that refuse what is not of their form.
-macro_rules! checked {
-    ($($(#[$doc:meta])* $name:ident: $form:literal if $check:expr;)+) => {
-        $($(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq)]
-        pub(super) struct $name(pub(super) String);
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                let check: fn(&str) -> bool = $check;
-                if check(&text) { Ok(Self(text)) } else { Err(D::Error::custom(concat!("expected ", $form))) }
-            }
-        })+
-    };
-}
-
 fn is_word(text: &str, others: &[u8]) -> bool {
     !text.is_empty() && text.len() <= 128 && text.bytes().all(|b| b.is_ascii_alphanumeric() || others.contains(&b))
 }
@@ -136,19 +120,12 @@ checked! {
 
 impl Binding {
     /// Refuses a binding for disks and interfaces that are not there.
-    pub(super) fn check(&self, inventory: &Inventory) -> Result<(), RenderError> {
-        let domain = &inventory.domain;
+    pub(super) fn check(&self, inventory: &Inventory) -> Result<(), BindingFault> {
         for target in self.volumes.keys().filter(|target| !matches!(target.as_str(), "efidisk0" | "tpmstate0")) {
-            if !domain.disks.iter().any(|disk| disk.target == *target) {
-                let fault = BindingFault::new(format!("volumes.{target}"), "the domain has no such disk");
-                return Err(fault.hint("name the disk by its target, like vda").into());
-            }
+            disk_named(inventory, "volumes", target)?;
         }
         for mac in self.nics.keys() {
-            if !domain.nics.iter().any(|nic| nic.mac == Some(*mac)) {
-                let fault = BindingFault::new(format!("nics.\"{mac}\""), "the domain has no such interface");
-                return Err(fault.hint("name the interface by its MAC").into());
-            }
+            nic_named(inventory, "nics", *mac)?;
         }
         Ok(())
     }
@@ -160,7 +137,7 @@ impl Binding {
 
     /// The name that Proxmox gives the volume of that number.
     pub(super) fn volume(&self, storage: &StorageId, number: usize, format: &str) -> String {
-        let (vmid, StorageId(name)) = (self.vmid.0, storage);
+        let (vmid, name) = (self.vmid.0, storage.as_str());
         if self.keeps_files(storage) {
             format!("{name}:{vmid}/vm-{vmid}-disk-{number}.{format}")
         } else {

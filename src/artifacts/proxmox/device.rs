@@ -219,8 +219,8 @@ fn host_devices(domain: &Domain, binding: &Binding, usb: &mut Usb, conf: &mut Co
         let bound = binding.host_devices.get(&device.source);
         match (&device.kind, bound) {
             (HostdevType::Pci | HostdevType::Mdev, Some(bound)) if pci < 16 => {
-                let mut line = Props::new(format!("mapping={}", bound.mapping.0));
-                line.add("mdev", bound.mdev.as_ref().map(|kind| kind.0.as_str()));
+                let mut line = Props::new(format!("mapping={}", bound.mapping.as_str()));
+                line.add("mdev", bound.mdev.as_ref().map(|kind| kind.as_str()));
                 line.add("pcie", is_q35(domain).then_some(1));
                 line.add("rombar", no_rom(device).then_some(0));
                 let key = format!("hostpci{pci}");
@@ -230,7 +230,7 @@ fn host_devices(domain: &Domain, binding: &Binding, usb: &mut Usb, conf: &mut Co
             }
             (HostdevType::Usb, bound) => {
                 let kind = device.source.strip_prefix("usb:").filter(|id| id.len() == 9 && id.contains(':'));
-                let value = bound.map(|bound| format!("mapping={}", bound.mapping.0));
+                let value = bound.map(|bound| format!("mapping={}", bound.mapping.as_str()));
                 match value.or(kind.map(|id| format!("host={id}"))).zip(usb.next()) {
                     Some((value, key)) => {
                         report.approximate(
@@ -269,7 +269,7 @@ fn filesystems(domain: &Domain, binding: &Binding, conf: &mut Conf, report: &mut
             Some(mapping) if number < 10 => {
                 let key = format!("virtiofs{number}");
                 report.approximate(&path, &key, "virtiofs of the mapping, whose id is the tag the guest mounts");
-                conf.set(key, format!("dirid={}", mapping.0));
+                conf.set(key, format!("dirid={}", mapping.as_str()));
                 number += 1;
             }
             Some(_) | None => {

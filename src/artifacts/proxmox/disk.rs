@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use super::binding::{Binding, StorageId};
+use super::binding::Binding;
 use super::conf::{Conf, Props};
 use super::drive::drive;
 use super::machine::is_arm;
 use super::state::{scsi_controller, state_volumes};
+use super::told::Told;
 use crate::artifacts::report::Report;
 use crate::discovery::{Disk, DiskBus, DiskDevice, DiskSource, Inventory};
 
@@ -42,39 +43,6 @@ impl Bus {
     }
 }
 
-/// The report of one disk.
-pub(super) struct Told<'r, 'f> {
-    report: &'r mut Report<'f>,
-    target: &'r str,
-    key: String,
-}
-
-impl Told<'_, '_> {
-    fn path(&self, field: &str) -> String {
-        if field.is_empty() { format!("disks[{}]", self.target) } else { format!("disks[{}].{field}", self.target) }
-    }
-
-    pub(super) fn exact(&mut self, field: &str, to: &str) {
-        let (path, to) = (self.path(field), format!("{}: {to}", self.key));
-        self.report.exact(&path, &to);
-    }
-
-    pub(super) fn approximate(&mut self, field: &str, rule: &str) {
-        let (path, to) = (self.path(field), self.key.clone());
-        self.report.approximate(&path, &to, rule);
-    }
-
-    pub(super) fn not_carried(&mut self, field: &str, why: &str) {
-        let path = self.path(field);
-        self.report.not_carried(&path, why);
-    }
-
-    pub(super) fn refused(&mut self, field: &str, why: &str) {
-        let path = self.path(field);
-        self.report.refused(&path, why);
-    }
-}
-
 /// Writes the disks; returns the key of each by its target, for the boot order.
 pub(super) fn disks(
     inventory: &Inventory,
@@ -88,7 +56,7 @@ pub(super) fn disks(
     let mut taken: BTreeMap<Bus, usize> = BTreeMap::new();
     let mut keys = Vec::new();
     for disk in &domain.disks {
-        let mut told = Told { report, target: &disk.target, key: String::new() };
+        let mut told = Told::new(report, format!("disks[{}]", disk.target), String::new());
         let Some((bus, rule)) = bus(disk, is_arm(domain), &mut told) else { continue };
         let nth = taken.entry(bus).or_default();
         if *nth >= bus.most() {
@@ -155,22 +123,10 @@ fn bus(disk: &Disk, arm: bool, told: &mut Told<'_, '_>) -> Option<(Bus, Option<&
 /// The volume of a disk: what the binding says, else Proxmox's own name in the storage of its pool.
 fn volume(disk: &Disk, binding: &Binding, number: usize) -> String {
     if let Some(volume) = binding.volumes.get(&disk.target) {
-        return volume.0.clone();
+        return volume.as_str().to_owned();
     }
-    let named = match &disk.source {
-        Some(DiskSource::Volume { pool, .. }) => Some(pool),
-        Some(
-            DiskSource::File { .. }
-            | DiskSource::Block { .. }
-            | DiskSource::Directory { .. }
-            | DiskSource::Network { .. }
-            | DiskSource::Nvme { .. }
-            | DiskSource::VhostUser { .. }
-            | DiskSource::Unknown { .. },
-        )
-        | None => None,
-    };
-    let pool = disk.volume.as_ref().map(|at| &at.pool).or(named);
+    let named = || disk.source.as_ref()?.pool();
+    let pool = disk.volume.as_ref().map(|at| at.pool.as_str()).or_else(named);
     let storage = pool.and_then(|pool| binding.pools.get(pool)).unwrap_or(&binding.storage);
     let format = match disk.format.as_deref() {
         Some(format @ ("qcow2" | "vmdk")) => format,
@@ -198,9 +154,9 @@ fn medium(disk: &Disk, binding: &Binding, told: &mut Told<'_, '_>) -> Props {
         let letters = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'+'));
         letters && (name.ends_with(".iso") || name.ends_with(".img"))
     };
-    let bound = binding.volumes.get(&disk.target).map(|volume| volume.0.clone());
+    let bound = binding.volumes.get(&disk.target).map(|volume| volume.as_str().to_owned());
     let found = name.filter(plain).zip(binding.iso_storage.as_ref());
-    let found = found.map(|(name, StorageId(storage))| format!("{storage}:iso/{name}"));
+    let found = found.map(|(name, storage)| format!("{}:iso/{name}", storage.as_str()));
     match bound.or(found) {
         Some(volume) => {
             told.approximate("source", "a medium of that name has to be in the storage");

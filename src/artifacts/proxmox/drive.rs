@@ -3,9 +3,9 @@
 //! Assumes a disk with a bus of Proxmox. Guarantees only properties that the bus takes, within their lengths.
 
 use super::conf::{Props, size, url_encode};
-use super::disk::{Bus, Told};
+use super::disk::Bus;
+use super::told::Told;
 use crate::discovery::{Disk, DiskCache, DiskDevice, Inventory, Writes};
-use crate::model::units::Bytes;
 
 pub(super) fn drive(disk: &Disk, bus: Bus, volume: &str, inventory: &Inventory, told: &mut Told<'_, '_>) -> Props {
     let mut line = Props::new(volume);
@@ -55,18 +55,12 @@ pub(super) fn drive(disk: &Disk, bus: Bus, volume: &str, inventory: &Inventory, 
         told.exact("wwn", "wwn");
     }
     line.add("wwn", wwn.map(|wwn| format!("0x{}", wwn.to_ascii_lowercase())));
-    let capacity = capacity(disk, inventory);
+    let capacity = inventory.capacity_of(disk);
     if capacity.is_some() {
         told.exact("size", "size");
     }
     line.add("size", capacity.map(size));
     line
-}
-
-fn capacity(disk: &Disk, inventory: &Inventory) -> Option<Bytes> {
-    let volume = disk.volume.as_ref();
-    let volume = volume.and_then(|at| inventory.pools.get(&at.pool)?.volumes.get(&at.volume));
-    disk.size.map(|size| size.capacity).or(volume.map(|volume| volume.capacity))
 }
 
 fn aio<'d>(disk: &'d Disk, told: &mut Told<'_, '_>) -> Option<&'d str> {

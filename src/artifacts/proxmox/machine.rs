@@ -119,11 +119,11 @@ pub(super) fn machine(
 fn machine_type(domain: &Domain, binding: &Binding, report: &mut Report<'_>) -> Option<String> {
     let own = domain.platform.machine.as_deref();
     if let Some(kind) = &binding.machine {
-        if own != Some(kind.0.as_str()) {
+        if own != Some(kind.as_str()) {
             report.approximate("platform.machine", "machine", "the binding asks for another machine type");
         }
         report.exact("platform.machine", "machine");
-        return Some(kind.0.clone());
+        return Some(kind.as_str().to_owned());
     }
     let own = own?;
     if is_machine(own) {

@@ -17,6 +17,7 @@ mod machine;
 mod memory;
 mod nic;
 mod state;
+mod told;
 
 use self::binding::Binding;
 use self::conf::Conf;
@@ -26,11 +27,10 @@ use self::disk::disks;
 use self::machine::{machine, smbios};
 use self::memory::memory;
 use self::nic::nics;
-use super::Renderer;
 use super::binding::DraftField;
 use super::bundle::BundleFile;
-use super::error::RenderError;
 use super::report::Report;
+use super::{Files, Renderer, uuid_of};
 use crate::discovery::{BootClass, BootOrder, DiskDevice, Domain, Inventory};
 use crate::model::units::Mac;
 
@@ -46,15 +46,11 @@ impl Renderer for Proxmox {
 
     /// *Errors*: `binding-malformed`, `artifact-incomplete`; `artifact-refused` for an architecture that Proxmox does
     /// not run, and for less memory than it gives.
-    fn files(
-        inventory: &Inventory,
-        binding: &Binding,
-        report: &mut Report<'_>,
-    ) -> Result<Vec<BundleFile>, RenderError> {
+    fn files(inventory: &Inventory, binding: &Binding, report: &mut Report<'_>) -> Files {
         binding.check(inventory)?;
         let domain = &inventory.domain;
         let identity = &domain.identity;
-        let uuid = identity.uuid.ok_or(RenderError::Missing { field: "identity.uuid" })?;
+        let uuid = uuid_of(inventory)?;
         let mut conf = Conf::default();
         conf.describe(&description(domain, &format!("covirt: libvirt domain {uuid}, {}", inventory.generation())));
         conf.set("name", host_name(&identity.name));
@@ -70,7 +66,7 @@ impl Renderer for Proxmox {
             report.approximate("guest_os", "ostype", "Proxmox knows families of systems");
         }
         if !binding.tags.is_empty() {
-            conf.set("tags", binding.tags.iter().map(|tag| tag.0.as_str()).collect::<Vec<_>>().join(";"));
+            conf.set("tags", binding.tags.iter().map(|tag| tag.as_str()).collect::<Vec<_>>().join(";"));
         }
         machine(domain, binding, &mut conf, report)?;
         cpu(domain, &mut conf, report);
@@ -236,12 +232,8 @@ fn tell_rest(domain: &Domain, conf: &mut Conf, report: &mut Report<'_>) {
     report.not_carried("features", "Proxmox sets it by machine type and operating system");
     report.not_carried("security_labels", HOST);
     report.not_carried("settings", "Proxmox has no setting for it");
-    match domain.passthrough_arguments {
-        0 => report.not_carried("passthrough_arguments", "there are none"),
-        _ => report.refused("passthrough_arguments", "no arguments are handed past Proxmox's own settings"),
-    }
+    report.refused("passthrough_arguments", "no arguments are handed past Proxmox's own settings");
     report.not_carried("metadata", "it is another manager's");
-    report.not_carried("unknown", "covirt does not know what it means");
     report.not_carried("definition", "the configuration is made from what runs now");
     report.not_carried("networks", HOST);
     report.approximate("pools[*].volumes", "size", "their capacity; the volumes have other names");

@@ -5,6 +5,7 @@
 
 use super::binding::{Binding, is_bridge};
 use super::conf::{Conf, Props};
+use super::told::Told;
 use crate::artifacts::guest::{mtu, network_of};
 use crate::artifacts::report::Report;
 use crate::discovery::{Inventory, LinkState, Nic, NicSource, Rate, Trunk, VirtualPort};
@@ -22,31 +23,6 @@ enum Plug {
     /// QEMU's own network behind the node's address.
     User,
     LeftOut(&'static str),
-}
-
-/// The report of one interface.
-struct Told<'r, 'f> {
-    report: &'r mut Report<'f>,
-    of: &'r str,
-    key: &'r str,
-}
-
-impl Told<'_, '_> {
-    fn exact(&mut self, field: &str, to: &str) {
-        self.report.exact(&format!("nics[{}].{field}", self.of), &format!("{}: {to}", self.key));
-    }
-
-    fn approximate(&mut self, field: &str, rule: &str) {
-        self.report.approximate(&format!("nics[{}].{field}", self.of), self.key, rule);
-    }
-
-    fn not_carried(&mut self, field: &str, why: &str) {
-        self.report.not_carried(&format!("nics[{}].{field}", self.of), why);
-    }
-
-    fn refused(&mut self, field: &str, why: &str) {
-        self.report.refused(&format!("nics[{}].{field}", self.of), why);
-    }
 }
 
 /// Writes the interfaces; returns the key of each by its MAC, for the boot order.
@@ -69,7 +45,7 @@ pub(super) fn nics(
             Plug::User => None,
         };
         let key = format!("net{nth}");
-        let mut told = Told { report, of: &of, key: &key };
+        let mut told = Told::new(report, format!("nics[{of}]"), key.clone());
         match &plug {
             Plug::Bridge { bound: true, .. } => told.approximate("source", "the bridge that the binding names"),
             Plug::Bridge { .. } => told.approximate("source", "a bridge of that name has to be on the node"),
@@ -90,7 +66,7 @@ fn plug(nic: &Nic, inventory: &Inventory, binding: &Binding) -> Plug {
         "a virtual function is handed over by a mapping: `nics` of the binding gives a bridge instead";
     let bound = nic.mac.and_then(|mac| binding.nics.get(&mac)).and_then(|bound| bound.bridge.as_ref());
     if let Some(bridge) = bound {
-        return Plug::Bridge { name: bridge.0.clone(), bound: true };
+        return Plug::Bridge { name: bridge.as_str().to_owned(), bound: true };
     }
     let here = match &nic.source {
         NicSource::Network { bridge, .. } => {
@@ -109,7 +85,7 @@ fn plug(nic: &Nic, inventory: &Inventory, binding: &Binding) -> Plug {
     };
     let Some(here) = here else { return Plug::LeftOut(UNKNOWN) };
     match binding.bridges.get(&here) {
-        Some(bridge) => Plug::Bridge { name: bridge.0.clone(), bound: true },
+        Some(bridge) => Plug::Bridge { name: bridge.as_str().to_owned(), bound: true },
         None if is_bridge(&here) => Plug::Bridge { name: here, bound: false },
         None => Plug::LeftOut(UNKNOWN),
     }

@@ -11,7 +11,7 @@ use crate::discovery::{Domain, FirmwareKind, SecureBoot};
 pub(super) fn state_volumes(domain: &Domain, binding: &Binding, conf: &mut Conf, report: &mut Report<'_>) -> usize {
     let mut number = 0;
     let mut volume = |key: &str| {
-        let named = binding.volumes.get(key).map(|volume| volume.0.clone());
+        let named = binding.volumes.get(key).map(|volume| volume.as_str().to_owned());
         let volume = named.unwrap_or_else(|| binding.volume(&binding.storage, number, "raw"));
         number += 1;
         volume

@@ -27,37 +27,13 @@ pub(super) fn map(report: &mut Report<'_>, inventory: &Inventory, around: &Surro
     report.not_carried("nics", UNSEEN);
     map_devices(report, inventory);
     map_surroundings(report, inventory, around);
-    match inventory.domain.passthrough_arguments {
-        0 => report.not_carried("passthrough_arguments", "there are none"),
-        _ => report.not_carried("passthrough_arguments", UNSEEN),
-    }
-    report.not_carried("unknown", "covirt does not know what it means");
+    report.not_carried("passthrough_arguments", UNSEEN);
     report.not_carried("definition", LIBVIRT);
     for part in ["metadata", "security_labels", "host"] {
         report.not_carried(part, LIBVIRT);
     }
-    for part in [
-        "guest_os",
-        "boot",
-        "direct_boot",
-        "hostdevs",
-        "filesystems",
-        "watchdogs",
-        "rngs",
-        "iommu",
-        "launch_security",
-        "channels",
-        "graphics",
-        "videos",
-        "consoles",
-        "controllers",
-        "devices",
-        "features",
-        "clock",
-        "lifecycle",
-        "smbios",
-        "settings",
-    ] {
+    report.machine_not_carried(UNSEEN);
+    for part in ["guest_os", "boot", "direct_boot", "hostdevs", "filesystems", "launch_security"] {
         report.not_carried(part, UNSEEN);
     }
 }

@@ -13,11 +13,11 @@ mod surroundings;
 
 use serde::{Deserialize, Serialize};
 
-use super::Renderer;
 use super::binding::{BindingFault, DraftField};
 use super::bundle::BundleFile;
 use super::error::RenderError;
 use super::report::Report;
+use super::{Files, Renderer, uuid_of};
 use crate::discovery::{DiskDevice, DiskSource, Inventory};
 use hcl::{Block, Value};
 use surroundings::Surroundings;
@@ -78,14 +78,10 @@ impl Renderer for Terraform {
 
     /// *Errors*: `binding-malformed`, `artifact-secret`, `artifact-incomplete`; `artifact-refused` for a VM that the
     /// provider cannot read.
-    fn files(
-        inventory: &Inventory,
-        binding: &TerraformBinding,
-        report: &mut Report<'_>,
-    ) -> Result<Vec<BundleFile>, RenderError> {
+    fn files(inventory: &Inventory, binding: &TerraformBinding, report: &mut Report<'_>) -> Files {
         binding.check()?;
         check_readable(inventory)?;
-        let uuid = inventory.domain.identity.uuid.ok_or(RenderError::Missing { field: "identity.uuid" })?;
+        let uuid = uuid_of(inventory)?;
         let around = if binding.surroundings { Surroundings::of(inventory) } else { Surroundings::default() };
         let name = binding.resource.clone().unwrap_or_else(|| hcl::identifier(&inventory.domain.identity.name));
         let mut text = HEAD.to_owned();

@@ -26,7 +26,7 @@ pub(super) fn resolve(
         used.extend(disk.volume.clone());
         used.extend(disk.backing.images.iter().filter_map(|image| image.volume.clone()));
     }
-    let named_pools: BTreeSet<&str> = disks.iter().filter_map(|disk| pool_named(disk.source.as_ref())).collect();
+    let named_pools: BTreeSet<&str> = disks.iter().filter_map(|disk| disk.source.as_ref()?.pool()).collect();
     pools.retain(|name, pool| {
         pool.volumes.retain(|volume, _| used.contains(&VolumeRef { pool: name.clone(), volume: volume.clone() }));
         !pool.volumes.is_empty() || named_pools.contains(name.as_str())
@@ -36,19 +36,6 @@ pub(super) fn resolve(
 
 fn named<'a>(pools: &'a BTreeMap<String, Pool>, volume: &VolumeRef) -> Option<&'a Volume> {
     pools.get(&volume.pool)?.volumes.get(&volume.volume)
-}
-
-fn pool_named(source: Option<&DiskSource>) -> Option<&str> {
-    match source? {
-        DiskSource::Volume { pool, .. } => Some(pool),
-        DiskSource::File { .. }
-        | DiskSource::Block { .. }
-        | DiskSource::Directory { .. }
-        | DiskSource::Network { .. }
-        | DiskSource::Nvme { .. }
-        | DiskSource::VhostUser { .. }
-        | DiskSource::Unknown { .. } => None,
-    }
 }
 
 /// What block info would have said, when the volume says all of it.

@@ -78,15 +78,18 @@ pub const fn status_of(code: Code) -> StatusCode {
         Code::NotFound
         | Code::UnknownVm
         | Code::UnknownCommand
+        | Code::UnknownConflict
         | Code::UnknownProvider
         | Code::UnknownAsk
+        | Code::UnknownHold
         | Code::FormatUnknown => StatusCode::NOT_FOUND,
         Code::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::Unidentified => StatusCode::UNAUTHORIZED,
-        Code::Forbidden | Code::NotDelegated | Code::DelegationEnded => StatusCode::FORBIDDEN,
+        Code::Forbidden | Code::NotDelegated | Code::DelegationEnded | Code::NameNotYours => StatusCode::FORBIDDEN,
         Code::AlreadyEnrolled
         | Code::CommandsInFlight
+        | Code::HoldOpen
         | Code::IdReused
         | Code::SeqReplayed
         | Code::SeqTaken
@@ -95,6 +98,8 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::ActionInFlight
         | Code::SetsEqual
         | Code::HeldByOther
+        | Code::Draining
+        | Code::ConflictSettled
         | Code::AnswerLate
         | Code::SessionReplaced
         | Code::VmGone
@@ -110,6 +115,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::ObservedDone => StatusCode::CONFLICT,
         Code::DeadlinePassed
         | Code::BadDelegate
+        | Code::OpensChannel
         | Code::BindingMalformed
         | Code::ArtifactRefused
         | Code::ArtifactIncomplete

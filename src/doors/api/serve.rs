@@ -103,6 +103,8 @@ pub async fn serve(listener: Listener, api: Api, mut stop: watch::Receiver<bool>
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
+                // Mostly the process is out of file descriptors, and the kernel tells nobody when one is free; without
+                // this pause the connection that waits would keep a core busy.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }

@@ -200,7 +200,7 @@ pub(crate) async fn release(
 }
 
 async fn read_delegations(api: &Api, vm: VmId) -> Result<Delegations, Refusal> {
-    let read = api.lanes.read(vm, |lane, now| Some(view::delegations(lane.state().authority()?, now.mono)));
+    let read = api.lanes.read(vm, |lane, now| view::delegations(lane.state(), now.mono));
     read.await?.ok_or_else(unknown_vm)
 }
 
@@ -243,7 +243,7 @@ pub(crate) async fn delegate(
         mode: request.mode,
         lease: request.lease_s.map(Duration::from_secs),
     };
-    api.lanes.change(vm, change).await?;
+    change_or_drain(&api, vm, change, request.drain).await?;
     Ok((StatusCode::CREATED, Json(read_delegations(&api, vm).await?)))
 }
 
@@ -252,12 +252,19 @@ pub(crate) async fn delegate(
 #[serde(deny_unknown_fields)]
 pub(crate) struct RevokeQuery {
     actions: Option<String>,
+    #[serde(default)]
+    drain: bool,
+}
+
+async fn change_or_drain(api: &Api, vm: VmId, change: ChangeRequest, drain: bool) -> Result<(), Refusal> {
+    if drain { api.lanes.drain(vm, change).await } else { api.lanes.change(vm, change).await.map(drop) }
 }
 
 /// Takes actions back.
 #[utoipa::path(
     delete, path = "/v1/vms/{vm}/delegations/{provider}",
-    params(("vm" = String, Path), ("provider" = String, Path), ("actions" = Option<String>, Query)),
+    params(("vm" = String, Path), ("provider" = String, Path), ("actions" = Option<String>, Query),
+           ("drain" = Option<bool>, Query)),
     responses((status = 200, body = Delegations))
 )]
 pub(crate) async fn revoke(
@@ -271,7 +278,7 @@ pub(crate) async fn revoke(
         Some(actions) => expand(actions.split(','))?,
         None => BTreeSet::new(),
     };
-    api.lanes.change(vm, ChangeRequest::Revoke { by: caller.provider, from, actions }).await?;
+    change_or_drain(&api, vm, ChangeRequest::Revoke { by: caller.provider, from, actions }, query.drain).await?;
     Ok(Json(read_delegations(&api, vm).await?))
 }
 

@@ -22,6 +22,11 @@ fn running() -> VmState {
         memory_kib: Kib(1024),
         memory_max_kib: Kib(2048),
         snapshots: BTreeSet::new(),
+        checkpoints: BTreeSet::new(),
+        devices: BTreeSet::new(),
+        jobs: BTreeSet::new(),
+        saved: false,
+        definition: None,
     }
 }
 
@@ -37,6 +42,8 @@ fn call(number: u128, state: &VmState, action: Action, args: Value) -> Call {
         order: Order::default(),
         issued_at: None,
         not_after: None,
+        must_start_by: None,
+        break_glass: None,
         guard: Guard::default(),
         class: Class::Emergency,
         epoch: None,

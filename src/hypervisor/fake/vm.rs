@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::discovery::{Discovered, Inventory, Limits, parse_domain};
 use crate::hypervisor::evidence::{Seen, other_start, seen_in, weigh};
-use crate::model::{Code, Effect, Ending, Operation, Outcome, PowerState, StartId, VmId, VmState};
+use crate::model::{Code, Effect, Ending, HoldKey, Operation, Outcome, PowerState, StartId, VmId, VmState};
 use crate::resolver::Evidence;
 
 /// One VM.
@@ -16,6 +16,7 @@ pub(super) struct Vm {
     pub(super) state: VmState,
     metadata: BTreeMap<String, String>,
     saved: BTreeMap<String, VmState>,
+    open: BTreeSet<HoldKey>,
 }
 
 impl Vm {
@@ -33,7 +34,7 @@ impl Vm {
 
     pub(super) fn new(name: &str, state: VmState) -> Self {
         let saved = state.snapshots.iter().map(|snapshot| (snapshot.clone(), state.clone())).collect();
-        Self { name: name.to_owned(), state, metadata: BTreeMap::new(), saved }
+        Self { name: name.to_owned(), state, metadata: BTreeMap::new(), saved, open: BTreeSet::new() }
     }
 
     /// Refuses what was decided for another start.
@@ -83,6 +84,48 @@ impl Vm {
                 return Err(failed("cannot set memory higher than max memory"));
             }
             Effect::Memory(memory) => self.state.memory_kib = memory,
+            Effect::Saved => {
+                self.go(PowerState::ShutOff, next_start);
+                self.state.saved = true;
+            }
+            Effect::Restored if !self.state.saved => return Err(failed("there is no managed save image")),
+            Effect::Restored => {
+                self.go(PowerState::Running, next_start);
+                self.state.saved = false;
+            }
+            Effect::DeviceAdded(device) if self.state.devices.contains(&device) => {
+                return Err(failed(&format!("target {device} already exists")));
+            }
+            Effect::DeviceRemoved(device) if !self.state.devices.contains(&device) => {
+                return Err(impossible(&format!("device not found: no {device}")));
+            }
+            Effect::CheckpointRemoved(name) if !self.state.checkpoints.contains(&name) => {
+                return Err(impossible(&format!("no domain checkpoint with matching name '{name}'")));
+            }
+            Effect::Opened { hold, .. } if self.open.contains(&hold) => {
+                return Err(failed(&format!("{hold} is active already")));
+            }
+            Effect::Closed(hold) if !self.open.contains(&hold) => {
+                return Err(impossible(&format!("{hold} is not active")));
+            }
+            Effect::Opened { ref hold, .. } => {
+                self.open.insert(hold.clone());
+                operation.effect().take(&mut self.state);
+            }
+            Effect::Closed(ref hold) => {
+                self.open.remove(hold);
+                operation.effect().take(&mut self.state);
+            }
+            other @ (Effect::SavedImageRemoved
+            | Effect::DeviceAdded(_)
+            | Effect::DeviceRemoved(_)
+            | Effect::CheckpointAdded(_)
+            | Effect::CheckpointRemoved(_)
+            | Effect::Setting(_)
+            | Effect::Redefined
+            | Effect::Undefined
+            | Effect::Elsewhere) => other.take(&mut self.state),
+            Effect::Renamed(name) => self.name = name,
             Effect::Metadata(uri) => {
                 match asked_metadata(operation) {
                     Some(xml) => self.metadata.insert(uri, xml.to_owned()),
@@ -107,6 +150,8 @@ impl Vm {
         self.state.power = to;
         if matches!(to, PowerState::ShutOff | PowerState::Crashed) {
             self.state.start = StartId(None);
+            self.open.clear();
+            self.state.jobs.clear();
         } else if self.state.start.0.is_none() {
             self.state.start = StartId(Some(*next_start));
             *next_start += 1;

@@ -38,7 +38,8 @@ fn run() {
     loop {
         if let Err(error) = virt::event::event_run_default_impl() {
             tracing::error!(error = error.message(), "libvirt's event loop stumbled");
-            // It failed before it could sleep; without this pause a lasting fault would keep a core busy.
+            // It failed before it could sleep, and libvirt tells nobody when it would work again; without this pause a
+            // lasting fault would keep a core busy.
             thread::sleep(Duration::from_millis(100));
         }
     }

@@ -24,7 +24,20 @@ pub(super) struct Figures {
 impl Figures {
     pub(super) fn into_state(self, start: StartId, snapshots: BTreeSet<String>) -> VmState {
         let Self { power, vcpus, vcpus_max, memory_kib, memory_max_kib } = self;
-        VmState { power, start, vcpus, vcpus_max, memory_kib, memory_max_kib, snapshots }
+        VmState {
+            power,
+            start,
+            vcpus,
+            vcpus_max,
+            memory_kib,
+            memory_max_kib,
+            snapshots,
+            checkpoints: BTreeSet::new(),
+            devices: BTreeSet::new(),
+            jobs: BTreeSet::new(),
+            saved: false,
+            definition: None,
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! Lanes with everything around them in a test's hands.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -14,7 +14,8 @@ use crate::delegation::{ChangeRequest, Mode as Hold};
 use crate::discovery::Inventory;
 use crate::hypervisor::{AskHypervisorError, Event, Fake, Fate, Hypervisor, Later, Listing, Mode, ReadInventory};
 use crate::journal::{
-    AppendError, Chain, Disk, Journal, MemoryStore, Position, Record, ReplayError, Store, Stored, Tail,
+    AppendError, Basis, Chain, Disk, Headers, Journal, MemoryStore, Position, Record, ReplayError, Restored, Snapshot,
+    Store, Stored, Tail,
 };
 use crate::lanes::{Asker, Delivery, History, Lanes, Submission};
 use crate::model::{
@@ -42,6 +43,11 @@ fn running() -> VmState {
         memory_kib: Kib(1024),
         memory_max_kib: Kib(2048),
         snapshots: BTreeSet::new(),
+        checkpoints: BTreeSet::new(),
+        devices: BTreeSet::new(),
+        jobs: BTreeSet::new(),
+        saved: false,
+        definition: None,
     }
 }
 
@@ -65,9 +71,11 @@ impl World {
     }
 
     async fn start(&mut self) {
-        let mut history = History::default();
-        let store = self.disk.open_replaying(&mut |_, entry| history.take(&entry)).unwrap();
-        let journal = Journal::start(Box::new(Gated { store, gate: self.gate.clone() })).unwrap();
+        let (store, Restored { states, last, coverage, .. }) = self.disk.restore().unwrap();
+        let store = Box::new(Gated { store, gate: self.gate.clone() });
+        // Snapshots whenever there may be one, so that every crash here is a start from snapshots.
+        let journal = Journal::start_keeping(store, coverage, 0).unwrap();
+        let history = History::new(states, last);
         let policy = Policy {
             gather: Duration::from_millis(500),
             gather_for: GatherFor::Writes,
@@ -129,6 +137,8 @@ impl World {
             order: Order::default(),
             issued_at: None,
             not_after: None,
+            must_start_by: None,
+            break_glass: None,
             guard: Guard::default(),
             class: Class::Routine,
             epoch: None,
@@ -151,7 +161,7 @@ impl World {
         tokio::spawn(async move { lanes.submit(command, None).await })
     }
 
-    /// Submits the same again until the agent can take it.
+    /// Submits the same again until the agent can take it; only trying tells.
     pub(super) async fn submit_when_possible(&self, number: u128, who: &str, action: &str, id: u128) -> Submission {
         let deadline = Instant::now() + LONG;
         loop {
@@ -168,6 +178,8 @@ impl World {
         ended.expect("its end is told")
     }
 
+    /// Looks again and again until it holds: what a test asks for may be of the lane, the fake or the journal, and no one
+    /// of them tells of all.
     pub(super) async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
         let deadline = Instant::now() + LONG;
         while !holds().await {
@@ -265,6 +277,26 @@ impl Store for Gated {
         self.store.slice(after, at_most, of)
     }
 
+    fn count(&mut self, vm: VmId, after: Position, through: Position) -> Result<u64, ReplayError> {
+        self.store.count(vm, after, through)
+    }
+
+    fn basis(&mut self) -> Result<Option<Basis>, ReplayError> {
+        self.store.basis()
+    }
+
+    fn headers(&mut self) -> Result<Headers, ReplayError> {
+        self.store.headers()
+    }
+
+    fn snapshot(&mut self, vm: VmId) -> Result<Option<Snapshot>, ReplayError> {
+        self.store.snapshot(vm)
+    }
+
+    fn keep(&mut self, snapshot: &Snapshot, basis: &Basis, alone: bool) -> Result<(), AppendError> {
+        self.store.keep(snapshot, basis, alone)
+    }
+
     fn chain(&self) -> Chain {
         self.store.chain()
     }
@@ -280,7 +312,7 @@ pub(super) struct Watched {
 #[derive(Default)]
 struct Looks {
     hold: Mutex<Option<Look>>,
-    seen: AtomicUsize,
+    seen: watch::Sender<usize>,
     lists_hang: AtomicBool,
 }
 
@@ -314,18 +346,16 @@ impl Watched {
 
     pub(super) fn hold_next_look(&self) -> Look {
         let look = Look { held: Arc::new(Semaphore::new(0)), free: Arc::new(Semaphore::new(0)), vm: Arc::default() };
-        self.looks.seen.store(0, Ordering::Relaxed);
+        self.looks.seen.send_replace(0);
         *self.looks.hold.lock().unwrap() = Some(look.clone());
         look
     }
 
     /// Ends when this many looks came back since the last one was held.
     pub(super) async fn until_looks(&self, count: usize) {
-        let deadline = Instant::now() + LONG;
-        while self.looks.seen.load(Ordering::Relaxed) < count {
-            assert!(Instant::now() < deadline, "too few looks");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let mut seen = self.looks.seen.subscribe();
+        let enough = seen.wait_for(|seen| *seen >= count);
+        tokio::time::timeout(LONG, enough).await.expect("enough looks").unwrap();
     }
 }
 
@@ -348,7 +378,7 @@ impl Hypervisor for Watched {
                 look.held.add_permits(1);
                 look.free.acquire().await.unwrap().forget();
             }
-            looks.seen.fetch_add(1, Ordering::Relaxed);
+            looks.seen.send_modify(|seen| *seen += 1);
             seen
         })
     }

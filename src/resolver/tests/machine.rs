@@ -1,6 +1,6 @@
 //! What QEMU and libvirt would do to a VM, written apart from the catalogue so that the two check each other.
 
-use covirt::model::{Operation, PowerState, StartId, VmState};
+use covirt::model::{DeviceName, HoldKey, Operation, PowerState, StartId, VmState};
 
 /// Does one operation, or says why libvirt would refuse it.
 pub(crate) fn act(vm: &mut VmState, next_start: &mut u32, operation: &Operation) -> Result<(), &'static str> {
@@ -52,11 +52,73 @@ pub(crate) fn act(vm: &mut VmState, next_start: &mut u32, operation: &Operation)
             vm.memory_kib = args.memory_kib;
             vm.power
         }
-        Operation::PowerReset(_)
-        | Operation::PowerReboot(_)
-        | Operation::MetadataSet(_)
-        | Operation::InspectRead(_) => vm.power,
+        other => return act_on_parts(vm, next_start, other),
     };
     vm.power = power;
+    if vm.start.0.is_none() {
+        vm.jobs.clear();
+    } else {
+        vm.saved = false;
+    }
     Ok(())
+}
+
+fn act_on_parts(vm: &mut VmState, next_start: &mut u32, operation: &Operation) -> Result<(), &'static str> {
+    let alive = vm.start.0.is_some();
+    let takes = |there: bool, why| if there { Ok(()) } else { Err(why) };
+    let mut open = |hold: HoldKey| takes(alive && vm.jobs.insert(hold), "domain is not running or has an active job");
+    match operation {
+        Operation::PowerSave(_) => {
+            takes(alive, "domain is not running")?;
+            (vm.power, vm.start, vm.saved) = (PowerState::ShutOff, StartId(None), true);
+            vm.jobs.clear();
+        }
+        Operation::PowerRestore(_) => {
+            takes(!alive && vm.saved, "nothing to restore")?;
+            (vm.power, vm.start, vm.saved) = (PowerState::Running, StartId(Some(*next_start)), false);
+            *next_start += 1;
+        }
+        Operation::PowerSaveRemove(_) => takes(std::mem::take(&mut vm.saved), "no managed save image")?,
+        Operation::BackupBegin(args) => {
+            if args.checkpoint.as_ref().is_some_and(|name| vm.checkpoints.contains(name)) {
+                return Err("checkpoint exists");
+            }
+            open(HoldKey::Backup)?;
+            vm.checkpoints.extend(args.checkpoint.clone());
+        }
+        Operation::BackupEnd(_) => takes(vm.jobs.remove(&HoldKey::Backup), "no job is active")?,
+        Operation::CheckpointCreate(args) => {
+            takes(alive && vm.checkpoints.insert(args.name.clone()), "domain is not running or checkpoint exists")?;
+        }
+        Operation::CheckpointDelete(args) => takes(vm.checkpoints.remove(&args.name), "no such checkpoint")?,
+        Operation::DiskResize(args) => takes(alive && has(vm, &args.disk), "invalid path")?,
+        Operation::BlockCommit(args) => open(HoldKey::Block(args.disk.clone()))?,
+        Operation::BlockPull(args) => open(HoldKey::Block(args.disk.clone()))?,
+        Operation::BlockCopy(args) => open(HoldKey::Block(args.disk.clone()))?,
+        Operation::BlockAbort(args) => {
+            takes(vm.jobs.remove(&HoldKey::Block(args.disk.clone())), "no active block job")?;
+        }
+        Operation::DeviceAttach(args) => takes(vm.devices.insert(args.device().unwrap()), "target already exists")?,
+        Operation::DeviceDetach(args) => takes(vm.devices.remove(&args.device), "device not found")?,
+        Operation::DeviceUpdate(args) => takes(vm.devices.contains(&args.device().unwrap()), "device not found")?,
+        Operation::NicQos(args) => takes(vm.devices.contains(&DeviceName::Nic(args.mac)), "device not found")?,
+        Operation::DiskIotune(args) => takes(has(vm, &args.disk), "device not found")?,
+        Operation::GuestFreeze(_)
+        | Operation::GuestThaw(_)
+        | Operation::GuestTrim(_)
+        | Operation::GuestCommand(_)
+        | Operation::GuestSetTime(_)
+        | Operation::GuestSetPassword(_) => takes(vm.power == PowerState::Running, "agent not available")?,
+        Operation::DefinitionDefine(_) => vm.definition = Some("d2".to_owned()),
+        Operation::DefinitionUndefine(_) => takes(vm.definition.take().is_some(), "domain is transient")?,
+        Operation::DefinitionRename(_) => takes(!alive, "cannot rename active domain")?,
+        Operation::MigrateBegin(_) => open(HoldKey::Migration)?,
+        Operation::MigrateAbort(_) => takes(vm.jobs.remove(&HoldKey::Migration), "no job is active")?,
+        _ => {}
+    }
+    Ok(())
+}
+
+fn has(vm: &VmState, disk: &str) -> bool {
+    vm.devices.contains(&DeviceName::Disk(disk.to_owned()))
 }

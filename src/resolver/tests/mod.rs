@@ -6,10 +6,14 @@ mod pairs;
 mod past_us;
 mod recovery;
 mod rules;
+mod handover;
+mod time;
+mod turns;
 mod world;
 
 use super::*;
 use crate::model::*;
+use world::samples;
 use world::{World, provider};
 
 /// How a command ended, as `ending code`; empty while it has not.

@@ -7,17 +7,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::{Action, Operation, PowerState, StartId};
 
-/// The one operation of each action that the pairs are walked with.
+/// The operation of each action that the pairs are walked with.
 fn words(action: Action, which: usize) -> String {
-    let args = match action {
-        Action::SnapshotCreate => ["name=s1", "name=s2"][which],
-        Action::SnapshotRevert | Action::SnapshotDelete => "name=base",
-        Action::CpuSet => ["vcpus=4", "vcpus=6"][which],
-        Action::MemorySet => ["memory_kib=1024", "memory_kib=2048"][which],
-        Action::MetadataSet => "uri=urn:x key=x",
-        _ => "",
-    };
-    format!("{action} {args}")
+    format!("{action} args={}", samples::args(action, which))
 }
 
 fn in_state(power: PowerState, policy: Policy) -> World {
@@ -139,7 +131,7 @@ fn line() -> impl Strategy<Value = (usize, String)> {
     ]);
     (0..3_usize, action, 0..2_usize, extra.clone(), extra).prop_map(|(who, action, which, one, two)| {
         let two = if one.split('=').next() == two.split('=').next() { "" } else { two };
-        (who, format!("{} {one} {two}", words(action, which)))
+        (who, format!("{action} {one} {two} args={}", samples::args(action, which)))
     })
 }
 

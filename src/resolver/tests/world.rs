@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use covirt::delegation::{ChangeRequest, Mode};
 use covirt::model::{
     Action, Cause, ClockEstimate, Code, Command, CommandId, Ending, Kib, Mono, Now, Operation, Outcome, PowerState,
     ProviderId, StartId, VmId, VmState, Wall,
@@ -16,6 +17,7 @@ use covirt::resolver::{
     Ask, Call, CallResult, Evidence, Fact, Heard, Input, Lane, Observation, Output, Party, Policy, Said, State,
 };
 use serde_json::{Value, json};
+
 use uuid::Uuid;
 
 /// 2026-11-22T20:00:00Z, where every world begins.
@@ -43,6 +45,8 @@ pub(super) struct World {
     pub ended: BTreeMap<CommandId, Outcome>,
     pub seen: Vec<(u64, Output)>,
     pub clocks: BTreeMap<ProviderId, ClockEstimate>,
+    /// How far our wall clock was stepped. *Units*: microseconds.
+    pub stepped: i64,
     pub names: BTreeMap<String, CommandId>,
     sent: BTreeMap<CommandId, Command>,
     shadow: State,
@@ -67,6 +71,11 @@ pub(super) fn running() -> VmState {
         memory_kib: Kib(8 << 20),
         memory_max_kib: Kib(16 << 20),
         snapshots: ["base".to_owned()].into(),
+        checkpoints: ["north.base".to_owned(), "south.base".to_owned()].into(),
+        devices: ["disk:vda", "disk:vdb", "nic:52:54:00:00:00:01"].map(|name| name.parse().unwrap()).into(),
+        jobs: [].into(),
+        saved: false,
+        definition: Some("d1".to_owned()),
     }
 }
 
@@ -89,6 +98,7 @@ impl World {
             ended: BTreeMap::new(),
             seen: Vec::new(),
             clocks: BTreeMap::new(),
+            stepped: 0,
             names: BTreeMap::new(),
             sent: BTreeMap::new(),
             shadow: State::new(vm()),
@@ -117,7 +127,8 @@ impl World {
     }
 
     pub(super) fn now(&self) -> Now {
-        Now { mono: Mono(self.at), wall: Wall::from_micros(EPOCH + i64::try_from(self.at).unwrap()) }
+        let wall = EPOCH + self.stepped + i64::try_from(self.at).unwrap();
+        Now { mono: Mono(self.at), wall: Wall::from_micros(wall) }
     }
 
     /// Gives the lane one input, and the journal's word for it when that comes at once.
@@ -202,7 +213,6 @@ impl World {
     }
 
     pub(super) fn delegate(&mut self, to: &str, actions: &str, mode: &str, lease: Option<Duration>) -> Vec<Output> {
-        use covirt::delegation::{ChangeRequest, Mode};
         let keep_out: &[Action] = match actions {
             "all" => &[Action::InspectRead],
             "all-but-metadata" => &[Action::InspectRead, Action::MetadataSet],
@@ -225,10 +235,13 @@ impl World {
     }
 
     pub(super) fn revoke(&mut self, by: &str, from: &str) -> Vec<Output> {
-        use covirt::delegation::ChangeRequest;
-        let request = ChangeRequest::Revoke { by: provider(by), from: provider(from), actions: [].into() };
+        let request = Self::all_from(by, from);
         let token = self.token();
         self.feed(Input::Change { token, request })
+    }
+
+    fn all_from(by: &str, from: &str) -> ChangeRequest {
+        ChangeRequest::Revoke { by: provider(by), from: provider(from), actions: [].into() }
     }
 
     pub(super) fn token(&mut self) -> u64 {
@@ -249,18 +262,31 @@ impl World {
     /// A command from a line such as `a: cpu.set vcpus=4 seq=2 after=b issued=-3s class=critical`.
     pub(super) fn command(&mut self, by: &str, line: &str) -> Command {
         let (name, rest) = line.split_once(": ").unwrap_or_else(|| panic!("{line:?} has no name"));
+        // A JSON object of arguments comes last: it may hold blanks.
+        let (rest, given) = rest.split_once(" args=").map_or((rest, None), |(rest, args)| (rest, Some(args)));
         let mut words = rest.split_whitespace();
         let action: Action = words.next().unwrap().parse().unwrap();
-        let (mut args, mut guard, mut order) = (json!({}), json!({}), covirt::model::Order::default());
+        let mut args = given.map_or_else(|| json!({}), |args| serde_json::from_str(args).unwrap());
+        let (mut guard, mut order) = (json!({}), covirt::model::Order::default());
         let (mut issued, mut not_after, mut class, mut epoch) = (None, None, Value::from("routine"), None);
+        let (mut must_start_by, mut break_glass) = (None, None);
         for word in words {
             let (key, value) = word.split_once('=').unwrap_or_else(|| panic!("{word:?} is not key=value"));
-            let json = value.parse::<u64>().map_or_else(|_| Value::from(value), Value::from);
+            let json = match (key, value.parse::<u64>(), value) {
+                (_, Ok(number), _) => Value::from(number),
+                (_, _, "true" | "false") => Value::from(value == "true"),
+                ("disks", ..) => value.split(',').collect(),
+                ("files", ..) => value.split(',').map(|disk| (disk, format!("/backup/{disk}.qcow2"))).collect(),
+                ("xml", ..) => Value::from(samples::disk(value)),
+                _ => Value::from(value),
+            };
             match key {
                 "seq" => order.seq = json.as_u64(),
                 "after" => order.after = value.split(',').map(|name| self.id(name)).collect(),
                 "issued" => issued = Some(self.now().wall.shifted(micros(value))),
                 "not-after" => not_after = Some(self.now().wall.shifted(micros(value))),
+                "must-start-by" => must_start_by = Some(self.now().wall.shifted(micros(value))),
+                "break-glass" => break_glass = Some(value.to_owned()),
                 "class" => class = Value::from(value),
                 "epoch" => epoch = json.as_u64(),
                 "expects-state" => guard["state"] = json,
@@ -277,6 +303,8 @@ impl World {
             order,
             issued_at: issued,
             not_after,
+            must_start_by,
+            break_glass,
             guard: serde_json::from_value(guard).unwrap(),
             class: serde_json::from_value(class).unwrap(),
             epoch,
@@ -441,5 +469,9 @@ pub(super) fn micros(text: &str) -> i64 {
     number * unit
 }
 
+#[path = "deeds.rs"]
+mod deeds;
 #[path = "machine.rs"]
 pub(super) mod machine;
+#[path = "samples.rs"]
+pub(super) mod samples;

@@ -3,24 +3,32 @@
 //! Runs on a pool thread. What the guest must complete is not waited for here, so that a shutdown of two minutes
 //! holds no thread: the answer then says what to wait for.
 
+mod backup;
+mod block;
+mod definition;
+mod device;
+mod guest;
+mod hibernate;
+mod migrate;
+
 use serde_json::{Value, json};
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::error::Error;
 use virt::sys;
 
-use super::core::{Driver, look_up, pass};
-use super::failure::{Fault, Reached};
-use super::gate::Gate;
-use super::look;
-use super::snapshot_xml::snapshot_xml;
 use crate::hypervisor::evidence::other_start;
+use crate::hypervisor::libvirt::core::{Driver, look_up, pass};
+use crate::hypervisor::libvirt::failure::{Fault, Reached};
+use crate::hypervisor::libvirt::gate::Gate;
+use crate::hypervisor::libvirt::look;
+use crate::hypervisor::libvirt::snapshot_xml::snapshot_xml;
 use crate::model::operation::{MetadataSetArgs, NoArgs, SnapshotKind};
 use crate::model::{Kib, Operation, StartId, VmId};
 
 /// How far a call got.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Begun {
+pub(in crate::hypervisor::libvirt) enum Begun {
     /// It is complete; what libvirt gave back.
     Complete(Value),
     /// The guest was asked to shut down. *Units*: seconds it is given.
@@ -34,7 +42,7 @@ pub(super) enum Begun {
 }
 
 /// Makes the call, once.
-pub(super) fn perform(
+pub(in crate::hypervisor::libvirt) fn perform(
     connect: &Connect,
     vm: VmId,
     operation: &Operation,
@@ -56,6 +64,43 @@ pub(super) fn perform(
         ),
         _ => None,
     };
+    let target = Target { connect, domain: &domain, vm, driver, gate };
+    match operation {
+        Operation::PowerSave(_) | Operation::PowerRestore(_) | Operation::PowerSaveRemove(_) => {
+            return hibernate::perform(&target, operation);
+        }
+        Operation::BackupBegin(_)
+        | Operation::BackupEnd(_)
+        | Operation::CheckpointCreate(_)
+        | Operation::CheckpointDelete(_) => return backup::perform(&target, operation),
+        Operation::DiskResize(_)
+        | Operation::BlockCommit(_)
+        | Operation::BlockPull(_)
+        | Operation::BlockCopy(_)
+        | Operation::BlockAbort(_) => return block::perform(&target, operation),
+        Operation::DeviceAttach(_)
+        | Operation::DeviceDetach(_)
+        | Operation::DeviceUpdate(_)
+        | Operation::NicQos(_)
+        | Operation::DiskIotune(_) => return device::perform(&target, operation),
+        Operation::GuestFreeze(_)
+        | Operation::GuestThaw(_)
+        | Operation::GuestTrim(_)
+        | Operation::GuestCommand(_)
+        | Operation::GuestSetTime(_)
+        | Operation::GuestSetPassword(_) => return guest::perform(&target, operation),
+        Operation::DefinitionDefine(_)
+        | Operation::DefinitionUndefine(_)
+        | Operation::DefinitionRename(_)
+        | Operation::AutostartSet(_) => return definition::perform(&target, operation),
+        Operation::MigrateBegin(_) | Operation::MigrateAbort(_) => return migrate::perform(&target, operation),
+        // A lock is the lane's own: libvirt has nothing to do.
+        Operation::LockAcquire(_) | Operation::LockRelease(_) => return Ok(Begun::Complete(Value::Null)),
+        Operation::ConsoleOpen(_) | Operation::ScreenOpen(_) => {
+            return Err(Fault::Forbidden("a channel is opened at its door, not by a command".to_owned()));
+        }
+        _ => {}
+    }
     pass(gate)?;
     let done = |()| Begun::Complete(Value::Null);
     let sent = match operation {
@@ -90,9 +135,36 @@ pub(super) fn perform(
             Impact::Definition => Begun::Complete(Value::Null),
         }),
         Operation::MetadataSet(args) => set_metadata(&domain, args, impact).map(done),
-        Operation::InspectRead(NoArgs {}) => read(&domain),
+        // The groups above.
+        _ => read(&domain),
     };
     sent.map_err(|error| Fault::of(connect, &error, Reached::Perhaps))
+}
+
+/// A call's VM, looked up and found to be the start that was decided about.
+struct Target<'a> {
+    connect: &'a Connect,
+    domain: &'a Domain,
+    vm: VmId,
+    driver: Driver,
+    gate: &'a Gate,
+}
+
+impl Target<'_> {
+    /// The last moment at which a caller that gave up can still stop the call.
+    fn pass(&self) -> Result<(), Fault> {
+        pass(self.gate)
+    }
+
+    /// What libvirt said to a question, or to a call that it has not begun.
+    fn harmless(&self, error: &Error) -> Fault {
+        Fault::of(self.connect, error, Reached::Harmless)
+    }
+
+    /// What libvirt said to the call.
+    fn perhaps(&self, error: &Error) -> Fault {
+        Fault::of(self.connect, error, Reached::Perhaps)
+    }
 }
 
 /// Refuses to act on another start than the one that was decided about.
@@ -119,20 +191,7 @@ impl Impact {
             Operation::CpuSet(_) | Operation::MemorySet(_) | Operation::MetadataSet(_) if domain.id().is_some() => {
                 Ok(if domain.is_persistent()? { Self::Both } else { Self::Live })
             }
-            Operation::CpuSet(_)
-            | Operation::MemorySet(_)
-            | Operation::MetadataSet(_)
-            | Operation::PowerStart(_)
-            | Operation::PowerShutdown(_)
-            | Operation::PowerReboot(_)
-            | Operation::PowerReset(_)
-            | Operation::PowerStop(_)
-            | Operation::PowerSuspend(_)
-            | Operation::PowerResume(_)
-            | Operation::SnapshotCreate(_)
-            | Operation::SnapshotRevert(_)
-            | Operation::SnapshotDelete(_)
-            | Operation::InspectRead(_) => Ok(Self::Definition),
+            _ => Ok(Self::Definition),
         }
     }
 

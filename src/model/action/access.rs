@@ -1,0 +1,79 @@
+//! Reading, locking, and channels that are opened at a door.
+
+use super::super::state::PowerState::{self, Paused, Running};
+use super::spec::Repeat::{Distinct, Idempotent};
+use super::spec::Scope::{
+    Autostart, Backup, Console, Cpu, Definition, Devices, Disks, GuestAgent, Lock, Memory, Power, Process, SavedImage,
+    Screen, Snapshots,
+};
+use super::spec::Spec;
+use super::spec::Undo::Reversible;
+use super::spec::Way::{Channel, Command};
+
+pub(super) const LOCK_ACQUIRE: Spec = Spec {
+    name: "lock.acquire",
+    permissions: &[],
+    reads: &[],
+    writes: &[
+        Power, Process, Cpu, Memory, Disks, Devices, Snapshots, Backup, GuestAgent, Definition, Autostart, SavedImage,
+        Lock,
+    ],
+    states: &PowerState::ALL,
+    effect: "a lock is held",
+    call: "none",
+    repeat: Distinct,
+    undo: Reversible,
+    way: Command,
+};
+
+pub(super) const LOCK_RELEASE: Spec = Spec {
+    name: "lock.release",
+    permissions: &[],
+    reads: &[],
+    writes: &[Lock],
+    states: &PowerState::ALL,
+    effect: "no lock is held",
+    call: "none",
+    repeat: Idempotent,
+    undo: Reversible,
+    way: Command,
+};
+
+pub(super) const CONSOLE_OPEN: Spec = Spec {
+    name: "console.open",
+    permissions: &["domain:open_device"],
+    reads: &[Power],
+    writes: &[Console],
+    states: &[Running, Paused],
+    effect: "a channel is open",
+    call: "virDomainOpenConsole",
+    repeat: Distinct,
+    undo: Reversible,
+    way: Channel,
+};
+
+pub(super) const SCREEN_OPEN: Spec = Spec {
+    name: "screen.open",
+    permissions: &["domain:open_graphics"],
+    reads: &[Power],
+    writes: &[Screen],
+    states: &[Running, Paused],
+    effect: "a channel is open",
+    call: "virDomainOpenGraphicsFD",
+    repeat: Distinct,
+    undo: Reversible,
+    way: Channel,
+};
+
+pub(super) const INSPECT_READ: Spec = Spec {
+    name: "inspect.read",
+    permissions: &["domain:read"],
+    reads: &[],
+    writes: &[],
+    states: &PowerState::ALL,
+    effect: "none",
+    call: "virDomainGetInfo",
+    repeat: Distinct,
+    undo: Reversible,
+    way: Command,
+};

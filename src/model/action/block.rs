@@ -1,0 +1,73 @@
+//! Disks' sizes, and jobs that move their contents.
+
+use super::super::state::PowerState::{Paused, Running};
+use super::spec::Repeat::{Distinct, Idempotent};
+use super::spec::Scope::{Device, Disks, Power, Process, Snapshots};
+use super::spec::Spec;
+use super::spec::Undo::{Irreversible, Reversible};
+use super::spec::Way::Command;
+
+pub(super) const DISK_RESIZE: Spec = Spec {
+    name: "disk.resize",
+    permissions: &["domain:block_write"],
+    reads: &[Power, Device],
+    writes: &[Disks],
+    states: &[Running, Paused],
+    effect: "a larger disk",
+    call: "virDomainBlockResize",
+    repeat: Idempotent,
+    undo: Irreversible,
+    way: Command,
+};
+
+pub(super) const COMMIT: Spec = Spec {
+    name: "block.commit",
+    permissions: &["domain:block_write"],
+    reads: &[Power, Process, Device],
+    writes: &[Disks, Snapshots],
+    states: &[Running, Paused],
+    effect: "a block job is open",
+    call: "virDomainBlockCommit",
+    repeat: Distinct,
+    undo: Irreversible,
+    way: Command,
+};
+
+pub(super) const PULL: Spec = Spec {
+    name: "block.pull",
+    permissions: &["domain:block_write"],
+    reads: &[Power, Process, Device],
+    writes: &[Disks],
+    states: &[Running, Paused],
+    effect: "a block job is open",
+    call: "virDomainBlockRebase",
+    repeat: Distinct,
+    undo: Reversible,
+    way: Command,
+};
+
+pub(super) const COPY: Spec = Spec {
+    name: "block.copy",
+    permissions: &["domain:block_write"],
+    reads: &[Power, Process, Device],
+    writes: &[Disks],
+    states: &[Running, Paused],
+    effect: "a block job is open",
+    call: "virDomainBlockCopy",
+    repeat: Distinct,
+    undo: Reversible,
+    way: Command,
+};
+
+pub(super) const ABORT: Spec = Spec {
+    name: "block.abort",
+    permissions: &["domain:write"],
+    reads: &[Power],
+    writes: &[Disks],
+    states: &[Running, Paused],
+    effect: "no block job is open",
+    call: "virDomainBlockJobAbort",
+    repeat: Idempotent,
+    undo: Irreversible,
+    way: Command,
+};

@@ -1,0 +1,86 @@
+//! What the guest does for its provider, through its agent.
+
+use super::super::state::PowerState::Running;
+use super::spec::Repeat::{Distinct, Idempotent};
+use super::spec::Scope::{GuestAgent, Power, Process};
+use super::spec::Spec;
+use super::spec::Undo::{Irreversible, Reversible};
+use super::spec::Way::Command;
+
+pub(super) const FREEZE: Spec = Spec {
+    name: "guest.freeze",
+    permissions: &["domain:fs_freeze"],
+    reads: &[Power, Process],
+    writes: &[GuestAgent],
+    states: &[Running],
+    effect: "file systems are frozen",
+    call: "virDomainFSFreeze",
+    repeat: Distinct,
+    undo: Reversible,
+    way: Command,
+};
+
+pub(super) const THAW: Spec = Spec {
+    name: "guest.thaw",
+    permissions: &["domain:fs_freeze"],
+    reads: &[Power],
+    writes: &[GuestAgent],
+    states: &[Running],
+    effect: "no file system is frozen",
+    call: "virDomainFSThaw",
+    repeat: Idempotent,
+    undo: Reversible,
+    way: Command,
+};
+
+pub(super) const TRIM: Spec = Spec {
+    name: "guest.trim",
+    permissions: &["domain:fs_trim"],
+    reads: &[Power],
+    writes: &[GuestAgent],
+    states: &[Running],
+    effect: "unused blocks are given back",
+    call: "virDomainFSTrim",
+    repeat: Idempotent,
+    undo: Reversible,
+    way: Command,
+};
+
+pub(super) const COMMAND: Spec = Spec {
+    name: "guest.command",
+    permissions: &["domain:write"],
+    reads: &[Power],
+    writes: &[GuestAgent],
+    states: &[Running],
+    effect: "whatever the command does",
+    call: "virDomainQemuAgentCommand",
+    repeat: Distinct,
+    undo: Irreversible,
+    way: Command,
+};
+
+pub(super) const SET_TIME: Spec = Spec {
+    name: "guest.set-time",
+    permissions: &["domain:set_time"],
+    reads: &[Power],
+    writes: &[GuestAgent],
+    states: &[Running],
+    effect: "the guest's clock as asked",
+    call: "virDomainSetTime",
+    repeat: Distinct,
+    undo: Reversible,
+    way: Command,
+};
+
+pub(super) const SET_PASSWORD: Spec = Spec {
+    name: "guest.set-password",
+    permissions: &["domain:set_password"],
+    reads: &[Power],
+    writes: &[GuestAgent],
+    states: &[Running],
+    effect: "the user's password as asked",
+    call: "virDomainSetUserPassword",
+    repeat: Distinct,
+    undo: Irreversible,
+    way: Command,
+};

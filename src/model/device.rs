@@ -1,0 +1,113 @@
+//! Names of a VM's devices as libvirt gives them: a disk by its target, an interface by its MAC.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::units::Mac;
+
+/// A disk or an interface of a VM: `disk:vda`, `nic:52:54:00:11:22:33`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum DeviceName {
+    /// A disk, by its target.
+    Disk(String),
+    /// An interface, by its MAC.
+    Nic(Mac),
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disk(target) => write!(f, "disk:{target}"),
+            Self::Nic(mac) => write!(f, "nic:{mac}"),
+        }
+    }
+}
+
+impl From<DeviceName> for String {
+    fn from(name: DeviceName) -> Self {
+        name.to_string()
+    }
+}
+
+/// Why a text names no device.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} names no device: disk:<target> or nic:<MAC> is expected")]
+pub struct ParseDeviceNameError(String);
+
+impl FromStr for DeviceName {
+    type Err = ParseDeviceNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refuse = || ParseDeviceNameError(text.chars().take(64).collect());
+        match text.split_once(':') {
+            Some(("disk", target)) if is_target(target) => Ok(Self::Disk(target.to_owned())),
+            Some(("nic", mac)) => mac.parse().map(Self::Nic).map_err(|_| refuse()),
+            Some(_) | None => Err(refuse()),
+        }
+    }
+}
+
+impl TryFrom<String> for DeviceName {
+    type Error = ParseDeviceNameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+/// Whether a text can be a disk's target: `vda`, `sdb`, `hdc`.
+#[must_use]
+pub fn is_target(text: &str) -> bool {
+    (2..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+}
+
+/// The device that libvirt's XML of a disk or an interface describes.
+///
+/// *Errors*: a sentence's end, when it is not the XML of one disk or interface that is named.
+pub fn named_in(xml: &str) -> Result<DeviceName, String> {
+    let document = roxmltree::Document::parse(xml).map_err(|error| format!("xml cannot be read: {error}"))?;
+    let device = document.root_element();
+    let attribute = |child: &str, name: &str| {
+        device.children().find(|node| node.has_tag_name(child)).and_then(|node| node.attribute(name))
+    };
+    match device.tag_name().name() {
+        "disk" => {
+            let target = attribute("target", "dev").filter(|target| is_target(target));
+            target.map(|target| DeviceName::Disk(target.to_owned())).ok_or("the disk needs <target dev='…'>".to_owned())
+        }
+        "interface" => {
+            let mac = attribute("mac", "address").ok_or("the interface needs <mac address='…'>")?;
+            mac.parse().map(DeviceName::Nic).map_err(|_| format!("{mac:?} is no MAC"))
+        }
+        other => Err(format!("<{other}> is neither a disk nor an interface")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_read_back_as_written() {
+        for text in ["disk:vda", "nic:52:54:00:0a:0b:0c"] {
+            assert_eq!(text.parse::<DeviceName>().unwrap().to_string(), text);
+        }
+        for text in ["vda", "disk:", "disk:../x", "nic:52:54", "gpu:0", "disk:VDA"] {
+            assert!(text.parse::<DeviceName>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_xml_of_a_device_names_it() {
+        let disk = "<disk type='file' device='disk'><source file='/a'/><target dev='vdb' bus='virtio'/></disk>";
+        assert_eq!(named_in(disk), Ok(DeviceName::Disk("vdb".to_owned())));
+        let nic = "<interface type='user'><mac address='52:54:00:0A:0B:0C'/></interface>";
+        assert_eq!(named_in(nic).unwrap().to_string(), "nic:52:54:00:0a:0b:0c");
+        for xml in ["<disk/>", "<interface/>", "<hostdev/>", "<disk", "<disk><target dev='../x'/></disk>"] {
+            assert!(named_in(xml).is_err(), "{xml}");
+        }
+    }
+}
