@@ -251,12 +251,17 @@ impl World {
 
     /// The id behind a name; the same name is the same id, whether or not its command has come.
     pub(super) fn id(&mut self, name: &str) -> CommandId {
+        if let Some(number) = name.strip_prefix("errand-") {
+            return CommandId::errand(vm(), number.parse().unwrap());
+        }
         let next = self.names.len();
         *self.names.entry(name.to_owned()).or_insert_with(|| numbered(next))
     }
 
     pub(super) fn name(&self, id: CommandId) -> String {
-        self.names.iter().find(|(_, known)| **known == id).map_or_else(|| id.to_string(), |(name, _)| name.clone())
+        let errand = || (0..64).find(|number| CommandId::errand(vm(), *number) == id);
+        let named = self.names.iter().find(|(_, known)| **known == id).map(|(name, _)| name.clone());
+        named.or_else(|| errand().map(|number| format!("errand-{number}"))).unwrap_or_else(|| id.to_string())
     }
 
     /// A command from a line such as `a: cpu.set vcpus=4 seq=2 after=b issued=-3s class=critical`.
