@@ -11,9 +11,13 @@ mod oracle;
 mod rig;
 #[path = "sim/roll.rs"]
 mod roll;
+#[path = "sim/wish.rs"]
+mod wish;
 
 #[path = "../src/resolver/tests/machine.rs"]
 mod machine;
+#[path = "../src/resolver/tests/samples.rs"]
+mod samples;
 
 use std::panic::catch_unwind;
 

@@ -4,7 +4,7 @@ use super::budget::Asking;
 use super::fact::{Fact, Rule, Verdict};
 use super::state::{Asked, Conflict, Escalation, Phase, REMEMBERED_IDS, Standing, State, Tracked, Written};
 use crate::delegation::Authority;
-use crate::model::{CommandId, Effect, Ending, Now, Outcome, StartId};
+use crate::model::{CommandId, Effect, Ending, HoldKey, Now, Outcome, StartId};
 
 /// Of how many values it is remembered who wrote them last. A VM has far fewer, but providers make up namespaces of
 /// metadata.
@@ -68,6 +68,9 @@ impl State {
                     finished: None,
                 };
                 if admission.command.provider.is_agent() {
+                    if admission.command.operation.ends_open() == Some(HoldKey::Freeze) {
+                        self.unthawed = None;
+                    }
                     self.errands = self.errands.saturating_add(1);
                 }
                 self.commands.insert(id, tracked);

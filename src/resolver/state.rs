@@ -70,6 +70,9 @@ pub struct State {
     /// Checkpoints of backups that were given up: a later backup must not begin there.
     #[serde(default)]
     pub(crate) broken: BTreeSet<String>,
+    /// The start of a guest that slept when it should have been thawed.
+    #[serde(default)]
+    pub(crate) unthawed: Option<StartId>,
     /// How many commands the agent itself has sent.
     #[serde(default)]
     pub(crate) errands: u64,
@@ -308,6 +311,7 @@ impl State {
             retained: RETAINED,
             holds: BTreeMap::new(),
             broken: BTreeSet::new(),
+            unthawed: None,
             errands: 0,
             moved_to: None,
         }
