@@ -292,7 +292,8 @@ fn end_it(state: &State, hold: &Hold, now: Now) -> Option<Vec<Fact>> {
         // Nobody in a guest that stands still can thaw; what waits goes on, and the thaw follows when it wakes.
         let over = hold.patience().is_some_and(|patience| patience <= now.mono);
         let reason = || "the VM is paused, and nobody in it can thaw".to_owned();
-        return over.then(|| vec![Fact::HoldClosed { hold: key.clone(), how: Closed::Unverified { reason: reason() } }]);
+        return over
+            .then(|| vec![Fact::HoldClosed { hold: key.clone(), how: Closed::Unverified { reason: reason() } }]);
     }
     let waits = hold.retry_at.is_some_and(|retry| retry > now.mono);
     let under_way = sent(state, |operation| operation.ends_open().as_ref() == Some(key));
@@ -359,7 +360,9 @@ fn errand(state: &State, operation: Operation) -> Fact {
 /// When something about what is open may be due.
 pub(crate) fn next_due(state: &State) -> impl Iterator<Item = Mono> {
     (state.holds.values()).flat_map(|hold| {
-        if hold.given_up.is_none() { [hold.lease, None] } else { [hold.retry_at, hold.patience()] }.into_iter().flatten()
+        if hold.given_up.is_none() { [hold.lease, None] } else { [hold.retry_at, hold.patience()] }
+            .into_iter()
+            .flatten()
     })
 }
 

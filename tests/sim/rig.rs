@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use covirt::delegation::{ChangeRequest, Mode};
 use covirt::model::{
-    Action, Cause, Class, ClockEstimate, Code, Command, CommandId, Ending, Guard, Kib, Mono, Now, Order,
-    Outcome, PowerState, ProviderId, StartId, VmId, VmState, Wall,
+    Action, Cause, Class, ClockEstimate, Code, Command, CommandId, Ending, Guard, Kib, Mono, Now, Order, Outcome,
+    PowerState, ProviderId, StartId, VmId, VmState, Wall,
 };
 use covirt::resolver::{
     Accepted, Ask, Call, CallResult, Consent, Evidence, GatherFor, Heard, HookUse, Input, Lane, Observation, Output,
