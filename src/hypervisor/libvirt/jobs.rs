@@ -108,9 +108,8 @@ pub(super) fn background(domain: &Domain) -> Result<Option<Background>, Error> {
     let mut parameters: sys::virTypedParameterPtr = std::ptr::null_mut();
     // SAFETY: the domain is open; libvirt sets `parameters` to an array of `count`. Needed because the safe binding
     // frees the array with another allocator and takes a null for an array.
-    let asked = unsafe {
-        sys::virDomainGetJobStats(domain.as_ptr(), &raw mut kind, &raw mut parameters, &raw mut count, 0)
-    };
+    let asked =
+        unsafe { sys::virDomainGetJobStats(domain.as_ptr(), &raw mut kind, &raw mut parameters, &raw mut count, 0) };
     if asked != 0 {
         let error = Error::last_error();
         return match error.code().to_raw() {
@@ -128,7 +127,9 @@ pub(super) fn background(domain: &Domain) -> Result<Option<Background>, Error> {
         None => of_disks(),
     };
     let job = Background {
-        operation: number(sys::VIR_DOMAIN_JOB_OPERATION).and_then(|operation| u32::try_from(operation).ok()).unwrap_or(0),
+        operation: number(sys::VIR_DOMAIN_JOB_OPERATION)
+            .and_then(|operation| u32::try_from(operation).ok())
+            .unwrap_or(0),
         done: done.unwrap_or(0),
         total: total.unwrap_or(0),
         elapsed: number(sys::VIR_DOMAIN_JOB_TIME_ELAPSED).unwrap_or(0),

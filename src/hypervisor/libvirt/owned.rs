@@ -39,5 +39,5 @@ impl<T> Drop for OwnedArray<T> {
 }
 
 unsafe extern "C" {
-    fn free(pointer: *mut std::os::raw::c_void);
+    pub(super) fn free(pointer: *mut std::os::raw::c_void);
 }

@@ -3,7 +3,7 @@
 
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
-use std::os::raw::{c_char, c_int};
+use std::os::raw::c_char;
 
 use virt::domain::Domain;
 use virt::error::Error;
