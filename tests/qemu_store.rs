@@ -190,12 +190,8 @@ fn backups_hold_what_the_guest_had_and_each_provider_has_its_own_chain() {
 
     // Nobody writes over an image, and nobody's checkpoint is made twice.
     stage.forbidden("backup.begin", &json!({ "mode": "push", "files": { "vda": live } }), "is an image of the VM");
-    let again = stage.run(
-        "backup.begin",
-        &json!({ "mode": "push", "files": { "vda": stage.file("again") },
-                                                   "checkpoint": "north.one" }),
-    );
-    assert_eq!((&again["state"], &again["code"]), (&json!("failed"), &json!("hypervisor-failed")), "{again:#}");
+    let again = json!({ "mode": "push", "files": { "vda": stage.file("again") }, "checkpoint": "north.one" });
+    stage.forbidden("backup.begin", &again, "exists already");
 
     stage.done("power.resume", &json!({}));
     stage.write_and_halt("two", 2);
@@ -322,9 +318,6 @@ fn disks_grow_and_are_merged_pulled_and_copied_without_a_bit_lost() {
     stage.done("block.pull", &disk);
     stage.until_nothing_is_open();
     assert_eq!((stage.active(), backing(&top)), (top.clone(), Value::Null));
-    same(&top, &whole);
-    stage.done("power.resume", &json!({}));
-    stage.write("five", 1);
 
     // The definition is the same whether the VM runs or not.
     let running = stage.done("inspect.read", &json!({}));
@@ -332,4 +325,6 @@ fn disks_grow_and_are_merged_pulled_and_copied_without_a_bit_lost() {
     let off = stage.done("inspect.read", &json!({}));
     assert_eq!((&running["definition"], &running["devices"]), (&off["definition"], &off["devices"]));
     assert!(off["definition"].is_string() && off["devices"].to_string().contains("disk:vda"), "{off:#}");
+    // Only now has QEMU written all that it knew of where things are in the image.
+    same(&top, &whole);
 }

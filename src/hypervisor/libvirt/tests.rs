@@ -253,7 +253,8 @@ async fn a_look_tells_devices_the_definition_and_the_image() {
     assert_eq!((&listing.state, listing.whole), (&saved, Whole::Yes));
     // The mock's own VM has devices.
     let test = listed.iter().find(|listing| listing.name == "test").unwrap();
-    let kinds = |disk: bool| test.state.devices.iter().filter(|name| matches!(name, DeviceName::Disk(_)) == disk).count();
+    let kinds =
+        |disk: bool| test.state.devices.iter().filter(|name| matches!(name, DeviceName::Disk(_)) == disk).count();
     assert_eq!((kinds(true), kinds(false)), (1, 1), "{:?}", test.state.devices);
 }
 
