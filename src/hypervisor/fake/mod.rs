@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::vm::Vm;
 use super::evidence::when_gone;
-use super::{AskHypervisorError, Event, Hypervisor, Later, Listing, ReadInventory};
+use super::{AskHypervisorError, Event, Hypervisor, JobProgress, Later, Listing, ReadInventory, Whole};
 use crate::discovery::Inventory;
 use crate::model::{Cause, Code, CommandId, Ending, Happening, Operation, Outcome, PowerState, StartId, VmId, VmState};
 use crate::resolver::{Call, CallResult, Evidence};
@@ -126,6 +126,13 @@ impl Fake {
         if let Some(found) = world.vms.get_mut(&vm) {
             how(&mut found.state);
             world.tell(Event::Changed(vm, cause));
+        }
+    }
+
+    /// Says how far what is open on a VM is, until it stops.
+    pub fn set_progress(&self, vm: VmId, progress: Vec<JobProgress>) {
+        if let Some(found) = self.world().vms.get_mut(&vm) {
+            found.progress = progress;
         }
     }
 
@@ -315,7 +322,7 @@ impl Hypervisor for Fake {
             world.up()?;
             let listing = |(vm, found): (&VmId, &Vm)| {
                 let (name, state) = (found.name.clone(), found.state.clone());
-                Listing { vm: *vm, name, state }
+                Listing { vm: *vm, name, state, whole: Whole::Yes }
             };
             Ok(world.vms.iter().map(listing).collect())
         })
@@ -360,6 +367,10 @@ impl Hypervisor for Fake {
             let found = world.vms.get(&call.vm());
             Ok(found.map_or_else(|| when_gone(call.operation()), |vm| vm.evidence(call.operation(), start)))
         })
+    }
+
+    fn progress(&self, vm: VmId) -> Later<Result<Vec<JobProgress>, AskHypervisorError>> {
+        self.later(move |world| world.reach(|world| world.vms.get(&vm).map(|vm| vm.progress.clone()), vm))
     }
 
     fn events(&self) -> mpsc::Receiver<Event> {

@@ -15,7 +15,10 @@ use virt::sys;
 use super::core::{Core, look_up};
 use super::failure::{Fault, Reached};
 use super::gather;
-use super::look;
+use super::jobs::{self, BUSY};
+use super::look::{self, Look};
+use super::traces;
+use crate::hypervisor::Whole;
 use crate::hypervisor::evidence::{Seen, seen_in, weigh, when_gone};
 use crate::model::operation::MetadataSetArgs;
 use crate::model::{Operation, StartId, VmId};
@@ -99,9 +102,10 @@ fn try_barrier(connect: &Connect, vm: VmId, jobs: Jobs) -> Result<Barrier, Fault
         other => other?,
     };
     if jobs == Jobs::Reported {
-        match domain.job_info() {
-            Ok(job) if job.r#type != sys::VIR_DOMAIN_JOB_NONE.cast_signed() => return Ok(Barrier::Busy),
-            // An error says that it is off, or that the driver has no jobs; an unreachable libvirt is found below.
+        match jobs::background(&domain) {
+            // What is open for hours is no call under way.
+            Ok(Some(job)) if job.hold().is_none() => return Ok(Barrier::Busy),
+            // Of an error that matters the next question tells, too.
             Ok(_) | Err(_) => {}
         }
     }
@@ -118,11 +122,19 @@ fn try_barrier(connect: &Connect, vm: VmId, jobs: Jobs) -> Result<Barrier, Fault
 
 fn conclude(connect: &Connect, domain: &Domain, operation: &Operation, expected: StartId) -> Result<Evidence, Fault> {
     let fault = |error: Error| Fault::of(connect, &error, Reached::Harmless);
-    let state = look::state_of(domain).map_err(fault)?;
+    let Look { state, whole } = look::look_at(domain).map_err(fault)?;
+    if whole == Whole::WithoutJobs {
+        return Err(Fault::Failed(BUSY.to_owned()));
+    }
     let now = match operation {
         Operation::MetadataSet(args) => {
             metadata_as_asked(domain, args, sys::VIR_DOMAIN_AFFECT_CURRENT).map_err(fault)?
         }
+        Operation::DiskResize(args) => traces::of_resize(domain, args).map_err(fault)?,
+        Operation::BackupBegin(args) => traces::of_backup(domain, &state, args).map_err(fault)?,
+        Operation::BlockCommit(args) => traces::of_commit(domain, args).map_err(fault)?,
+        Operation::BlockPull(args) => traces::of_pull(domain, args).map_err(fault)?,
+        Operation::BlockCopy(args) => traces::of_copy(domain, args).map_err(fault)?,
         other => seen_in(&state, other),
     };
     // What is set for now and for later was done only when both are there; setting it again does no harm.

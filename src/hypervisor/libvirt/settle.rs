@@ -13,7 +13,7 @@ use super::failure::{Fault, Reached};
 use super::look;
 use super::notices::{Notice, Watch};
 use super::perform::Begun;
-use crate::model::{Kib, PowerState, StartId, VmId};
+use crate::model::{HoldKey, Kib, PowerState, StartId, VmId};
 
 /// How long QEMU is given to say that it restarted the guest. It does so within milliseconds; the wait is there so
 /// that a later reboot does not take this event for its own.
@@ -21,6 +21,9 @@ const RESET_LIMIT: Duration = Duration::from_secs(5);
 /// How long the balloon is given. A guest without a balloon driver never moves it, so that the call then ends with
 /// what was reached rather than as a failure. QEMU reports the balloon at most once a second.
 const BALLOON_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long something that was told to end is given. QEMU stops its jobs within milliseconds, unless its storage hangs.
+const CLOSE_LIMIT: Duration = Duration::from_secs(30);
 
 /// What woke a wait.
 enum Woken {
@@ -51,6 +54,7 @@ impl Core {
             Begun::UntilRestarted(seconds) => self.until_restarted(vm, start, seconds, watch).await,
             Begun::UntilReset => self.until_reset(watch).await,
             Begun::UntilBalloon(asked) => self.until_balloon(vm, asked, watch).await,
+            Begun::UntilClosed(hold) => self.until_closed(vm, &hold, watch).await,
         }
     }
 
@@ -129,6 +133,28 @@ impl Core {
             match self.woken(&mut watch, end).await {
                 Woken::By(_) => {}
                 Woken::TimeUp | Woken::Lost(_) => return Ok(result),
+            }
+        }
+    }
+
+    async fn until_closed(&self, vm: VmId, hold: &HoldKey, mut watch: Watch) -> Result<Value, Fault> {
+        let end = Instant::now() + CLOSE_LIMIT;
+        loop {
+            match self.observe(vm).await.map_err(lost_after_sending) {
+                Ok(state) if !state.jobs.contains(hold) => return Ok(Value::Null),
+                // Jobs live in the process.
+                Err(Fault::NoSuchVm(_)) => return Ok(Value::Null),
+                // A VM that is busy is asked again when something has happened.
+                Ok(_) | Err(Fault::Failed(_)) => {}
+                Err(fault) => return Err(fault),
+            }
+            match self.woken(&mut watch, end).await {
+                Woken::By(_) => {}
+                Woken::Lost(reason) => return Err(Fault::Lost(reason)),
+                Woken::TimeUp => {
+                    let seconds = CLOSE_LIMIT.as_secs();
+                    return Err(Fault::Failed(format!("{hold} was told to end and is still open after {seconds} s")));
+                }
             }
         }
     }

@@ -17,6 +17,7 @@ use virt::domain::Domain;
 use virt::error::Error;
 use virt::sys;
 
+use crate::hypervisor::Whole;
 use crate::hypervisor::evidence::other_start;
 use crate::hypervisor::libvirt::core::{Driver, look_up, pass};
 use crate::hypervisor::libvirt::failure::{Fault, Reached};
@@ -24,7 +25,7 @@ use crate::hypervisor::libvirt::gate::Gate;
 use crate::hypervisor::libvirt::look;
 use crate::hypervisor::libvirt::snapshot_xml::snapshot_xml;
 use crate::model::operation::{MetadataSetArgs, NoArgs, SnapshotKind};
-use crate::model::{Kib, Operation, StartId, VmId};
+use crate::model::{HoldKey, Kib, Operation, StartId, VmId};
 
 /// How far a call got.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub(in crate::hypervisor::libvirt) enum Begun {
     UntilReset,
     /// The balloon was told its size.
     UntilBalloon(Kib),
+    /// Something that is open was told to end.
+    UntilClosed(HoldKey),
 }
 
 /// Makes the call, once.
@@ -220,11 +223,15 @@ fn set_metadata(domain: &Domain, args: &MetadataSetArgs, impact: Impact) -> Resu
 }
 
 fn read(domain: &Domain) -> Result<Begun, Error> {
-    let state = look::state_of(domain)?;
+    // Whoever reads is not kept waiting by a VM that is busy; what is open then is not told.
+    let look::Look { state, whole } = look::look_at(domain)?;
     let generation = state.generation();
     let mut value = serde_json::to_value(&state).unwrap_or(Value::Null);
     if let Some(fields) = value.as_object_mut() {
         fields.insert("generation".to_owned(), Value::String(generation));
+        if whole == Whole::WithoutJobs {
+            fields.insert("jobs".to_owned(), Value::Null);
+        }
     }
     Ok(Begun::Complete(value))
 }
