@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::discovery::{Discovered, Inventory, Limits, parse_domain};
 use crate::hypervisor::evidence::{Seen, other_start, seen_in, weigh};
+use crate::model::operation::Setting;
 use crate::model::{Code, Effect, Ending, HoldKey, Operation, Outcome, PowerState, StartId, VmId, VmState};
 use crate::resolver::Evidence;
 
@@ -17,6 +18,8 @@ pub(super) struct Vm {
     metadata: BTreeMap<String, String>,
     saved: BTreeMap<String, VmState>,
     open: BTreeSet<HoldKey>,
+    /// What was last asked of a device that stays.
+    settings: BTreeMap<Setting, Operation>,
 }
 
 impl Vm {
@@ -34,7 +37,8 @@ impl Vm {
 
     pub(super) fn new(name: &str, state: VmState) -> Self {
         let saved = state.snapshots.iter().map(|snapshot| (snapshot.clone(), state.clone())).collect();
-        Self { name: name.to_owned(), state, metadata: BTreeMap::new(), saved, open: BTreeSet::new() }
+        let (metadata, open, settings) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        Self { name: name.to_owned(), state, metadata, saved, open, settings }
     }
 
     /// Refuses what was decided for another start.
@@ -51,7 +55,10 @@ impl Vm {
         }
         match operation.effect() {
             Effect::Nothing => return Ok(self.described()),
-            Effect::Restart => {}
+            Effect::Restart => {
+                // Nothing stands still in a guest that begins anew.
+                self.open.remove(&HoldKey::Freeze);
+            }
             Effect::Power(to) => self.go(to, next_start),
             Effect::SnapshotAdded(name) => {
                 if !self.state.snapshots.insert(name.clone()) {
@@ -94,13 +101,31 @@ impl Vm {
                 self.state.saved = false;
             }
             Effect::DeviceAdded(device) if self.state.devices.contains(&device) => {
-                return Err(failed(&format!("target {device} already exists")));
+                return Err(impossible(&format!("the VM has {device} already")));
             }
             Effect::DeviceRemoved(device) if !self.state.devices.contains(&device) => {
-                return Err(impossible(&format!("device not found: no {device}")));
+                return Err(impossible(&format!("the VM has no {device}")));
+            }
+            Effect::Setting(Setting::Tuning(device) | Setting::Device(device))
+                if !self.state.devices.contains(&device) =>
+            {
+                return Err(impossible(&format!("the VM has no {device}")));
+            }
+            Effect::Setting(setting) => {
+                self.settings.insert(setting, operation.clone());
             }
             Effect::CheckpointRemoved(name) if !self.state.checkpoints.contains(&name) => {
                 return Err(impossible(&format!("no domain checkpoint with matching name '{name}'")));
+            }
+            Effect::Opened { hold: HoldKey::Freeze, .. } if self.open.contains(&HoldKey::Freeze) => {
+                return Err(impossible("file systems of the guest stand still already; guest.thaw lets them go"));
+            }
+            Effect::Opened { hold: hold @ HoldKey::Freeze, .. } => {
+                self.open.insert(hold);
+                return Ok(json!({ "frozen": 1 }));
+            }
+            Effect::Closed(HoldKey::Freeze) => {
+                return Ok(json!({ "thawed": u32::from(self.open.remove(&HoldKey::Freeze)) }));
             }
             Effect::Opened { hold, .. } if self.open.contains(&hold) => {
                 return Err(failed(&format!("{hold} is active already")));
@@ -121,10 +146,9 @@ impl Vm {
             | Effect::DeviceRemoved(_)
             | Effect::CheckpointAdded(_)
             | Effect::CheckpointRemoved(_)
-            | Effect::Setting(_)
             | Effect::Redefined
-            | Effect::Undefined
-            | Effect::Elsewhere) => other.take(&mut self.state),
+            | Effect::Undefined) => other.take(&mut self.state),
+            Effect::Elsewhere => self.deed_of_agent(operation)?,
             Effect::Renamed(name) => self.name = name,
             Effect::Metadata(uri) => {
                 match asked_metadata(operation) {
@@ -136,11 +160,33 @@ impl Vm {
         Ok(Value::Null)
     }
 
+    /// The agent in a guest does nothing else while file systems stand still.
+    fn deed_of_agent(&self, operation: &Operation) -> Result<(), Outcome> {
+        match operation {
+            Operation::GuestSetPassword(args) if args.password.reveal().is_none() => {
+                Err(impossible("the password was not kept over the restart of the agent; send the command again"))
+            }
+            Operation::GuestTrim(_) | Operation::GuestSetTime(_) | Operation::GuestSetPassword(_)
+                if self.open.contains(&HoldKey::Freeze) =>
+            {
+                let action = operation.action();
+                Err(failed(&format!("the guest's agent refuses {action}: the agent is in frozen state")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What can be observed of a call whose answer was lost.
     pub(super) fn evidence(&self, operation: &Operation, expected: StartId) -> Evidence {
         let seen = match operation {
             Operation::InspectRead(_) => return Evidence::Undone,
             Operation::MetadataSet(args) => Seen::when(self.metadata.get(&args.uri) == args.xml.as_ref()),
+            Operation::GuestFreeze(_) => Seen::when(self.open.contains(&HoldKey::Freeze)),
+            Operation::GuestThaw(_) => Seen::when(!self.open.contains(&HoldKey::Freeze)),
+            Operation::DeviceUpdate(_) | Operation::NicQos(_) | Operation::DiskIotune(_) => {
+                let Effect::Setting(setting) = operation.effect() else { return Evidence::None };
+                Seen::when(self.settings.get(&setting) == Some(operation))
+            }
             other => seen_in(&self.state, other),
         };
         weigh(seen, operation, self.state.start, expected)

@@ -10,6 +10,7 @@ use virt::error::Error;
 use virt::sys;
 
 use super::core::look_up;
+use super::element;
 use super::failure::{Fault, Reached};
 use super::stats::{self, Figures};
 use crate::hypervisor::Listing;
@@ -42,7 +43,8 @@ pub(super) fn list(connect: &Connect) -> Result<Vec<Listing>, Fault> {
             Some(figures) => Ok(figures),
             None => figures_of(&domain),
         };
-        match figures.and_then(|figures| Ok(figures.into_state(start_of(&domain), snapshots?))) {
+        let state = figures.and_then(|figures| Ok(figures.into_state(start_of(&domain), snapshots?)));
+        match state.and_then(|state| with_devices(&domain, state)) {
             Ok(state) => listings.push(Listing { vm, name, state }),
             Err(error) => match Fault::of(connect, &error, Reached::Harmless) {
                 // It went between the two questions.
@@ -61,7 +63,12 @@ pub(super) fn start_of(domain: &Domain) -> StartId {
 
 /// The domain's state, with its id as it was when the domain was looked up.
 pub(super) fn state_of(domain: &Domain) -> Result<VmState, Error> {
-    Ok(figures_of(domain)?.into_state(start_of(domain), snapshot_names(domain)?))
+    with_devices(domain, figures_of(domain)?.into_state(start_of(domain), snapshot_names(domain)?))
+}
+
+fn with_devices(domain: &Domain, state: VmState) -> Result<VmState, Error> {
+    let devices = element::devices(&domain.xml_desc(0)?).unwrap_or_default();
+    Ok(VmState { devices, ..state })
 }
 
 /// The power state alone.

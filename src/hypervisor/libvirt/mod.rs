@@ -14,10 +14,13 @@
 
 mod around;
 mod core;
+mod detach;
+mod element;
 mod event_loop;
 mod failure;
 mod gate;
 mod gather;
+mod guest_agent;
 mod host_facts;
 mod links;
 mod look;
@@ -27,6 +30,7 @@ mod outlet;
 mod perform;
 mod pool;
 mod probe;
+mod raw;
 mod session;
 mod settle;
 mod snapshot_xml;

@@ -19,6 +19,7 @@ use virt::sys;
 
 use crate::hypervisor::evidence::other_start;
 use crate::hypervisor::libvirt::core::{Driver, look_up, pass};
+use crate::hypervisor::libvirt::detach::Detaching;
 use crate::hypervisor::libvirt::failure::{Fault, Reached};
 use crate::hypervisor::libvirt::gate::Gate;
 use crate::hypervisor::libvirt::look;
@@ -39,6 +40,8 @@ pub(in crate::hypervisor::libvirt) enum Begun {
     UntilReset,
     /// The balloon was told its size.
     UntilBalloon(Kib),
+    /// The guest was told to let go of a device.
+    UntilDetached(Detaching),
 }
 
 /// Makes the call, once.
@@ -64,7 +67,7 @@ pub(in crate::hypervisor::libvirt) fn perform(
         ),
         _ => None,
     };
-    let target = Target { connect, domain: &domain, vm, driver, gate };
+    let target = Target { connect, domain: &domain, vm, driver, gate, impact };
     match operation {
         Operation::PowerSave(_) | Operation::PowerRestore(_) | Operation::PowerSaveRemove(_) => {
             return hibernate::perform(&target, operation);
@@ -148,6 +151,7 @@ struct Target<'a> {
     vm: VmId,
     driver: Driver,
     gate: &'a Gate,
+    impact: Impact,
 }
 
 impl Target<'_> {
@@ -188,7 +192,16 @@ impl Impact {
     /// call.
     fn of(domain: &Domain, operation: &Operation) -> Result<Self, Error> {
         match operation {
-            Operation::CpuSet(_) | Operation::MemorySet(_) | Operation::MetadataSet(_) if domain.id().is_some() => {
+            Operation::CpuSet(_)
+            | Operation::MemorySet(_)
+            | Operation::MetadataSet(_)
+            | Operation::DeviceAttach(_)
+            | Operation::DeviceDetach(_)
+            | Operation::DeviceUpdate(_)
+            | Operation::NicQos(_)
+            | Operation::DiskIotune(_)
+                if domain.id().is_some() =>
+            {
                 Ok(if domain.is_persistent()? { Self::Both } else { Self::Live })
             }
             _ => Ok(Self::Definition),
