@@ -158,7 +158,7 @@ fn disks_and_interfaces_come_change_and_go_in_both_descriptions() {
     let disk = stage.disk("added");
     stage.done("device.attach", &disk);
     assert_eq!(stage.described("vdb"), (true, true));
-    assert!(stage.in_guest("/bin/ls", &["/sys/block"]).contains("vdb"), "the guest has it");
+    until("the guest has it", LONG, || stage.in_guest("/bin/ls", &["/sys/block"]).contains("vdb").then_some(()));
     stage.ends("device.attach", &disk, ["impossible", "state-forbids", "disk:vdb already"]);
 
     stage.done("disk.iotune", &json!({ "disk": "vdb", "read_iops_sec": 500 }));

@@ -4,10 +4,13 @@ use serde_json::{Value, json};
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::error::Error;
+use virt::sys;
 
 use super::failure::{Fault, Reached};
 use crate::hypervisor::evidence::Seen;
 
+/// What tells whether file systems stand still.
+const STATUS: &str = "guest-fsfreeze-status";
 /// How long an agent is given that is asked what is so. *Units*: seconds.
 const QUESTION_LIMIT_S: u32 = 10;
 /// The longest answer of an agent that is kept with a command for ever. *Units*: bytes.
@@ -26,20 +29,33 @@ pub(super) enum FreezeStatus {
 
 /// Asks the agent whether file systems stand still. It changes nothing.
 pub(super) fn freeze_status(connect: &Connect, domain: &Domain) -> Result<FreezeStatus, Fault> {
-    let answer = command(connect, domain, "guest-fsfreeze-status", &Value::Null, QUESTION_LIMIT_S, Reached::Harmless)?;
+    command(connect, domain, STATUS, &Value::Null, QUESTION_LIMIT_S, Reached::Harmless)
+        .and_then(|said| status_in(&said))
+}
+
+/// Whether file systems are as a call was to make them. An agent that does not tell leaves it unknown.
+pub(super) fn seen(connect: &Connect, domain: &Domain, wanted: FreezeStatus) -> Result<Seen, Fault> {
+    let asked = json!({ "execute": STATUS }).to_string();
+    let error = match domain.qemu_agent_command(&asked, seconds(QUESTION_LIMIT_S), 0) {
+        Ok(answer) => {
+            let status = read(&answer).and_then(|said| status_in(&said));
+            return Ok(status.map_or(Seen::Never, |status| Seen::when(status == wanted)));
+        }
+        Err(error) => error,
+    };
+    match Fault::of(connect, &error, Reached::Harmless) {
+        gone @ (Fault::Unsent(_) | Fault::Lost(_) | Fault::NoSuchVm(_)) => Err(gone),
+        // Another call has the agent, perhaps the very one that is asked about: later.
+        busy if error.code().to_raw() == sys::VIR_ERR_OPERATION_TIMEOUT => Err(busy),
+        Fault::Forbidden(_) | Fault::Failed(_) | Fault::GuestTimeout(_) => Ok(Seen::Never),
+    }
+}
+
+fn status_in(answer: &Value) -> Result<FreezeStatus, Fault> {
     match answer.as_str() {
         Some("frozen") => Ok(FreezeStatus::Frozen),
         Some("thawed") => Ok(FreezeStatus::Thawed),
         Some(_) | None => Err(Fault::Failed(format!("the guest's agent says {answer} of its file systems"))),
-    }
-}
-
-/// Whether file systems are as a call was to make them. An agent that does not answer leaves it unknown.
-pub(super) fn seen(connect: &Connect, domain: &Domain, wanted: FreezeStatus) -> Result<Seen, Fault> {
-    match freeze_status(connect, domain) {
-        Ok(status) => Ok(Seen::when(status == wanted)),
-        Err(unsent @ (Fault::Unsent(_) | Fault::Lost(_) | Fault::NoSuchVm(_))) => Err(unsent),
-        Err(Fault::Forbidden(_) | Fault::Failed(_) | Fault::GuestTimeout(_)) => Ok(Seen::Never),
     }
 }
 
