@@ -304,8 +304,23 @@ fn event_of(vm: VmId, operation: &Operation) -> Option<Event> {
         Operation::PowerShutdown(_) => Event::Changed(vm, Some(Cause::GuestShutdown)),
         Operation::SnapshotRevert(_) => Event::Changed(vm, Some(Cause::Reverted)),
         Operation::MemorySet(_) => Event::Changed(vm, Some(Cause::Ballooned)),
+        Operation::DeviceAttach(_) => Event::Happened(vm, about(Cause::DeviceAdded, operation)),
+        Operation::DeviceDetach(_) => Event::Happened(vm, about(Cause::DeviceRemoved, operation)),
+        Operation::DiskIotune(_) => Event::Happened(vm, about(Cause::Tuned, operation)),
+        Operation::DeviceUpdate(_)
+        | Operation::NicQos(_)
+        | Operation::GuestFreeze(_)
+        | Operation::GuestThaw(_)
+        | Operation::GuestTrim(_)
+        | Operation::GuestCommand(_)
+        | Operation::GuestSetTime(_)
+        | Operation::GuestSetPassword(_) => return None,
         _ => Event::Changed(vm, None),
     })
+}
+
+fn about(cause: Cause, operation: &Operation) -> Happening {
+    Happening { cause, subject: operation.device().map(|device| device.to_string()) }
 }
 
 fn gone(vm: VmId) -> Outcome {

@@ -26,6 +26,8 @@ pub(super) struct Vm {
     capacities: BTreeMap<String, Bytes>,
     /// How far what is open is, where a test said so.
     pub(super) progress: Vec<JobProgress>,
+    /// What was last asked of a device that stays.
+    settings: BTreeMap<Setting, Operation>,
 }
 
 impl Vm {
@@ -51,6 +53,7 @@ impl Vm {
             open: BTreeSet::new(),
             capacities: BTreeMap::new(),
             progress: Vec::new(),
+            settings: BTreeMap::new(),
         }
     }
 
@@ -68,7 +71,10 @@ impl Vm {
         }
         match operation.effect() {
             Effect::Nothing => return Ok(self.described()),
-            Effect::Restart => {}
+            Effect::Restart => {
+                // Nothing stands still in a guest that begins anew.
+                self.open.remove(&HoldKey::Freeze);
+            }
             Effect::Power(to) => self.go(to, next_start),
             Effect::SnapshotAdded(name) => {
                 if !self.state.snapshots.insert(name.clone()) {
@@ -111,16 +117,31 @@ impl Vm {
                 self.state.saved = false;
             }
             Effect::DeviceAdded(device) if self.state.devices.contains(&device) => {
-                return Err(failed(&format!("target {device} already exists")));
+                return Err(impossible(&format!("the VM has {device} already")));
             }
             Effect::DeviceRemoved(device) if !self.state.devices.contains(&device) => {
-                return Err(impossible(&format!("device not found: no {device}")));
+                return Err(impossible(&format!("the VM has no {device}")));
+            }
+            Effect::Setting(Setting::Tuning(device) | Setting::Device(device))
+                if !self.state.devices.contains(&device) =>
+            {
+                return Err(impossible(&format!("the VM has no {device}")));
             }
             Effect::CheckpointRemoved(name) if !self.state.checkpoints.contains(&name) => {
                 return Err(impossible(&format!("no domain checkpoint with matching name '{name}'")));
             }
             Effect::CheckpointAdded(name) if self.state.checkpoints.contains(&name) => {
                 return Err(failed(&format!("domain checkpoint {name} already exists")));
+            }
+            Effect::Opened { hold: HoldKey::Freeze, .. } if self.open.contains(&HoldKey::Freeze) => {
+                return Err(impossible("file systems of the guest stand still already; guest.thaw lets them go"));
+            }
+            Effect::Opened { hold: hold @ HoldKey::Freeze, .. } => {
+                self.open.insert(hold);
+                return Ok(json!({ "frozen": 1 }));
+            }
+            Effect::Closed(HoldKey::Freeze) => {
+                return Ok(json!({ "thawed": u32::from(self.open.remove(&HoldKey::Freeze)) }));
             }
             Effect::Opened { ref hold, .. } if self.is_open(hold) => {
                 return Err(failed(&format!("{hold} is active already")));
@@ -140,15 +161,17 @@ impl Vm {
                 operation.effect().take(&mut self.state);
             }
             Effect::Setting(Setting::Capacity(disk)) => self.resize(disk, operation)?,
+            Effect::Setting(setting) => {
+                self.settings.insert(setting, operation.clone());
+            }
             other @ (Effect::SavedImageRemoved
             | Effect::DeviceAdded(_)
             | Effect::DeviceRemoved(_)
             | Effect::CheckpointAdded(_)
             | Effect::CheckpointRemoved(_)
-            | Effect::Setting(_)
             | Effect::Redefined
-            | Effect::Undefined
-            | Effect::Elsewhere) => other.take(&mut self.state),
+            | Effect::Undefined) => other.take(&mut self.state),
+            Effect::Elsewhere => self.deed_of_agent(operation)?,
             Effect::Renamed(name) => self.name = name,
             Effect::Metadata(uri) => {
                 match asked_metadata(operation) {
@@ -203,6 +226,22 @@ impl Vm {
         }
     }
 
+    /// The agent in a guest does nothing else while file systems stand still.
+    fn deed_of_agent(&self, operation: &Operation) -> Result<(), Outcome> {
+        match operation {
+            Operation::GuestSetPassword(args) if args.password.reveal().is_none() => {
+                Err(impossible("the password was not kept over the restart of the agent; send the command again"))
+            }
+            Operation::GuestTrim(_) | Operation::GuestSetTime(_) | Operation::GuestSetPassword(_)
+                if self.open.contains(&HoldKey::Freeze) =>
+            {
+                let action = operation.action();
+                Err(failed(&format!("the guest's agent refuses {action}: the agent is in frozen state")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What can be observed of a call whose answer was lost.
     pub(super) fn evidence(&self, operation: &Operation, expected: StartId) -> Evidence {
         let seen = match operation {
@@ -211,6 +250,12 @@ impl Vm {
                 Seen::when(self.capacities.get(&args.disk).is_some_and(|now| *now >= args.capacity))
             }
             Operation::MetadataSet(args) => Seen::when(self.metadata.get(&args.uri) == args.xml.as_ref()),
+            Operation::GuestFreeze(_) => Seen::when(self.open.contains(&HoldKey::Freeze)),
+            Operation::GuestThaw(_) => Seen::when(!self.open.contains(&HoldKey::Freeze)),
+            Operation::DeviceUpdate(_) | Operation::NicQos(_) | Operation::DiskIotune(_) => {
+                let Effect::Setting(setting) = operation.effect() else { return Evidence::None };
+                Seen::when(self.settings.get(&setting) == Some(operation))
+            }
             other => seen_in(&self.state, other),
         };
         weigh(seen, operation, self.state.start, expected)

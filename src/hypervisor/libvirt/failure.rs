@@ -51,8 +51,10 @@ impl Fault {
             sys::VIR_ERR_OPERATION_INVALID
             | sys::VIR_ERR_NO_DOMAIN_SNAPSHOT
             | sys::VIR_ERR_NO_DOMAIN_CHECKPOINT
+            | sys::VIR_ERR_DEVICE_MISSING
             // A copy or a commit that the VM cannot go over to yet.
             | sys::VIR_ERR_BLOCK_COPY_ACTIVE => Self::Forbidden(text),
+            sys::VIR_ERR_AGENT_UNRESPONSIVE | sys::VIR_ERR_AGENT_COMMAND_TIMEOUT => Self::GuestTimeout(text),
             _ => Self::Failed(text),
         }
     }

@@ -13,8 +13,10 @@ use virt::error::Error;
 use virt::sys;
 
 use super::core::{Core, look_up};
+use super::element;
 use super::failure::{Fault, Reached};
 use super::gather;
+use super::guest_agent::{self, FreezeStatus};
 use super::jobs::{self, BUSY};
 use super::look::{self, Look};
 use super::traces;
@@ -135,6 +137,11 @@ fn conclude(connect: &Connect, domain: &Domain, operation: &Operation, expected:
         Operation::BlockCommit(args) => traces::of_commit(domain, args).map_err(fault)?,
         Operation::BlockPull(args) => traces::of_pull(domain, args).map_err(fault)?,
         Operation::BlockCopy(args) => traces::of_copy(domain, args).map_err(fault)?,
+        Operation::DeviceUpdate(_) | Operation::NicQos(_) | Operation::DiskIotune(_) => {
+            element::shows(&domain.xml_desc(0).map_err(fault)?, operation)?
+        }
+        Operation::GuestFreeze(_) => guest_agent::seen(connect, domain, FreezeStatus::Frozen)?,
+        Operation::GuestThaw(_) => guest_agent::seen(connect, domain, FreezeStatus::Thawed)?,
         other => seen_in(&state, other),
     };
     // What is set for now and for later was done only when both are there; setting it again does no harm.
@@ -151,12 +158,16 @@ fn is_persistent_and_runs(domain: &Domain) -> Result<bool, Error> {
 
 fn seen_in_definition(connect: &Connect, domain: &Domain, operation: &Operation) -> Result<Seen, Fault> {
     let fault = |error: Error| Fault::of(connect, &error, Reached::Harmless);
-    let defined = || gather::parsed(&domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE).map_err(fault)?);
+    let xml = || domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE).map_err(fault);
+    let defined = || gather::parsed(&xml()?);
     Ok(match operation {
         Operation::CpuSet(args) => Seen::when(defined()?.cpu.vcpus == args.vcpus),
         Operation::MemorySet(args) => Seen::when(defined()?.memory.current_kib == args.memory_kib),
         Operation::MetadataSet(args) => {
             metadata_as_asked(domain, args, sys::VIR_DOMAIN_AFFECT_CONFIG).map_err(fault)?
+        }
+        Operation::DeviceUpdate(_) | Operation::NicQos(_) | Operation::DiskIotune(_) => {
+            element::shows(&xml()?, operation)?
         }
         _ => Seen::Yes,
     })

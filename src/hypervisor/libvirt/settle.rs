@@ -1,4 +1,4 @@
-//! Waiting for what the guest must complete: off, restarted, balloon moved.
+//! Waiting for what the guest must complete: off, restarted, balloon moved; a device let go is in [`super::detach`].
 //!
 //! Nothing is polled: a watch that was begun before the call wakes the wait, and libvirt is then asked what is so.
 //! A wait ends with the guest's deed, the time the guest was given, or the loss of libvirtd.
@@ -26,7 +26,7 @@ const BALLOON_LIMIT: Duration = Duration::from_secs(3);
 const CLOSE_LIMIT: Duration = Duration::from_secs(30);
 
 /// What woke a wait.
-enum Woken {
+pub(super) enum Woken {
     By(Notice),
     TimeUp,
     Lost(String),
@@ -55,6 +55,7 @@ impl Core {
             Begun::UntilReset => self.until_reset(watch).await,
             Begun::UntilBalloon(asked) => self.until_balloon(vm, asked, watch).await,
             Begun::UntilClosed(hold) => self.until_closed(vm, &hold, watch).await,
+            Begun::UntilDetached(detaching) => self.until_detached(vm, start, &detaching, watch).await,
         }
     }
 
@@ -72,7 +73,7 @@ impl Core {
                 match self.woken(&mut watch, end).await {
                     Woken::By(Notice::Ended | Notice::Moved | Notice::Power(_)) => break,
                     Woken::By(Notice::Rebooted) => restarts += 1,
-                    Woken::By(Notice::Altered) => {}
+                    Woken::By(Notice::UnplugRefused(_) | Notice::Altered) => {}
                     Woken::Lost(reason) => return Err(Fault::Lost(reason)),
                     Woken::TimeUp => {
                         if let Found::Off | Found::OtherStart = self.find(vm, start).await? {
@@ -100,7 +101,7 @@ impl Core {
                     Found::OtherStart => return Ok(Value::Null),
                     Found::SameStart(_) => {}
                 },
-                Woken::By(Notice::Moved | Notice::Power(_) | Notice::Altered) => {}
+                Woken::By(Notice::Moved | Notice::Power(_) | Notice::UnplugRefused(_) | Notice::Altered) => {}
                 Woken::Lost(reason) => return Err(Fault::Lost(reason)),
                 Woken::TimeUp => {
                     return Err(Fault::GuestTimeout(format!("the guest did not restart within {seconds} s")));
@@ -114,7 +115,7 @@ impl Core {
         loop {
             match self.woken(&mut watch, end).await {
                 Woken::By(Notice::Rebooted | Notice::Ended) | Woken::TimeUp => return Ok(Value::Null),
-                Woken::By(Notice::Moved | Notice::Power(_) | Notice::Altered) => {}
+                Woken::By(Notice::Moved | Notice::Power(_) | Notice::UnplugRefused(_) | Notice::Altered) => {}
                 // libvirt already said that the reset was done.
                 Woken::Lost(_) => return Ok(Value::Null),
             }
@@ -198,7 +199,7 @@ impl Core {
         found.await.map_err(lost_after_sending)
     }
 
-    async fn woken(&self, watch: &mut Watch, end: Instant) -> Woken {
+    pub(super) async fn woken(&self, watch: &mut Watch, end: Instant) -> Woken {
         let notice = timeout_at(end, watch.next());
         tokio::select! {
             biased;
@@ -223,7 +224,7 @@ impl Core {
 }
 
 /// A question that follows a call: when it cannot be asked, it is the call whose end stays unknown.
-fn lost_after_sending(fault: Fault) -> Fault {
+pub(super) fn lost_after_sending(fault: Fault) -> Fault {
     match fault {
         Fault::Unsent(reason) => Fault::Lost(reason),
         Fault::Lost(_) | Fault::NoSuchVm(_) | Fault::Forbidden(_) | Fault::Failed(_) | Fault::GuestTimeout(_) => fault,

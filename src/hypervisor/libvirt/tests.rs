@@ -11,6 +11,8 @@ use uuid::Uuid;
 use virt::connect::Connect;
 use virt::domain::Domain;
 
+mod devices;
+
 use super::*;
 use crate::hypervisor::Whole;
 use crate::model::{Action, Cause, Code, DeviceName, Ending, Kib, PowerState};
@@ -25,12 +27,17 @@ struct Vm {
 
 impl Vm {
     fn defined(name: &str) -> Self {
+        Self::with_devices(name, "")
+    }
+
+    fn with_devices(name: &str, devices: &str) -> Self {
         event_loop::ensure_running().unwrap();
         let connect = Connect::open(Some(URI)).unwrap();
         let id = VmId(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()));
         let xml = format!(
             "<domain type='test'><name>{name}</name><uuid>{id}</uuid><memory>65536</memory>\
-             <currentMemory>65536</currentMemory><vcpu current='1'>4</vcpu><os><type>hvm</type></os></domain>"
+             <currentMemory>65536</currentMemory><vcpu current='1'>4</vcpu><os><type>hvm</type></os>\
+             <devices>{devices}</devices></domain>"
         );
         connect.define_domain_xml(&xml).unwrap();
         Self { id, connect }

@@ -20,6 +20,7 @@ use virt::sys;
 use crate::hypervisor::Whole;
 use crate::hypervisor::evidence::other_start;
 use crate::hypervisor::libvirt::core::{Driver, look_up, pass};
+use crate::hypervisor::libvirt::detach::Detaching;
 use crate::hypervisor::libvirt::failure::{Fault, Reached};
 use crate::hypervisor::libvirt::gate::Gate;
 use crate::hypervisor::libvirt::look;
@@ -42,6 +43,8 @@ pub(in crate::hypervisor::libvirt) enum Begun {
     UntilBalloon(Kib),
     /// Something that is open was told to end.
     UntilClosed(HoldKey),
+    /// The guest was told to let go of a device.
+    UntilDetached(Detaching),
 }
 
 /// Makes the call, once.
@@ -67,7 +70,7 @@ pub(in crate::hypervisor::libvirt) fn perform(
         ),
         _ => None,
     };
-    let target = Target { connect, domain: &domain, vm, driver, gate };
+    let target = Target { connect, domain: &domain, vm, driver, gate, impact };
     match operation {
         Operation::PowerSave(_) | Operation::PowerRestore(_) | Operation::PowerSaveRemove(_) => {
             return hibernate::perform(&target, operation);
@@ -151,6 +154,7 @@ struct Target<'a> {
     vm: VmId,
     driver: Driver,
     gate: &'a Gate,
+    impact: Impact,
 }
 
 impl Target<'_> {
@@ -191,7 +195,16 @@ impl Impact {
     /// call.
     fn of(domain: &Domain, operation: &Operation) -> Result<Self, Error> {
         match operation {
-            Operation::CpuSet(_) | Operation::MemorySet(_) | Operation::MetadataSet(_) if domain.id().is_some() => {
+            Operation::CpuSet(_)
+            | Operation::MemorySet(_)
+            | Operation::MetadataSet(_)
+            | Operation::DeviceAttach(_)
+            | Operation::DeviceDetach(_)
+            | Operation::DeviceUpdate(_)
+            | Operation::NicQos(_)
+            | Operation::DiskIotune(_)
+                if domain.id().is_some() =>
+            {
                 Ok(if domain.is_persistent()? { Self::Both } else { Self::Live })
             }
             _ => Ok(Self::Definition),
