@@ -11,14 +11,21 @@ use virt::sys;
 
 use super::core::look_up;
 use super::failure::{Fault, Reached};
+use super::gather::parsed;
+use super::job::{self, Job};
 use super::stats::{self, Figures};
+use crate::discovery::Generation;
 use crate::hypervisor::Listing;
-use crate::model::{Kib, PowerState, StartId, VmId, VmState};
+use crate::model::{HoldKey, Kib, PowerState, StartId, VmId, VmState};
 
 /// One VM's state.
 pub(super) fn observe(connect: &Connect, vm: VmId) -> Result<VmState, Fault> {
+    let fault = |error: Error| Fault::of(connect, &error, Reached::Harmless);
     let domain = look_up(connect, vm)?;
-    state_of(&domain).map_err(|error| Fault::of(connect, &error, Reached::Harmless))
+    if has_left(&domain).map_err(fault)? {
+        return Err(Fault::NoSuchVm("the VM has moved to another host".to_owned()));
+    }
+    state_of(&domain).map_err(fault)
 }
 
 /// Every VM's state.
@@ -40,9 +47,11 @@ pub(super) fn list(connect: &Connect) -> Result<Vec<Listing>, Fault> {
         };
         let figures = match resting.remove(&vm).filter(|_| domain.id().is_none()) {
             Some(figures) => Ok(figures),
+            None if has_left(&domain).map_err(fault)? => continue,
             None => figures_of(&domain),
         };
-        match figures.and_then(|figures| Ok(figures.into_state(start_of(&domain), snapshots?))) {
+        let state = figures.and_then(|figures| complete(&domain, figures.into_state(start_of(&domain), snapshots?)));
+        match state {
             Ok(state) => listings.push(Listing { vm, name, state }),
             Err(error) => match Fault::of(connect, &error, Reached::Harmless) {
                 // It went between the two questions.
@@ -61,7 +70,43 @@ pub(super) fn start_of(domain: &Domain) -> StartId {
 
 /// The domain's state, with its id as it was when the domain was looked up.
 pub(super) fn state_of(domain: &Domain) -> Result<VmState, Error> {
-    Ok(figures_of(domain)?.into_state(start_of(domain), snapshot_names(domain)?))
+    complete(domain, figures_of(domain)?.into_state(start_of(domain), snapshot_names(domain)?))
+}
+
+/// What the figures leave open.
+fn complete(domain: &Domain, state: VmState) -> Result<VmState, Error> {
+    let job = if state.start.0.is_some() { job::current(domain)? } else { None };
+    let jobs = job.filter(Job::is_migration_out).map(|_| HoldKey::Migration).into_iter().collect();
+    let saved = match domain.has_managed_save(0) {
+        // A driver without managed save has no image.
+        Err(error) if error.code().to_raw() == sys::VIR_ERR_NO_SUPPORT => false,
+        saved => saved?,
+    };
+    Ok(VmState { jobs, saved, definition: definition_of(domain)?, ..state })
+}
+
+/// The generation of the persistent definition; none when there is none.
+pub(super) fn definition_of(domain: &Domain) -> Result<Option<String>, Error> {
+    if !domain.is_persistent()? {
+        return Ok(None);
+    }
+    let xml = domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE)?;
+    // libvirt's own XML is read; should it ever not be, there is a definition all the same.
+    Ok(Some(parsed(&xml).map_or_else(|_| "unreadable".to_owned(), |read| Generation::of_domain(&read).to_string())))
+}
+
+/// Whether the VM is off because it runs on another host now. What is left of it here, for a moment or with a
+/// definition that was not to go, must not be started as if it were the VM: it would run twice.
+pub(super) fn has_left(domain: &Domain) -> Result<bool, Error> {
+    if domain.id().is_some() {
+        return Ok(false);
+    }
+    state_and_reason(domain).map(|(state, reason)| is_elsewhere(state, reason))
+}
+
+/// The same of what libvirt's statistics say.
+pub(super) const fn is_elsewhere(state: sys::virDomainState, reason: u32) -> bool {
+    state == sys::VIR_DOMAIN_SHUTOFF && reason == sys::VIR_DOMAIN_SHUTOFF_MIGRATED
 }
 
 /// The power state alone.
@@ -86,15 +131,21 @@ fn power_in(domain: &Domain, info: &sys::virDomainInfo) -> Result<PowerState, Er
 }
 
 fn halted_by_job(domain: &Domain) -> Result<bool, Error> {
+    let (state, reason) = state_and_reason(domain)?;
+    let by_job = [sys::VIR_DOMAIN_PAUSED_SNAPSHOT, sys::VIR_DOMAIN_PAUSED_SAVE, sys::VIR_DOMAIN_PAUSED_DUMP];
+    Ok(state == sys::VIR_DOMAIN_PAUSED && by_job.contains(&reason))
+}
+
+/// libvirt's state and why it is that; the reason's meaning hangs on the state.
+pub(super) fn state_and_reason(domain: &Domain) -> Result<(sys::virDomainState, u32), Error> {
     let (mut state, mut reason): (c_int, c_int) = (-1, -1);
     // SAFETY: the domain is open and libvirt fills both numbers when it returns zero. Needed because the safe binding
     // wraps the reason twice.
     if unsafe { sys::virDomainGetState(domain.as_ptr(), &raw mut state, &raw mut reason, 0) } != 0 {
         return Err(Error::last_error());
     }
-    let by_job = [sys::VIR_DOMAIN_PAUSED_SNAPSHOT, sys::VIR_DOMAIN_PAUSED_SAVE, sys::VIR_DOMAIN_PAUSED_DUMP];
-    let is_paused = u32::try_from(state) == Ok(sys::VIR_DOMAIN_PAUSED);
-    Ok(is_paused && u32::try_from(reason).is_ok_and(|reason| by_job.contains(&reason)))
+    // Neither is ever below zero; no state and no reason has the greatest number.
+    Ok((u32::try_from(state).unwrap_or(u32::MAX), u32::try_from(reason).unwrap_or(u32::MAX)))
 }
 
 /// The guest's memory now, or at the next start.

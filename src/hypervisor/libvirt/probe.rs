@@ -16,8 +16,9 @@ use super::core::{Core, look_up};
 use super::failure::{Fault, Reached};
 use super::gather;
 use super::look;
+use crate::discovery::{Definition, Discovered, Inactive, Inventory};
 use crate::hypervisor::evidence::{Seen, seen_in, weigh, when_gone};
-use crate::model::operation::MetadataSetArgs;
+use crate::model::operation::{DefinitionDefineArgs, MetadataSetArgs};
 use crate::model::{Operation, StartId, VmId};
 use crate::resolver::Evidence;
 
@@ -85,6 +86,8 @@ enum Jobs {
 fn jobs_that_count(operation: &Operation) -> Jobs {
     match operation {
         Operation::PowerStart(_)
+        | Operation::PowerSave(_)
+        | Operation::PowerRestore(_)
         | Operation::SnapshotCreate(_)
         | Operation::SnapshotRevert(_)
         | Operation::SnapshotDelete(_) => Jobs::Reported,
@@ -123,6 +126,10 @@ fn conclude(connect: &Connect, domain: &Domain, operation: &Operation, expected:
         Operation::MetadataSet(args) => {
             metadata_as_asked(domain, args, sys::VIR_DOMAIN_AFFECT_CURRENT).map_err(fault)?
         }
+        Operation::AutostartSet(args) => Seen::when(domain.autostart().map_err(fault)? == args.enabled),
+        Operation::DefinitionRename(args) => Seen::when(domain.name().map_err(fault)? == args.name),
+        Operation::DefinitionDefine(args) => defined_as_asked(connect, domain, args)?,
+        Operation::MigrateBegin(_) if look::has_left(domain).map_err(fault)? => Seen::Yes,
         other => seen_in(&state, other),
     };
     // What is set for now and for later was done only when both are there; setting it again does no harm.
@@ -147,6 +154,22 @@ fn seen_in_definition(connect: &Connect, domain: &Domain, operation: &Operation)
             metadata_as_asked(domain, args, sys::VIR_DOMAIN_AFFECT_CONFIG).map_err(fault)?
         }
         _ => Seen::Yes,
+    })
+}
+
+/// Whether the definition is the one that was asked for, with what libvirt fills in by itself. Where that cannot be told
+/// apart from a change, the VM is defined again, as asked.
+fn defined_as_asked(connect: &Connect, domain: &Domain, args: &DefinitionDefineArgs) -> Result<Seen, Fault> {
+    let fault = |error: Error| Fault::of(connect, &error, Reached::Harmless);
+    if !domain.is_persistent().map_err(fault)? {
+        return Ok(Seen::No);
+    }
+    let there = gather::parsed(&domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE).map_err(fault)?)?;
+    let Ok(asked) = gather::parsed(&args.xml) else { return Ok(Seen::No) };
+    let compared = Discovered { inactive: Inactive::Known(Box::new(asked)), ..Discovered::from_domain(there) };
+    Ok(match Inventory::build(compared).definition {
+        Definition::Persistent { pending, .. } => Seen::when(pending.is_empty()),
+        Definition::NotAsked | Definition::Transient => Seen::No,
     })
 }
 

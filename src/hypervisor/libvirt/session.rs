@@ -111,7 +111,7 @@ impl Drop for Session {
 /// The events that lanes look at, each with a callback of its signature.
 ///
 /// *Source*: libvirt, `virDomainEventID`.
-fn wanted_events() -> [(sys::virDomainEventID, sys::virConnectDomainEventGenericCallback); 9] {
+fn wanted_events() -> [(sys::virDomainEventID, sys::virConnectDomainEventGenericCallback); 10] {
     [
         (sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE, of_lifecycle(on_lifecycle)),
         (sys::VIR_DOMAIN_EVENT_ID_REBOOT, Some(on_reboot)),
@@ -122,6 +122,7 @@ fn wanted_events() -> [(sys::virDomainEventID, sys::virConnectDomainEventGeneric
         (sys::VIR_DOMAIN_EVENT_ID_TUNABLE, of_tunable(on_tunable)),
         (sys::VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, of_lifecycle_pair(on_agent)),
         (sys::VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, of_tunable(on_tunable)),
+        (sys::VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION, of_number(on_migration_pass)),
     ]
 }
 
@@ -131,6 +132,7 @@ type Pair = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, c_int, c
 type Balloon = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, c_ulonglong, *mut c_void);
 type Metadata = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, c_int, *const c_char, *mut c_void);
 type Device = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *const c_char, *mut c_void);
+type Number = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, c_int, *mut c_void);
 type Tunable =
     unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, sys::virTypedParameterPtr, c_int, *mut c_void);
 
@@ -151,6 +153,7 @@ as_generic! {
     of_metadata(Metadata),
     of_device(Device),
     of_tunable(Tunable),
+    of_number(Number),
 }
 
 fn into_opaque(listener: &Shared) -> *mut c_void {
@@ -261,6 +264,17 @@ unsafe extern "C" fn on_agent(
     domain: sys::virDomainPtr,
     _state: c_int,
     _reason: c_int,
+    opaque: *mut c_void,
+) {
+    // SAFETY: see the comment on the callbacks.
+    unsafe { pass_on(domain, Notice::Altered, opaque) };
+}
+
+/// The first pass is how a migration that somebody else began is noticed.
+unsafe extern "C" fn on_migration_pass(
+    _: sys::virConnectPtr,
+    domain: sys::virDomainPtr,
+    _pass: c_int,
     opaque: *mut c_void,
 ) {
     // SAFETY: see the comment on the callbacks.

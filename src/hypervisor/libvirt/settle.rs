@@ -1,6 +1,6 @@
 //! Waiting for what the guest must complete: off, restarted, balloon moved.
 //!
-//! Nothing is polled: a watch that was begun before the call wakes the wait, and libvirt is then asked what is so.
+//! Nothing is polled but migrations ([`super::migration`]), of which no event tells: a watch that was begun before the call wakes the wait, and libvirt is then asked what is so.
 //! A wait ends with the guest's deed, the time the guest was given, or the loss of libvirtd.
 
 use std::time::Duration;
@@ -51,6 +51,8 @@ impl Core {
             Begun::UntilRestarted(seconds) => self.until_restarted(vm, start, seconds, watch).await,
             Begun::UntilReset => self.until_reset(watch).await,
             Begun::UntilBalloon(asked) => self.until_balloon(vm, asked, watch).await,
+            Begun::ToMigrate(args) => self.until_migrating(vm, start, *args).await,
+            Begun::UntilStaying => self.until_staying(vm).await,
         }
     }
 
@@ -197,7 +199,7 @@ impl Core {
 }
 
 /// A question that follows a call: when it cannot be asked, it is the call whose end stays unknown.
-fn lost_after_sending(fault: Fault) -> Fault {
+pub(super) fn lost_after_sending(fault: Fault) -> Fault {
     match fault {
         Fault::Unsent(reason) => Fault::Lost(reason),
         Fault::Lost(_) | Fault::NoSuchVm(_) | Fault::Forbidden(_) | Fault::Failed(_) | Fault::GuestTimeout(_) => fault,
