@@ -115,7 +115,7 @@ pub(super) fn power_of(domain: &Domain) -> Result<PowerState, Error> {
 }
 
 /// The power state, with what a job of libvirt's does on the way taken out: it halts the vCPUs for as long as it takes
-/// a snapshot or a dump and lets them go on by itself, so that the VM is as running as before.
+/// a snapshot or a dump, or moves the VM, and lets them go on by itself, so that the VM is as running as before.
 fn power_in(domain: &Domain, info: &sys::virDomainInfo) -> Result<PowerState, Error> {
     let power = power_state(u32::from(info.state));
     if power != PowerState::Paused || !halted_by_job(domain)? {
@@ -132,7 +132,12 @@ fn power_in(domain: &Domain, info: &sys::virDomainInfo) -> Result<PowerState, Er
 
 fn halted_by_job(domain: &Domain) -> Result<bool, Error> {
     let (state, reason) = state_and_reason(domain)?;
-    let by_job = [sys::VIR_DOMAIN_PAUSED_SNAPSHOT, sys::VIR_DOMAIN_PAUSED_SAVE, sys::VIR_DOMAIN_PAUSED_DUMP];
+    let by_job = [
+        sys::VIR_DOMAIN_PAUSED_SNAPSHOT,
+        sys::VIR_DOMAIN_PAUSED_SAVE,
+        sys::VIR_DOMAIN_PAUSED_DUMP,
+        sys::VIR_DOMAIN_PAUSED_MIGRATION,
+    ];
     Ok(state == sys::VIR_DOMAIN_PAUSED && by_job.contains(&reason))
 }
 
