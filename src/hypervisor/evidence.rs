@@ -20,7 +20,8 @@ impl Seen {
     }
 }
 
-/// Whether the effect can be seen in the VM's state; metadata is no part of that and is looked at elsewhere.
+/// Whether the effect can be seen in the VM's state; metadata, the name, autostart and what the definition says are no
+/// part of that and are looked at elsewhere.
 pub(super) fn seen_in(state: &VmState, operation: &Operation) -> Seen {
     match operation {
         Operation::PowerStart(_) => Seen::when(state.start.0.is_some()),

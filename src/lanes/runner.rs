@@ -354,14 +354,14 @@ impl Runner {
         self.activity += 1;
         self.in_flight.insert(call.command());
         let (command, vm) = (call.command(), self.vm);
-        let changes_start = changes_start(&call);
+        let must_be_seen = must_be_seen(&call);
         let (hypervisor, send) = (self.around.hypervisor.clone(), self.send.clone());
         let calling = hypervisor.execute(call);
         tokio::spawn(async move {
             let result = calling.await;
             let seen = match &result {
                 // The next command must know the new start, or it would be refused as meant for the old one.
-                CallResult::Done(_) if changes_start => hypervisor.observe(vm).await.ok(),
+                CallResult::Done(_) if must_be_seen => hypervisor.observe(vm).await.ok(),
                 CallResult::Done(_) | CallResult::Failed(_) | CallResult::Lost(_) => None,
             };
             let _ = send.send(Box::new(Errand::Finished { command, result, seen }));
@@ -417,12 +417,14 @@ fn unwritable() -> Refusal {
     Refusal::new(Code::JournalUnwritable, "the journal cannot be written now; nothing was accepted, submit again later")
 }
 
-/// Whether the VM is another start of itself afterwards.
-fn changes_start(call: &Call) -> bool {
+/// Whether what the VM is afterwards must be seen: another start of itself, or what a definition makes of it.
+fn must_be_seen(call: &Call) -> bool {
     use crate::model::PowerState::{Running, ShutOff};
     match call.operation().effect() {
         Effect::Power(Running) => call.expected_start().0.is_none(),
         Effect::Power(ShutOff) | Effect::Reverted(_) | Effect::Saved | Effect::Restored => true,
+        // Not a start, but as little known before it is seen.
+        Effect::Redefined | Effect::Renamed(_) => true,
         // Nothing else begins or ends the process.
         _ => false,
     }

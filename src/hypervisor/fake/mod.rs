@@ -125,7 +125,12 @@ impl Fake {
         let mut world = self.world();
         if let Some(found) = world.vms.get_mut(&vm) {
             how(&mut found.state);
-            world.tell(Event::Changed(vm, cause));
+            if found.exists() {
+                world.tell(Event::Changed(vm, cause));
+            } else {
+                world.vms.remove(&vm);
+                world.tell(Event::Gone(vm, cause));
+            }
         }
     }
 
@@ -137,8 +142,8 @@ impl Fake {
     }
 
     /// Performs an operation on a VM past the agent.
-    pub fn act(&self, vm: VmId, operation: &Operation) -> Result<(), Outcome> {
-        self.world().perform(vm, operation).map(drop)
+    pub fn act(&self, vm: VmId, operation: &Operation) -> Result<serde_json::Value, Outcome> {
+        self.world().perform(vm, operation)
     }
 
     /// Takes a VM away.
@@ -254,6 +259,11 @@ impl World {
     fn perform(&mut self, vm: VmId, operation: &Operation) -> Result<serde_json::Value, Outcome> {
         let Some(found) = self.vms.get_mut(&vm) else { return Err(gone(vm)) };
         let value = found.perform(operation, &mut self.next_start)?;
+        if !found.exists() {
+            self.vms.remove(&vm);
+            self.tell(Event::Gone(vm, Some(Cause::Undefined)));
+            return Ok(value);
+        }
         if let Some(event) = event_of(vm, operation) {
             self.tell(event);
         }

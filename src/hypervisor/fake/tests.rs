@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::*;
-use crate::model::{Action, Class, Command, Guard, Kib, Mono, Now, Order, PowerState, ProviderId, Wall};
+use crate::model::{Action, Class, Command, Guard, HoldKey, Kib, Mono, Now, Order, PowerState, ProviderId, Wall};
 use crate::resolver::{Input, Lane, Output, Policy, State};
 
 fn vm_id() -> VmId {
@@ -183,4 +183,72 @@ fn backups_disks_and_block_jobs_are_refused_as_libvirt_refuses_them() {
     assert_eq!(fake.state(vm_id()).unwrap().jobs, BTreeSet::from(["block:vda".parse().unwrap()]));
     act(Action::BlockAbort, disk).unwrap();
     assert!(fake.state(vm_id()).unwrap().jobs.is_empty());
+}
+
+#[tokio::test]
+async fn a_saved_vm_goes_on_and_its_image_is_used_up() {
+    let fake = fake(Mode::Auto);
+    let act = |action| fake.act(vm_id(), &Operation::parse(action, Value::Null).unwrap());
+    assert_eq!(act(Action::PowerSaveRemove).unwrap_err().code, Code::StateForbids);
+    act(Action::PowerSave).unwrap();
+    let saved = fake.state(vm_id()).unwrap();
+    assert_eq!((saved.power, saved.start, saved.saved), (PowerState::ShutOff, StartId(None), true));
+    act(Action::PowerRestore).unwrap();
+    let on = fake.state(vm_id()).unwrap();
+    assert_eq!((on.power, on.saved), (PowerState::Running, false));
+    act(Action::PowerSave).unwrap();
+    act(Action::PowerSaveRemove).unwrap();
+    assert_eq!(act(Action::PowerRestore).unwrap_err().ending, Ending::Impossible);
+    act(Action::PowerSave).unwrap_err();
+}
+
+#[tokio::test]
+async fn a_definition_is_compared_by_generation_and_one_that_goes_takes_the_vm_with_it() {
+    let fake = fake(Mode::Auto);
+    let act = |action, args: Value| fake.act(vm_id(), &Operation::parse(action, args).unwrap());
+    let xml = |name: &str, vcpus: u32| {
+        let id = vm_id();
+        json!({ "xml": format!("<domain type='test'><name>{name}</name><uuid>{id}</uuid><memory>2048</memory>\
+                                <vcpu current='1'>{vcpus}</vcpu><os><type>hvm</type></os></domain>") })
+    };
+    let first = act(Action::DefinitionDefine, xml("vm", 6)).unwrap();
+    assert_eq!(first["changed"], true);
+    assert_eq!(fake.state(vm_id()).unwrap().definition, first["generation"].as_str().map(str::to_owned));
+    assert_eq!(fake.state(vm_id()).unwrap().vcpus_max, 4, "it runs on as it is");
+    assert_eq!(act(Action::DefinitionDefine, xml("vm", 6)).unwrap()["changed"], false);
+    assert_eq!(act(Action::DefinitionDefine, xml("other", 6)).unwrap_err().ending, Ending::Impossible);
+    assert_eq!(act(Action::AutostartSet, json!({ "enabled": true })).unwrap(), json!({ "autostart": true }));
+
+    act(Action::SnapshotCreate, json!({ "name": "a" })).unwrap();
+    act(Action::DefinitionUndefine, Value::Null).unwrap();
+    assert_eq!(fake.state(vm_id()).unwrap().power, PowerState::Running, "it is transient now");
+    assert_eq!(act(Action::DefinitionUndefine, Value::Null).unwrap_err().ending, Ending::Impossible);
+    assert_eq!(act(Action::AutostartSet, json!({ "enabled": true })).unwrap_err().ending, Ending::Impossible);
+    let mut events = fake.events();
+    act(Action::PowerStop, Value::Null).unwrap();
+    assert_eq!(events.recv().await, Some(Event::Gone(vm_id())));
+    assert!(fake.state(vm_id()).is_none());
+
+    fake.define(vm_id(), "vm", VmState { power: PowerState::ShutOff, start: StartId(None), ..running() });
+    act(Action::SnapshotCreate, json!({ "name": "a" })).unwrap();
+    act(Action::DefinitionUndefine, Value::Null).unwrap_err();
+    act(Action::DefinitionUndefine, json!({ "snapshots_metadata": true })).unwrap();
+    assert!(fake.state(vm_id()).is_none());
+}
+
+#[tokio::test]
+async fn a_migration_is_open_until_somebody_ends_it() {
+    let fake = fake(Mode::Auto);
+    let act = |action, args: Value| fake.act(vm_id(), &Operation::parse(action, args).unwrap());
+    let to = json!({ "to": "qemu+tls://b/system" });
+    assert_eq!(act(Action::MigrateAbort, Value::Null).unwrap_err().ending, Ending::Impossible);
+    let begun = act(Action::MigrateBegin, to.clone()).unwrap();
+    assert_eq!(begun, json!({ "to": "qemu+tls://b/system", "over": false }));
+    assert!(fake.state(vm_id()).unwrap().jobs.contains(&HoldKey::Migration));
+    act(Action::MigrateBegin, to.clone()).unwrap_err();
+    act(Action::MigrateAbort, Value::Null).unwrap();
+    // It failed by itself.
+    act(Action::MigrateBegin, to.clone()).unwrap();
+    fake.change(vm_id(), |state| state.jobs.clear());
+    act(Action::MigrateBegin, to).unwrap();
 }

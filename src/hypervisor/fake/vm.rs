@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::discovery::{Discovered, Inventory, Limits, parse_domain};
+use crate::discovery::{Discovered, Generation, Inventory, Limits, parse_domain};
 use crate::hypervisor::evidence::{Seen, other_start, seen_in, weigh};
 use crate::hypervisor::{JobProgress, given};
 use crate::model::operation::Setting;
@@ -28,6 +28,15 @@ pub(super) struct Vm {
     pub(super) progress: Vec<JobProgress>,
     /// What was last asked of a device that stays.
     settings: BTreeMap<Setting, Operation>,
+    autostart: bool,
+    definition: Kept,
+}
+
+/// Whether there is a definition. What it says is the state's, where a test cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Defined,
+    Transient,
 }
 
 impl Vm {
@@ -54,7 +63,14 @@ impl Vm {
             capacities: BTreeMap::new(),
             progress: Vec::new(),
             settings: BTreeMap::new(),
+            autostart: false,
+            definition: Kept::Defined,
         }
+    }
+
+    /// Whether it is there: a transient one goes when it stops.
+    pub(super) fn exists(&self) -> bool {
+        self.definition == Kept::Defined || self.state.start.0.is_some()
     }
 
     /// Refuses what was decided for another start.
@@ -107,15 +123,17 @@ impl Vm {
                 return Err(failed("cannot set memory higher than max memory"));
             }
             Effect::Memory(memory) => self.state.memory_kib = memory,
+            Effect::Saved if self.definition == Kept::Transient => {
+                return Err(impossible("cannot do managed save for transient domain"));
+            }
             Effect::Saved => {
                 self.go(PowerState::ShutOff, next_start);
                 self.state.saved = true;
             }
-            Effect::Restored if !self.state.saved => return Err(failed("there is no managed save image")),
-            Effect::Restored => {
-                self.go(PowerState::Running, next_start);
-                self.state.saved = false;
+            Effect::Restored | Effect::SavedImageRemoved if !self.state.saved => {
+                return Err(impossible("there is no image that the VM was saved to"));
             }
+            Effect::Restored => self.go(PowerState::Running, next_start),
             Effect::DeviceAdded(device) if self.state.devices.contains(&device) => {
                 return Err(impossible(&format!("the VM has {device} already")));
             }
@@ -161,6 +179,7 @@ impl Vm {
                 operation.effect().take(&mut self.state);
             }
             Effect::Setting(Setting::Capacity(disk)) => self.resize(disk, operation)?,
+            Effect::Setting(Setting::Autostart) => return self.set_autostart(operation),
             Effect::Setting(setting) => {
                 self.settings.insert(setting, operation.clone());
             }
@@ -168,11 +187,14 @@ impl Vm {
             | Effect::DeviceAdded(_)
             | Effect::DeviceRemoved(_)
             | Effect::CheckpointAdded(_)
-            | Effect::CheckpointRemoved(_)
-            | Effect::Redefined
-            | Effect::Undefined) => other.take(&mut self.state),
+            | Effect::CheckpointRemoved(_)) => other.take(&mut self.state),
             Effect::Elsewhere => self.deed_of_agent(operation)?,
-            Effect::Renamed(name) => self.name = name,
+            Effect::Redefined => return self.redefine(operation),
+            Effect::Undefined => self.undefine(operation)?,
+            Effect::Renamed(name) => {
+                self.name.clone_from(&name);
+                return Ok(json!({ "name": name }));
+            }
             Effect::Metadata(uri) => {
                 match asked_metadata(operation) {
                     Some(xml) => self.metadata.insert(uri, xml.to_owned()),
@@ -222,6 +244,7 @@ impl Vm {
             Operation::BlockPull(args) => given::pull(args),
             Operation::BlockCopy(args) => given::copy(args),
             Operation::BlockAbort(args) => json!({ "disk": args.disk, "pivot": args.pivot }),
+            Operation::MigrateBegin(args) => json!({ "to": args.to, "over": false }),
             _ => Value::Null,
         }
     }
@@ -256,6 +279,13 @@ impl Vm {
                 let Effect::Setting(setting) = operation.effect() else { return Evidence::None };
                 Seen::when(self.settings.get(&setting) == Some(operation))
             }
+            Operation::AutostartSet(args) => Seen::when(self.autostart == args.enabled),
+            Operation::DefinitionRename(args) => Seen::when(self.name == args.name),
+            Operation::DefinitionDefine(args) => {
+                let asked = parse_domain(args.xml.clone(), Limits::default()).ok();
+                let asked = asked.map(|asked| Generation::of_domain(&asked).to_string());
+                Seen::when(self.definition == Kept::Defined && asked == self.state.definition)
+            }
             other => seen_in(&self.state, other),
         };
         weigh(seen, operation, self.state.start, expected)
@@ -270,8 +300,65 @@ impl Vm {
             self.progress.clear();
         } else if self.state.start.0.is_none() {
             self.state.start = StartId(Some(*next_start));
+            // A start goes on from the image, if there is one.
+            self.state.saved = false;
             *next_start += 1;
         }
+    }
+
+    fn set_autostart(&mut self, operation: &Operation) -> Result<Value, Outcome> {
+        let Operation::AutostartSet(args) = operation else { return Ok(Value::Null) };
+        if self.definition == Kept::Transient {
+            return Err(impossible("the VM has no definition that its host could start it from"));
+        }
+        self.autostart = args.enabled;
+        Ok(json!({ "autostart": args.enabled }))
+    }
+
+    fn redefine(&mut self, operation: &Operation) -> Result<Value, Outcome> {
+        let Operation::DefinitionDefine(args) = operation else { return Ok(Value::Null) };
+        let asked =
+            parse_domain(args.xml.clone(), Limits::default()).map_err(|error| impossible(&error.to_string()))?;
+        if asked.identity.name != self.name {
+            let reason = format!("the XML names the VM {:?}, and it is named {:?}", asked.identity.name, self.name);
+            return Err(impossible(&reason));
+        }
+        let generation = Generation::of_domain(&asked).to_string();
+        let changed = self.state.definition.as_ref() != Some(&generation);
+        self.definition = Kept::Defined;
+        self.state.definition = Some(generation.clone());
+        // One that runs goes on as it is.
+        if self.state.start.0.is_none() {
+            (self.state.vcpus, self.state.vcpus_max) = (asked.cpu.vcpus, asked.cpu.vcpus_max);
+            (self.state.memory_kib, self.state.memory_max_kib) = (asked.memory.current_kib, asked.memory.max_kib);
+        }
+        Ok(json!({ "generation": generation, "changed": changed }))
+    }
+
+    fn undefine(&mut self, operation: &Operation) -> Result<(), Outcome> {
+        let Operation::DefinitionUndefine(args) = operation else { return Ok(()) };
+        if self.definition == Kept::Transient {
+            return Err(impossible("cannot undefine transient domain"));
+        }
+        let off = self.state.start.0.is_none();
+        let kept = [
+            (self.state.saved && !args.saved_image, "Refusing to undefine while domain managed save image exists"),
+            (
+                off && !self.state.snapshots.is_empty() && !args.snapshots_metadata,
+                "cannot delete inactive domain with snapshots",
+            ),
+            (
+                off && !self.state.checkpoints.is_empty() && !args.checkpoints_metadata,
+                "cannot delete inactive domain with checkpoints",
+            ),
+        ];
+        if let Some((_, reason)) = kept.into_iter().find(|(is_kept, _)| *is_kept) {
+            return Err(impossible(reason));
+        }
+        self.definition = Kept::Transient;
+        self.autostart = false;
+        operation.effect().take(&mut self.state);
+        Ok(())
     }
 
     fn described(&self) -> Value {

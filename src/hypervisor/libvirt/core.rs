@@ -125,7 +125,8 @@ pub(super) fn pass(gate: &Gate) -> Result<(), Fault> {
     }
 }
 
-fn given_up(gate: &Gate, reason: String) -> Fault {
+/// What is known of a call that its caller does not wait for any more.
+pub(super) fn given_up(gate: &Gate, reason: String) -> Fault {
     match gate.give_up() {
         GivenUp::BeforeSending => Fault::Unsent(reason),
         GivenUp::AfterSending => Fault::Lost(reason),

@@ -59,6 +59,18 @@ impl Fault {
         }
     }
 
+    /// What was said.
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Unsent(text)
+            | Self::Lost(text)
+            | Self::NoSuchVm(text)
+            | Self::Forbidden(text)
+            | Self::Failed(text)
+            | Self::GuestTimeout(text) => text,
+        }
+    }
+
     /// As the end of a call.
     pub(super) fn into_result(self) -> CallResult {
         let (ending, code, text) = match self {

@@ -45,7 +45,11 @@ impl Core {
         loop {
             let look = self.ask(Some(vm), move |connect, _| {
                 let domain = look_up(connect, vm)?;
-                look_at(&domain).map_err(|error| Fault::of(connect, &error, Reached::Harmless))
+                let fault = |error: Error| Fault::of(connect, &error, Reached::Harmless);
+                if has_left(&domain).map_err(fault)? {
+                    return Err(Fault::NoSuchVm("the VM has moved to another host".to_owned()));
+                }
+                look_at(&domain).map_err(fault)
             });
             match look.await? {
                 Look { state, whole: Whole::Yes } => return Ok(state),
@@ -74,6 +78,9 @@ pub(super) fn list(connect: &Connect) -> Result<Vec<Listing>, Fault> {
         let vm = VmId(domain.uuid().map_err(fault)?);
         let name = domain.name().map_err(fault)?;
         let figures = resting.remove(&vm).filter(|_| domain.id().is_none());
+        if figures.is_none() && has_left(&domain).map_err(fault)? {
+            continue;
+        }
         match look_with(&domain, figures, known.of(vm)) {
             Ok(Look { state, whole }) => listings.push(Listing { vm, name, state, whole }),
             Err(error) => match Fault::of(connect, &error, Reached::Harmless) {
@@ -206,6 +213,29 @@ fn digest(xml: &str, parsed: Option<&discovery::Domain>) -> String {
     parsed.map_or_else(|| hex(&Sha256::digest(xml)), |parsed| Generation::of_definition(parsed).to_string())
 }
 
+/// The digest of the persistent definition; none when there is none.
+pub(super) fn definition_of(domain: &Domain) -> Result<Option<String>, Error> {
+    if !domain.is_persistent()? {
+        return Ok(None);
+    }
+    let xml = domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE)?;
+    Ok(Some(digest(&xml, gather::parsed(&xml).ok().as_ref())))
+}
+
+/// Whether the VM is off because it runs on another host now. What is left of it here, for a moment or with a
+/// definition that was not to go, must not be started as if it were the VM: it would run twice.
+pub(super) fn has_left(domain: &Domain) -> Result<bool, Error> {
+    if domain.id().is_some() {
+        return Ok(false);
+    }
+    state_and_reason(domain).map(|(state, reason)| is_elsewhere(state, reason))
+}
+
+/// The same of what libvirt's statistics say.
+pub(super) const fn is_elsewhere(state: sys::virDomainState, reason: u32) -> bool {
+    state == sys::VIR_DOMAIN_SHUTOFF && reason == sys::VIR_DOMAIN_SHUTOFF_MIGRATED
+}
+
 /// Whether there is an image to go on from; no driver without images has one.
 fn has_image(domain: &Domain) -> Result<bool, Error> {
     match domain.has_managed_save(0) {
@@ -220,7 +250,7 @@ pub(super) fn power_of(domain: &Domain) -> Result<PowerState, Error> {
 }
 
 /// The power state, with what a job of libvirt's does on the way taken out: it halts the vCPUs for as long as it takes
-/// a snapshot or a dump and lets them go on by itself, so that the VM is as running as before.
+/// a snapshot or a dump, or moves the VM, and lets them go on by itself, so that the VM is as running as before.
 fn power_in(domain: &Domain, info: &sys::virDomainInfo) -> Result<PowerState, Error> {
     let power = power_state(u32::from(info.state));
     if power != PowerState::Paused || !halted_by_job(domain)? {
@@ -239,15 +269,26 @@ fn power_in(domain: &Domain, info: &sys::virDomainInfo) -> Result<PowerState, Er
 }
 
 fn halted_by_job(domain: &Domain) -> Result<bool, Error> {
+    let (state, reason) = state_and_reason(domain)?;
+    let by_job = [
+        sys::VIR_DOMAIN_PAUSED_SNAPSHOT,
+        sys::VIR_DOMAIN_PAUSED_SAVE,
+        sys::VIR_DOMAIN_PAUSED_DUMP,
+        sys::VIR_DOMAIN_PAUSED_MIGRATION,
+    ];
+    Ok(state == sys::VIR_DOMAIN_PAUSED && by_job.contains(&reason))
+}
+
+/// libvirt's state and why it is that; the reason's meaning hangs on the state.
+pub(super) fn state_and_reason(domain: &Domain) -> Result<(sys::virDomainState, u32), Error> {
     let (mut state, mut reason): (c_int, c_int) = (-1, -1);
     // SAFETY: the domain is open and libvirt fills both numbers when it returns zero. Needed because the safe binding
     // wraps the reason twice.
     if unsafe { sys::virDomainGetState(domain.as_ptr(), &raw mut state, &raw mut reason, 0) } != 0 {
         return Err(Error::last_error());
     }
-    let by_job = [sys::VIR_DOMAIN_PAUSED_SNAPSHOT, sys::VIR_DOMAIN_PAUSED_SAVE, sys::VIR_DOMAIN_PAUSED_DUMP];
-    let is_paused = u32::try_from(state) == Ok(sys::VIR_DOMAIN_PAUSED);
-    Ok(is_paused && u32::try_from(reason).is_ok_and(|reason| by_job.contains(&reason)))
+    // Neither is ever below zero; no state and no reason has the greatest number.
+    Ok((u32::try_from(state).unwrap_or(u32::MAX), u32::try_from(reason).unwrap_or(u32::MAX)))
 }
 
 /// The guest's memory now, or at the next start.

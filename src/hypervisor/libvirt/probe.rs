@@ -20,9 +20,10 @@ use super::guest_agent::{self, FreezeStatus};
 use super::jobs::{self, BUSY};
 use super::look::{self, Look};
 use super::traces;
+use crate::discovery::{Definition, Discovered, Inactive, Inventory};
 use crate::hypervisor::Whole;
 use crate::hypervisor::evidence::{Seen, seen_in, weigh, when_gone};
-use crate::model::operation::MetadataSetArgs;
+use crate::model::operation::{DefinitionDefineArgs, MetadataSetArgs};
 use crate::model::{Operation, StartId, VmId};
 use crate::resolver::Evidence;
 
@@ -90,6 +91,8 @@ enum Jobs {
 fn jobs_that_count(operation: &Operation) -> Jobs {
     match operation {
         Operation::PowerStart(_)
+        | Operation::PowerSave(_)
+        | Operation::PowerRestore(_)
         | Operation::SnapshotCreate(_)
         | Operation::SnapshotRevert(_)
         | Operation::SnapshotDelete(_) => Jobs::Reported,
@@ -142,6 +145,10 @@ fn conclude(connect: &Connect, domain: &Domain, operation: &Operation, expected:
         }
         Operation::GuestFreeze(_) => guest_agent::seen(connect, domain, FreezeStatus::Frozen)?,
         Operation::GuestThaw(_) => guest_agent::seen(connect, domain, FreezeStatus::Thawed)?,
+        Operation::AutostartSet(args) => Seen::when(domain.autostart().map_err(fault)? == args.enabled),
+        Operation::DefinitionRename(args) => Seen::when(domain.name().map_err(fault)? == args.name),
+        Operation::DefinitionDefine(args) => defined_as_asked(connect, domain, args)?,
+        Operation::MigrateBegin(_) if look::has_left(domain).map_err(fault)? => Seen::Yes,
         other => seen_in(&state, other),
     };
     // What is set for now and for later was done only when both are there; setting it again does no harm.
@@ -170,6 +177,22 @@ fn seen_in_definition(connect: &Connect, domain: &Domain, operation: &Operation)
             element::shows(&xml()?, operation)?
         }
         _ => Seen::Yes,
+    })
+}
+
+/// Whether the definition is the one that was asked for, with what libvirt fills in by itself. Where that cannot be told
+/// apart from a change, the VM is defined again, as asked.
+fn defined_as_asked(connect: &Connect, domain: &Domain, args: &DefinitionDefineArgs) -> Result<Seen, Fault> {
+    let fault = |error: Error| Fault::of(connect, &error, Reached::Harmless);
+    if !domain.is_persistent().map_err(fault)? {
+        return Ok(Seen::No);
+    }
+    let there = gather::parsed(&domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE).map_err(fault)?)?;
+    let Ok(asked) = gather::parsed(&args.xml) else { return Ok(Seen::No) };
+    let compared = Discovered { inactive: Inactive::Known(Box::new(asked)), ..Discovered::from_domain(there) };
+    Ok(match Inventory::build(compared).definition {
+        Definition::Persistent { pending, .. } => Seen::when(pending.is_empty()),
+        Definition::NotAsked | Definition::Transient => Seen::No,
     })
 }
 

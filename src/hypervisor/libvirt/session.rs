@@ -112,7 +112,7 @@ impl Drop for Session {
 /// The events that lanes look at, each with a callback of its signature.
 ///
 /// *Source*: libvirt, `virDomainEventID`.
-fn wanted_events() -> [(sys::virDomainEventID, sys::virConnectDomainEventGenericCallback); 14] {
+fn wanted_events() -> [(sys::virDomainEventID, sys::virConnectDomainEventGenericCallback); 15] {
     [
         (sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE, of_lifecycle(on_lifecycle)),
         (sys::VIR_DOMAIN_EVENT_ID_REBOOT, Some(on_reboot)),
@@ -128,6 +128,7 @@ fn wanted_events() -> [(sys::virDomainEventID, sys::virConnectDomainEventGeneric
         (sys::VIR_DOMAIN_EVENT_ID_WATCHDOG, of_number(on_watchdog)),
         (sys::VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON, of_io_error(on_io_error)),
         (sys::VIR_DOMAIN_EVENT_ID_MEMORY_FAILURE, of_memory_failure(on_memory_failure)),
+        (sys::VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION, of_number(on_migration_pass)),
     ]
 }
 
@@ -362,6 +363,17 @@ unsafe extern "C" fn on_memory_failure(
 ) {
     // SAFETY: see the comment on the callbacks.
     unsafe { pass_on(domain, News::Happened(Cause::MemoryFailure.into()), opaque) };
+}
+
+/// The first pass is how a migration that somebody else began is noticed.
+unsafe extern "C" fn on_migration_pass(
+    _: sys::virConnectPtr,
+    domain: sys::virDomainPtr,
+    _pass: c_int,
+    opaque: *mut c_void,
+) {
+    // SAFETY: see the comment on the callbacks.
+    unsafe { pass_on(domain, News::Altered(None), opaque) };
 }
 
 unsafe extern "C" fn on_close(_: sys::virConnectPtr, reason: c_int, opaque: *mut c_void) {

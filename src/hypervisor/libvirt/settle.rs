@@ -1,6 +1,6 @@
 //! Waiting for what the guest must complete: off, restarted, balloon moved; a device let go is in [`super::detach`].
 //!
-//! Nothing is polled: a watch that was begun before the call wakes the wait, and libvirt is then asked what is so.
+//! Nothing is polled but migrations ([`super::migration`]), of which no event tells: a watch that was begun before the call wakes the wait, and libvirt is then asked what is so.
 //! A wait ends with the guest's deed, the time the guest was given, or the loss of libvirtd.
 
 use std::time::Duration;
@@ -56,6 +56,8 @@ impl Core {
             Begun::UntilBalloon(asked) => self.until_balloon(vm, asked, watch).await,
             Begun::UntilClosed(hold) => self.until_closed(vm, &hold, watch).await,
             Begun::UntilDetached(detaching) => self.until_detached(vm, start, &detaching, watch).await,
+            Begun::ToMigrate(args) => self.until_migrating(vm, start, *args).await,
+            Begun::UntilStaying => self.until_staying(vm).await,
         }
     }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use virt::connect::Connect;
 use virt::sys;
 
-use super::look::{ByVm, power_state};
+use super::look::{ByVm, is_elsewhere, power_state};
 use crate::model::{Kib, PowerState, VmId};
 
 /// A VM's state without what other questions answer.
@@ -57,8 +57,12 @@ fn read(record: &sys::virDomainStatsRecord) -> Option<(VmId, Figures)> {
     let values = unsafe { numbers(record.params, record.nparams) };
     let number = |name: &CStr| values.get(name).copied();
     let small = |name: &CStr| number(name).and_then(|value| u32::try_from(value).ok());
+    let (state, reason) = (small(c"state.state")?, small(c"state.reason")?);
+    if is_elsewhere(state, reason) {
+        return None;
+    }
     let figures = Figures {
-        power: power_state(small(c"state.state")?),
+        power: power_state(state),
         vcpus: small(c"vcpu.current")?,
         vcpus_max: small(c"vcpu.maximum")?,
         memory_kib: Kib(number(c"balloon.current")?),
@@ -80,7 +84,8 @@ pub(super) unsafe fn numbers<'a>(parameters: *const sys::virTypedParameter, coun
     unsafe { std::slice::from_raw_parts(parameters, count) }.iter().filter_map(named_number).collect()
 }
 
-fn named_number(parameter: &sys::virTypedParameter) -> Option<(&CStr, u64)> {
+/// A parameter's name and its value, where that is a whole number.
+pub(super) fn named_number(parameter: &sys::virTypedParameter) -> Option<(&CStr, u64)> {
     // SAFETY: libvirt ends the name with a zero byte within its 80.
     let name = unsafe { CStr::from_ptr(parameter.field.as_ptr()) };
     let value = &parameter.value;

@@ -12,7 +12,9 @@ use uuid::Uuid;
 
 use crate::delegation::{ChangeRequest, Mode as Hold};
 use crate::discovery::Inventory;
-use crate::hypervisor::{AskHypervisorError, Event, Fake, Fate, Hypervisor, JobProgress, Later, Listing, Mode, ReadInventory};
+use crate::hypervisor::{
+    AskHypervisorError, Event, Fake, Fate, Hypervisor, JobProgress, Later, Listing, Mode, ReadInventory,
+};
 use crate::journal::{
     AppendError, Basis, Chain, Disk, Headers, Journal, MemoryStore, Position, Record, ReplayError, Restored, Snapshot,
     Store, Stored, Tail,

@@ -1,11 +1,29 @@
-//! The calls behind this group of actions.
+//! Moving to another host: what is looked at before it is begun, and its abort.
 
 use super::{Begun, Target};
 use crate::hypervisor::libvirt::failure::Fault;
-use crate::model::Operation;
+use crate::hypervisor::libvirt::job;
+use crate::model::operation::MigrateBeginArgs;
 
-/// Makes the call, once.
-pub(super) fn perform(target: &Target<'_>, operation: &Operation) -> Result<Begun, Fault> {
+/// What is left to do is [`Core::until_migrating`](crate::hypervisor::libvirt::core::Core)'s: nothing was sent.
+pub(super) fn begin(target: &Target<'_>, args: &MigrateBeginArgs) -> Result<Begun, Fault> {
+    // libvirt would wait for the other to end and then say that it holds the VM.
+    if is_moving(target)? {
+        return Err(Fault::Forbidden("the VM is on its way to another host already".to_owned()));
+    }
+    Ok(Begun::ToMigrate(Box::new(args.clone())))
+}
+
+/// Aborts a migration, whoever began it, and no other job.
+pub(super) fn abort(target: &Target<'_>) -> Result<Begun, Fault> {
+    if !is_moving(target)? {
+        return Err(Fault::Forbidden("the VM is not on its way to another host".to_owned()));
+    }
     target.pass()?;
-    Err(Fault::Forbidden(format!("{} is not built yet", operation.action())))
+    job::abort(target.domain).map(|()| Begun::UntilStaying).map_err(|error| target.perhaps(&error))
+}
+
+fn is_moving(target: &Target<'_>) -> Result<bool, Fault> {
+    let job = job::current(target.domain).map_err(|error| target.harmless(&error))?;
+    Ok(job.is_some_and(|job| job.is_migration_out()))
 }

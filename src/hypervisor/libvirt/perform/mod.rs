@@ -25,7 +25,7 @@ use crate::hypervisor::libvirt::failure::{Fault, Reached};
 use crate::hypervisor::libvirt::gate::Gate;
 use crate::hypervisor::libvirt::look;
 use crate::hypervisor::libvirt::snapshot_xml::snapshot_xml;
-use crate::model::operation::{MetadataSetArgs, NoArgs, SnapshotKind};
+use crate::model::operation::{MetadataSetArgs, MigrateBeginArgs, NoArgs, SnapshotKind};
 use crate::model::{HoldKey, Kib, Operation, StartId, VmId};
 
 /// How far a call got.
@@ -45,6 +45,10 @@ pub(in crate::hypervisor::libvirt) enum Begun {
     UntilClosed(HoldKey),
     /// The guest was told to let go of a device.
     UntilDetached(Detaching),
+    /// The VM may be sent on its way; nothing was sent yet.
+    ToMigrate(Box<MigrateBeginArgs>),
+    /// libvirt was told to abort the migration.
+    UntilStaying,
 }
 
 /// Makes the call, once.
@@ -72,9 +76,9 @@ pub(in crate::hypervisor::libvirt) fn perform(
     };
     let target = Target { connect, domain: &domain, vm, driver, gate, impact };
     match operation {
-        Operation::PowerSave(_) | Operation::PowerRestore(_) | Operation::PowerSaveRemove(_) => {
-            return hibernate::perform(&target, operation);
-        }
+        Operation::PowerSave(NoArgs {}) => return hibernate::save(&target),
+        Operation::PowerRestore(NoArgs {}) => return hibernate::restore(&target),
+        Operation::PowerSaveRemove(NoArgs {}) => return hibernate::remove(&target),
         Operation::BackupBegin(_)
         | Operation::BackupEnd(_)
         | Operation::CheckpointCreate(_)
@@ -95,11 +99,12 @@ pub(in crate::hypervisor::libvirt) fn perform(
         | Operation::GuestCommand(_)
         | Operation::GuestSetTime(_)
         | Operation::GuestSetPassword(_) => return guest::perform(&target, operation),
-        Operation::DefinitionDefine(_)
-        | Operation::DefinitionUndefine(_)
-        | Operation::DefinitionRename(_)
-        | Operation::AutostartSet(_) => return definition::perform(&target, operation),
-        Operation::MigrateBegin(_) | Operation::MigrateAbort(_) => return migrate::perform(&target, operation),
+        Operation::AutostartSet(args) => return definition::set_autostart(&target, args),
+        Operation::DefinitionDefine(args) => return definition::define(&target, args),
+        Operation::DefinitionUndefine(args) => return definition::undefine(&target, args),
+        Operation::DefinitionRename(args) => return definition::rename(&target, args),
+        Operation::MigrateBegin(args) => return migrate::begin(&target, args),
+        Operation::MigrateAbort(NoArgs {}) => return migrate::abort(&target),
         // A lock is the lane's own: libvirt has nothing to do.
         Operation::LockAcquire(_) | Operation::LockRelease(_) => return Ok(Begun::Complete(Value::Null)),
         Operation::ConsoleOpen(_) | Operation::ScreenOpen(_) => {
@@ -175,7 +180,7 @@ impl Target<'_> {
 }
 
 /// Refuses to act on another start than the one that was decided about.
-fn check_start(domain: &Domain, expected: StartId) -> Result<(), Fault> {
+pub(in crate::hypervisor::libvirt) fn check_start(domain: &Domain, expected: StartId) -> Result<(), Fault> {
     other_start(expected, look::start_of(domain)).map_or(Ok(()), |reason| Err(Fault::Forbidden(reason)))
 }
 

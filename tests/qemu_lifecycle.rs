@@ -1,0 +1,311 @@
+//! Hibernation, definitions and migration on real guests, through covirtd: what libvirt makes of each, and what a
+//! provider is told.
+
+#[path = "support/covirtd.rs"]
+mod covirtd;
+mod support;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use covirtd::{Client, Covirtd, events};
+use support::qemu::{Guest, PrivateLibvirt, Skip};
+use support::{skip, until};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_covirtd");
+const LONG: Duration = Duration::from_secs(120);
+
+/// A guest that north has enrolled, and nobody else.
+struct Stage {
+    agent: Covirtd,
+    guest: Guest,
+    vm: String,
+    north: Client,
+}
+
+impl Stage {
+    fn set(libvirt: &PrivateLibvirt, guest: Guest) -> Self {
+        let vm = guest.domain(&libvirt.connect()).uuid_string().expect("a UUID");
+        let agent = Covirtd::start(PROGRAM, libvirt.uri(), "");
+        let mut north = agent.client("north");
+        north.post(&format!("/v1/vms/{vm}/enrollment"), &json!({})).ok();
+        Self { agent, guest, vm, north }
+    }
+
+    #[track_caller]
+    fn done(&mut self, action: &str, args: &Value) -> Value {
+        let view = self.north.run(&self.vm, action, args);
+        assert_eq!(view["state"], "done", "{action}: {view:#}");
+        view["result"].clone()
+    }
+
+    /// Runs what cannot be done: how it ends, and why.
+    #[track_caller]
+    fn not_done(&mut self, action: &str, args: &Value) -> (String, String) {
+        let view = self.north.run(&self.vm, action, args);
+        let text = |field: &str| view[field].as_str().unwrap_or_default().to_owned();
+        assert_ne!(view["state"], "done", "{action}: {view:#}");
+        (format!("{} {}", text("state"), text("code")), text("reason"))
+    }
+
+    fn read(&mut self) -> Value {
+        self.done("inspect.read", &json!({}))
+    }
+
+    fn submit(&mut self, action: &str, args: &Value) -> String {
+        self.north.submit(&self.vm, action, args)
+    }
+
+    fn ended(&mut self, id: &str) -> Value {
+        self.north.ended(&self.vm, id, LONG)
+    }
+
+    #[track_caller]
+    fn is_refused_as_gone(&mut self, action: &str) {
+        let refused = self.north.try_submit(&self.vm, action, &json!({}), 30).expect("an answer");
+        assert_eq!(refused.code(), "vm-gone", "{}", refused.body);
+    }
+
+    /// Has virsh move the VM back from where it is, and waits until the lane has seen that it is there again.
+    #[track_caller]
+    fn comes_back(&mut self, from: &PrivateLibvirt, to: &str, through: &str) {
+        let seen = self.told("observed");
+        let flags = ["--live", "--p2p", "--unsafe", "--persistent", "--undefinesource"];
+        from.virsh(&[&["migrate", self.guest.name(), to, "--migrateuri", through], &flags[..]].concat());
+        until("the lane sees it again", LONG, || (self.told("observed") > seen).then_some(()));
+    }
+
+    /// How often a fact of this kind was journalled.
+    fn told(&mut self, kind: &str) -> usize {
+        events(&mut self.north, &self.vm).iter().filter(|event| event["kind"] == kind).count()
+    }
+}
+
+/// Which boot of its kernel the guest is at: as long as its memory is kept, this is.
+fn boot_id(libvirt: &PrivateLibvirt, guest: &Guest) -> String {
+    let ask = |execute: &str, arguments: Value| -> Value {
+        let question = json!({ "execute": execute, "arguments": arguments }).to_string();
+        let answer = libvirt.virsh(&["qemu-agent-command", guest.name(), &question]);
+        serde_json::from_str::<Value>(&answer).expect("the agent answers JSON")["return"].take()
+    };
+    let handle = ask("guest-file-open", json!({ "path": "/proc/sys/kernel/random/boot_id" }));
+    let read = ask("guest-file-read", json!({ "handle": handle }));
+    ask("guest-file-close", json!({ "handle": handle }));
+    read["buf-b64"].as_str().expect("a boot id").to_owned()
+}
+
+fn info(libvirt: &PrivateLibvirt, domain: &str, field: &str) -> String {
+    let info = libvirt.virsh(&["dominfo", domain]);
+    let line = info.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_else(|| panic!("{field}: {info}"));
+    line.trim_start_matches(':').trim().to_owned()
+}
+
+#[test]
+fn a_saved_guest_goes_on_where_it_was() {
+    let libvirt = match PrivateLibvirt::get() {
+        Ok(libvirt) => libvirt,
+        Err(Skip(reason)) => return skip("a_saved_guest_goes_on_where_it_was", &reason),
+    };
+    let mut stage = Stage::set(&libvirt, Guest::boot(&libvirt, "saved"));
+    let name = stage.guest.name().to_owned();
+    let boot = boot_id(&libvirt, &stage.guest);
+    let forbidden = "impossible state-forbids";
+    assert_eq!(stage.not_done("power.restore", &json!({})).0, forbidden, "it runs");
+
+    stage.done("power.save", &json!({}));
+    assert_eq!(libvirt.virsh(&["domstate", &name]).trim(), "shut off");
+    assert_eq!(stage.read()["saved"], true);
+    stage.done("power.restore", &json!({}));
+    stage.guest.await_agent();
+    assert_eq!(boot_id(&libvirt, &stage.guest), boot, "its memory was kept");
+    let on = stage.read();
+    assert_eq!((&on["power"], &on["saved"]), (&json!("running"), &json!(false)), "the image is used up: {on:#}");
+
+    // The agent dies while QEMU is in the middle of it, and finds out what became of it.
+    stage.guest.halt();
+    let saving = stage.submit("power.save", &json!({}));
+    stage.north.until_state(&stage.vm, &saving, &["running"], LONG);
+    until("libvirt works on the image", LONG, || (libvirt.virsh(&["domcontrol", &name]).trim() != "ok").then_some(()));
+    stage.agent.kill9();
+    stage.guest.go_on();
+    stage.agent.up();
+    let saved = stage.ended(&saving);
+    assert_eq!((&saved["state"], &saved["code"]), (&json!("done"), &json!("observed-done")), "{saved:#}");
+    assert_eq!(stage.told("started"), 1 + 2 + 2, "nothing was repeated");
+    // A plain start takes the image, too.
+    stage.done("power.start", &json!({}));
+    stage.guest.await_agent();
+    assert_eq!(boot_id(&libvirt, &stage.guest), boot);
+
+    stage.done("power.save", &json!({}));
+    stage.done("power.save-remove", &json!({}));
+    assert_eq!(info(&libvirt, &name, "Managed save"), "no");
+    for action in ["power.restore", "power.save-remove"] {
+        let (how, reason) = stage.not_done(action, &json!({}));
+        assert_eq!(how, forbidden);
+        assert!(reason.contains("no image"), "{reason}");
+    }
+    stage.done("power.start", &json!({}));
+    stage.guest.await_agent();
+    assert_ne!(boot_id(&libvirt, &stage.guest), boot, "without the image it is a new boot");
+}
+
+#[test]
+fn a_definition_is_replaced_renamed_and_removed() {
+    let libvirt = match PrivateLibvirt::get() {
+        Ok(libvirt) => libvirt,
+        Err(Skip(reason)) => return skip("a_definition_is_replaced_renamed_and_removed", &reason),
+    };
+    let guest = Guest::define(&libvirt, "defined");
+    let name = guest.name().to_owned();
+    guest.domain(&libvirt.connect()).create().expect("it starts");
+    let mut stage = Stage::set(&libvirt, guest);
+    let vm = stage.vm.clone();
+    let xml = libvirt.virsh(&["dumpxml", "--inactive", &name]);
+    let definition = |xml: &str| json!({ "xml": xml });
+
+    let same = stage.done("definition.define", &definition(&xml));
+    assert_eq!(same["changed"], false, "{same}");
+    assert_eq!(stage.read()["definition"], same["generation"], "the generation that is told is the one that is seen");
+    let wider = xml.replace(">4</vcpu>", ">6</vcpu>");
+    assert_ne!(wider, xml);
+    let changed = stage.done("definition.define", &definition(&wider));
+    assert_eq!(changed["changed"], true, "{changed}");
+    assert_ne!(changed["generation"], same["generation"]);
+    let seen = stage.read();
+    assert_eq!((&seen["definition"], &seen["vcpus_max"]), (&changed["generation"], &json!(4)), "it runs on: {seen:#}");
+
+    let foreign = definition(&xml.replace(&vm, "7d2f0d0e-26b7-4b43-9c5c-0b1b62a5c2a1"));
+    let refused = stage.north.try_submit(&vm, "definition.define", &foreign, 30).expect("an answer");
+    assert_eq!(refused.code(), "name-not-yours", "{}", refused.body);
+    let (how, reason) = stage.not_done("definition.define", &definition(&xml.replace(&name, "another")));
+    assert_eq!(how, "impossible state-forbids");
+    assert!(reason.contains("definition.rename"), "{reason}");
+    let (how, reason) = stage.not_done("definition.define", &definition(&xml.replace("<devices>", "<devices><oops/>")));
+    assert_eq!(how, "failed hypervisor-failed", "what libvirt does not know is refused, not dropped: {reason}");
+    assert_eq!(stage.read()["definition"], changed["generation"]);
+
+    for (enabled, shown) in [(true, "enable"), (false, "disable"), (true, "enable")] {
+        let set = stage.done("autostart.set", &json!({ "enabled": enabled }));
+        assert_eq!(set["autostart"], enabled);
+        assert_eq!(info(&libvirt, &name, "Autostart"), shown);
+    }
+
+    assert_eq!(stage.not_done("definition.rename", &json!({ "name": "later" })).0, "impossible state-forbids");
+    stage.done("power.stop", &json!({}));
+    let renamed = format!("{name}-renamed");
+    for _ in 0..2 {
+        stage.done("definition.rename", &json!({ "name": renamed }));
+        assert_eq!(libvirt.virsh(&["domname", &vm]).trim(), renamed);
+    }
+    stage.done("power.start", &json!({}));
+    assert_eq!(stage.read()["vcpus_max"], 6, "the definition counts from the next start");
+
+    stage.done("definition.undefine", &json!({}));
+    assert_eq!(info(&libvirt, &vm, "Persistent"), "no");
+    assert_eq!(libvirt.virsh(&["domstate", &vm]).trim(), "running");
+    assert_eq!(stage.read()["definition"], Value::Null);
+    for action in ["definition.undefine", "power.save"] {
+        assert_eq!(stage.not_done(action, &json!({})).0, "impossible state-forbids", "{action}");
+    }
+    assert_eq!(stage.not_done("autostart.set", &json!({ "enabled": true })).0, "impossible state-forbids");
+    let stopping = stage.submit("power.stop", &json!({}));
+    let starting = stage.submit("power.start", &json!({}));
+    assert_eq!(stage.ended(&stopping)["state"], "done");
+    let started = stage.ended(&starting);
+    assert_eq!((&started["state"], &started["code"]), (&json!("impossible"), &json!("vm-gone")), "{started:#}");
+}
+
+#[test]
+fn a_vm_that_is_off_goes_with_its_definition() {
+    let libvirt = match PrivateLibvirt::get() {
+        Ok(libvirt) => libvirt,
+        Err(Skip(reason)) => return skip("a_vm_that_is_off_goes_with_its_definition", &reason),
+    };
+    let mut stage = Stage::set(&libvirt, Guest::define(&libvirt, "undefined"));
+    stage.done("snapshot.create", &json!({ "name": "kept" }));
+    let (how, reason) = stage.not_done("definition.undefine", &json!({}));
+    assert_eq!(how, "impossible state-forbids");
+    assert!(reason.contains("snapshot"), "{reason}");
+    let removing = stage.submit("definition.undefine", &json!({ "snapshots_metadata": true }));
+    let waiting = stage.submit("autostart.set", &json!({ "enabled": true }));
+    let removed = stage.ended(&removing);
+    assert_eq!(removed["state"], "done", "{removed:#}");
+    assert!(!libvirt.virsh(&["list", "--all", "--uuid"]).contains(&stage.vm));
+    let ended = stage.ended(&waiting);
+    assert_eq!((&ended["state"], &ended["code"]), (&json!("impossible"), &json!("vm-gone")), "{ended:#}");
+    until("the lane sees that it is gone", LONG, || (stage.told("vanished") == 1).then_some(()));
+}
+
+#[test]
+fn a_guest_moves_to_another_host() {
+    let two = PrivateLibvirt::own().and_then(|here| Ok((here, PrivateLibvirt::own()?)));
+    let (here, there) = match two {
+        Ok(two) => two,
+        Err(Skip(reason)) => return skip("a_guest_moves_to_another_host", &reason),
+    };
+    let sockets = tempfile::Builder::new().prefix("covirt-").tempdir().expect("make a folder");
+    let through = |name: &str| format!("unix://{}/{name}", sockets.path().display());
+    // As a target, libvirt takes the socket's URI only with the transport in it.
+    let uri_of = |libvirt: &PrivateLibvirt| libvirt.uri().replace("qemu://", "qemu+unix://");
+    let to = uri_of(&there);
+    let mut stage = Stage::set(&here, Guest::boot(&here, "moving"));
+    let name = stage.guest.name().to_owned();
+    let boot = boot_id(&here, &stage.guest);
+    let at = |libvirt: &PrivateLibvirt| libvirt.virsh(&["list", "--all", "--name"]).contains(&name);
+    let none = json!({});
+
+    // Refused by libvirt, before anything moves.
+    let nowhere = json!({ "to": "qemu+unix:///system?socket=/nonexistent", "unsafe": true });
+    let (how, reason) = stage.not_done("migrate.begin", &nowhere);
+    assert_eq!(how, "failed hypervisor-failed", "{reason}");
+    assert!(reason.contains("/nonexistent"), "{reason}");
+    let (how, reason) = stage.not_done("migrate.begin", &json!({ "to": to, "through": through("safe") }));
+    assert_eq!(how, "failed hypervisor-failed", "its disk is not known to be shared");
+    assert!(reason.contains("nsafe"), "{reason}");
+    let (how, reason) = stage.not_done("migrate.abort", &none);
+    assert_eq!(how, "impossible state-forbids", "{reason}");
+    assert_eq!(stage.read()["jobs"], Value::Null);
+
+    // Begun, seen, aborted: it stays.
+    let slowly = |name: &str| json!({ "to": to, "through": through(name), "unsafe": true, "bandwidth": 1 });
+    let begun = stage.done("migrate.begin", &slowly("aborted"));
+    assert_eq!(begun, json!({ "to": to, "over": false }));
+    assert_eq!(stage.read()["jobs"], json!(["migration"]));
+    stage.done("migrate.abort", &none);
+    assert_eq!(stage.read()["jobs"], Value::Null);
+    assert_eq!(here.virsh(&["domstate", &name]).trim(), "running");
+    until("the target lets go of it", LONG, || (!at(&there)).then_some(()));
+    assert_eq!(boot_id(&here, &stage.guest), boot);
+    until("the end is logged", LONG, || stage.agent.log().contains("the migration failed").then_some(()));
+
+    // The agent dies, and libvirtd carries on.
+    stage.done("migrate.begin", &slowly("outlived"));
+    stage.agent.kill9();
+    assert!(here.virsh(&["domjobinfo", &name]).contains("Outgoing migration"), "it goes on without the agent");
+    stage.agent.up();
+    assert_eq!(stage.read()["jobs"], json!(["migration"]), "the agent that came back sees it");
+    here.virsh(&["migrate-setspeed", &name, "1000"]);
+    until("the lane sees that it has left", LONG, || (stage.told("vanished") == 1).then_some(()));
+    until("it is there", LONG, || (at(&there) && !at(&here)).then_some(()));
+    assert_eq!(boot_id(&there, &stage.guest), boot, "it runs on at the target");
+    stage.is_refused_as_gone("power.start");
+
+    // Back by virsh, and away again as fast as it goes.
+    stage.comes_back(&there, &uri_of(&here), &through("back"));
+    let moved = stage.done("migrate.begin", &json!({ "to": to, "through": through("fast"), "unsafe": true }));
+    eprintln!("a fast one was over when it was seen: {}", moved["over"]);
+    until("the lane sees that it has left", LONG, || (stage.told("vanished") == 2).then_some(()));
+    until("it is there", LONG, || (at(&there) && !at(&here)).then_some(()));
+    assert_eq!(boot_id(&there, &stage.guest), boot);
+
+    // Back once more, and away with its definition left behind: that is no VM which may be started here.
+    stage.comes_back(&there, &uri_of(&here), &through("again"));
+    let kept = json!({ "to": to, "through": through("kept"), "unsafe": true, "persistent": false });
+    stage.done("migrate.begin", &kept);
+    until("the lane sees that it has left", LONG, || (stage.told("vanished") == 3).then_some(()));
+    assert_eq!(here.virsh(&["domstate", "--reason", &name]).trim(), "shut off (migrated)");
+    stage.is_refused_as_gone("power.start");
+    assert_eq!(there.virsh(&["domstate", &name]).trim(), "running");
+}
