@@ -97,12 +97,18 @@ pub(crate) async fn release(
     let by = caller.provider.clone();
     api.lanes.release_hold(vm, by.clone(), hold.clone(), reason.clone()).await?;
     let asked = GivenUp::Requested { by, reason };
-    let closed = tokio::time::timeout(wait, end_of(&api, vm, &hold, &asked, before)).await.ok().transpose()?;
-    if let Some(closed) = closed {
-        return Ok((StatusCode::OK, Json(HoldRelease { vm, hold, closed: Some(closed), open: None })).into_response());
+    let end = |within| tokio::time::timeout(within, end_of(&api, vm, &hold, &asked, before));
+    let mut closed = end(wait).await.ok().transpose()?;
+    let mut open = None;
+    if closed.is_none() {
+        open = of_vm(&api, &caller, vm).await?.into_iter().find(|view| view.hold == hold);
+        if open.is_none() {
+            // It ended just now, and what a look has seen is in the journal.
+            closed = end(END_WAIT).await.ok().transpose()?;
+        }
     }
-    let open = of_vm(&api, &caller, vm).await?.into_iter().find(|view| view.hold == hold);
-    Ok((StatusCode::ACCEPTED, Json(HoldRelease { vm, hold, closed: None, open })).into_response())
+    let status = if closed.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok((status, Json(HoldRelease { vm, hold: hold.clone(), closed, open })).into_response())
 }
 
 /// How what was asked to end came to its end, as the journal has it; waits until it has.
