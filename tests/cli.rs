@@ -277,6 +277,74 @@ fn run_sends_the_whole_envelope() {
 }
 
 #[test]
+fn arguments_come_from_dots_files_and_standard_input() {
+    let stub = Stub::answering(|_| (200, view("done")));
+    let xml = stub.folder.path().join("disk.xml");
+    std::fs::write(&xml, "<disk/>\n").unwrap();
+    let file = format!("xml=@{}", xml.display());
+    let words = ["run", VM, "guest.set-password", "user=root", "password=@-", "files.vda=/b/a", &file];
+    let mut child = covirt(&stub.socket());
+    child.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"1234567\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    let args = stub.seen().remove(0).body["args"].clone();
+    let expected = json!({ "user": "root", "password": "1234567", "files": { "vda": "/b/a" }, "xml": "<disk/>" });
+    assert_eq!(args, expected);
+    assert!(!out(&output).contains("1234567") && !err(&output).contains("1234567"));
+    let twice = stub.run(&["run", VM, "cpu.set", "vcpus=2", "vcpus=3"]);
+    assert_eq!((code(&twice), stub.seen().len()), (2, 1), "{}", err(&twice));
+    let absent = stub.run(&["run", VM, "device.attach", "xml=@/no/such/file"]);
+    assert_eq!((code(&absent), stub.seen().len()), (1, 1), "{}", err(&absent));
+}
+
+#[test]
+fn an_end_that_nobody_confirms_or_that_has_not_come_has_its_own_exit_code() {
+    let unverified = json!({ "vm": VM, "hold": "freeze", "closed": { "at": "2026-11-22T20:00:00Z", "cursor": 9,
+        "how": { "how": "unverified", "reason": "3 errands failed" }, "verified": false,
+        "text": "nothing waits for it any longer, though nobody confirms its end: 3 errands failed" } });
+    let stub = Stub::answering(move |_| (200, unverified.clone()));
+    let words = ["holds", "release", VM, "freeze", "--reason", "it hangs", "--wait", "5s"];
+    let told = stub.run(&words);
+    assert_eq!(code(&told), 10, "{}", err(&told));
+    let text = out(&told);
+    assert!(text.contains("is not known to be over") && text.contains("3 errands failed"), "{text}");
+    let seen = stub.seen().remove(0);
+    assert_eq!(seen.call, format!("POST /v1/vms/{VM}/holds/freeze/release"));
+    assert_eq!(seen.body, json!({ "reason": "it hangs" }));
+    assert_eq!(seen.prefer.as_deref(), Some("wait=5"));
+    let stub = Stub::answering(|_| (202, json!({ "vm": VM, "hold": "block:vda" })));
+    assert_eq!(code(&stub.run(&["holds", "release", VM, "block:vda", "--reason", "x"])), 6);
+    assert_eq!(code(&stub.run(&["holds", "release", VM, "window", "--reason", "x"])), 2);
+}
+
+#[test]
+fn what_is_open_is_a_table_with_age_lease_progress_and_who_waits() {
+    let list = json!({ "holds": [
+        { "vm": VM, "name": "web01", "hold": "backup", "owner": "south", "command": ID, "action": "backup.begin",
+          "since": "2026-11-22T20:00:00Z", "age_s": 75, "progress": { "done": 1_073_741_824_u64,
+          "total": 4_294_967_296_u64, "seconds_left": 30 },
+          "waiting": [{ "command": ID, "provider": "north", "action": "migrate.begin" }] },
+        { "vm": VM, "name": "web01", "hold": "block:vda", "since": "2026-11-22T20:00:00Z", "age_s": 7_300,
+          "progress": { "done": 2048, "total": 0 } },
+        { "vm": VM, "name": "web01", "hold": "freeze", "owner": "south", "since": "2026-11-22T20:00:00Z", "age_s": 3,
+          "lease_left_s": 27 },
+    ] });
+    let stub = Stub::answering(move |_| (200, list.clone()));
+    let shown = out(&stub.run(&["holds"])).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(stub.seen()[0].call, "GET /v1/holds");
+    assert_eq!(
+        shown,
+        format!(
+            "VM HOLD OWNER AGE LEASE PROGRESS WAITING \
+             web01 backup south 1m15s - 25 % of 4 GiB, 30s left north's migrate.begin ({ID}) \
+             web01 block:vda not covirt's 2h1m - 2 KiB done nobody web01 freeze south 3s 27s left - nobody"
+        )
+    );
+}
+
+#[test]
 fn the_operators_word_and_a_hand_over_are_said_as_the_api_expects() {
     let conflict = json!({ "id": VM, "between": [ID, ID], "contested": ["power"], "opened_at": "2026-11-22T20:00:00Z",
         "feasible": { "first_then_second": null, "second_then_first": null }, "asked": [], "settled_at": null,

@@ -7,9 +7,10 @@ use super::fault::CarryOutError;
 use crate::discovery::Inventory;
 use crate::doors::wire::{
     AuditReport, CommandList, CommandRequest, CommandView, ConflictList, DecisionRequest, DelegateRequest, Delegations,
-    EnrollRequest, Enrollment, EventPage, Explanation, Health, Identity, VmDetail, VmList,
+    EnrollRequest, Enrollment, EventPage, Explanation, Health, HoldList, HoldRelease, HoldReleaseRequest, Identity,
+    VmDetail, VmList,
 };
-use crate::model::{CommandId, ConflictId, ProviderId, VmId};
+use crate::model::{CommandId, ConflictId, HoldKey, ProviderId, VmId};
 use crate::resolver::ConflictRecord;
 
 /// How many events one page may hold.
@@ -135,6 +136,25 @@ impl Client {
     /// Says which command of a conflict goes first.
     pub async fn decide(&self, id: ConflictId, first: CommandId) -> Result<ConflictRecord, CallAgentError> {
         self.post(&format!("/v1/conflicts/{id}/decision"), &DecisionRequest { first }, NOW).await
+    }
+
+    /// What is open on one VM, or on all we have a part in.
+    pub async fn holds(&self, vm: Option<VmId>) -> Result<HoldList, CallAgentError> {
+        match vm {
+            Some(vm) => self.get(&format!("/v1/vms/{vm}/holds"), NOW).await,
+            None => self.get("/v1/holds", NOW).await,
+        }
+    }
+
+    /// Has something open ended; the agent holds its answer back for as long as `wait`, or until it is over.
+    pub async fn release_hold(
+        &self,
+        vm: VmId,
+        hold: &HoldKey,
+        request: &HoldReleaseRequest,
+        wait: Duration,
+    ) -> Result<HoldRelease, CallAgentError> {
+        self.post(&format!("/v1/vms/{vm}/holds/{hold}/release"), request, wait).await
     }
 
     /// Why a command went as it did.

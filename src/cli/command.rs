@@ -121,7 +121,7 @@ pub(super) fn print_command(output: &mut Output, view: &CommandView) -> io::Resu
 /// The action with the arguments that say what it is about.
 pub(super) fn wish(view: &CommandView) -> String {
     let mut text = view.action.to_string();
-    for key in ["name", "vcpus", "memory_kib", "uri"] {
+    for key in ["name", "disk", "device", "vcpus", "memory_kib", "uri", "to"] {
         match view.args.get(key) {
             Some(Value::String(value)) => text.push_str(&format!(" {value}")),
             Some(value) => text.push_str(&format!(" {value}")),

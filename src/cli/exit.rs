@@ -17,7 +17,7 @@ pub enum Exit {
     Unreachable,
     /// The agent is at fault.
     AgentFault,
-    /// The command is not over yet.
+    /// The command, or what is to be released, is not over yet.
     StillRunning,
     /// The journal or a bundle does not verify.
     Damaged,
@@ -25,7 +25,7 @@ pub enum Exit {
     SessionEnded,
     /// The demonstration did not show what it should.
     DemoFailed,
-    /// The command ended `failed`.
+    /// The command ended `failed`, or nothing proves that what was released is over.
     Failed,
     /// The command ended `superseded`.
     Superseded,
@@ -97,11 +97,11 @@ impl Exit {
             Self::Refused => "the agent refused the request",
             Self::Unreachable => "no agent answers at the socket",
             Self::AgentFault => "the agent is at fault",
-            Self::StillRunning => "the wait is over, the command is not",
+            Self::StillRunning => "the wait is over, the command or the hold is not",
             Self::Damaged => "damaged: the journal (audit), or a bundle (artifacts check)",
             Self::SessionEnded => "provider session: the agent ended it",
             Self::DemoFailed => "demo: something did not happen as it should",
-            Self::Failed => "the command ended failed",
+            Self::Failed => "the command ended failed; holds release: nobody confirms the end",
             Self::Superseded => "the command ended superseded",
             Self::Impossible => "the command ended impossible",
             Self::Expired => "the command ended expired",

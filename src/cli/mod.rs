@@ -8,13 +8,15 @@
 //! | `discover`, `documents` | inventories from files, without an agent |
 //! | `artifacts`, `artifacts_dir` | bundles: made, checked, compared |
 //! | `vm`, `vm_shown`, `vm_parts`, `vm_diff`, `delegate` | what there is, and who may do what |
-//! | `run`, `command`, `names` | commands: sent, waited for, listed, named |
+//! | `run`, `arguments`, `command`, `names` | commands: sent, waited for, listed, named |
+//! | `holds` | what they left open |
 //! | `conflict`, `events`, `timeline` | what became of them, and why |
 //! | `provider` | a ready client that answers asks |
 //! | `agent_state` | health, identity, audit |
 //! | `demo` | the main job, played by real processes |
 
 pub mod agent_state;
+pub mod arguments;
 pub mod artifacts;
 pub mod artifacts_dir;
 pub mod calls;
@@ -28,6 +30,7 @@ pub mod documents;
 pub mod events;
 pub mod exit;
 pub mod fault;
+pub mod holds;
 pub mod names;
 pub mod output;
 pub mod provider;
@@ -58,6 +61,7 @@ use documents::Surroundings;
 use events::EventsArgs;
 use exit::Exit;
 use fault::CarryOutError;
+use holds::HoldsArgs;
 use output::{Format, Output};
 use provider::ProviderCommand;
 use run::RunArgs;
@@ -119,6 +123,8 @@ enum Task {
     Conflicts(ConflictsArgs),
     #[command(subcommand)]
     Conflict(ConflictCommand),
+    /// List what finished commands left open (backups, block jobs, migrations, freezes, locks), or end it
+    Holds(HoldsArgs),
     /// Tell why a command went as it did
     Explain(ExplainArgs),
     /// Show a VM's history: who, what, order, issue time, decision, rule, outcome
@@ -162,6 +168,7 @@ impl Task {
             Self::Cancel(args) => args.shown.format,
             Self::Conflicts(args) => args.shown.format,
             Self::Conflict(command) => command.shown().format,
+            Self::Holds(args) => args.shown().format,
             Self::Explain(args) => args.shown.format,
             Self::Timeline(args) => args.shown.format,
             Self::Events(args) => args.shown.format,
@@ -219,6 +226,7 @@ async fn ask_agent(arguments: &Arguments) -> Result<Exit, CarryOutError> {
         Task::Cancel(args) => command::cancel(client, args, output).await,
         Task::Conflicts(args) => conflict::conflicts(client, args, output).await,
         Task::Conflict(command) => conflict::conflict(client, command, output).await,
+        Task::Holds(args) => holds::holds(client, args, output).await,
         Task::Explain(args) => conflict::explain(client, args, output).await,
         Task::Timeline(args) => timeline::timeline(client, args, output).await,
         Task::Events(args) => events::events(client, args, output).await,

@@ -163,11 +163,13 @@ fn sentence(message: &FromAgent, args: &SessionArgs) -> String {
             let warning = warning.as_ref().map(|warning| format!("\n{:24}{warning}", "")).unwrap_or_default();
             format!("{at}  clock     {offset_us} us ahead of the agent's, give or take {uncertainty_us} us{warning}")
         }
-        FromAgent::Ask { ask, epoch, mine, theirs, contested, feasible, answer_within_ms, .. } => {
+        FromAgent::Ask { ask, epoch, mine, theirs, hold, contested, feasible, answer_within_ms, .. } => {
             let answer = if args.silent { "silence".to_owned() } else { word(&args.answer) };
             let feasible: Vec<String> = feasible.iter().map(word).collect();
+            let open = hold.as_ref().map(|hold| format!(" Mine has left a {hold} open; theirs first gives it up."));
+            let open = open.unwrap_or_default();
             format!(
-                "{at}  ask       mine, {}, or theirs, {}? Both touch {}.\n{:24}conflict {ask}, epoch {epoch}, \
+                "{at}  ask       mine, {}, or theirs, {}? Both touch {}.{open}\n{:24}conflict {ask}, epoch {epoch}, \
                  {answer_within_ms} ms to answer\n{:24}possible: {}; my answer: {answer}",
                 named(mine),
                 named(theirs),

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::arguments::{Argument, assemble, parse_argument};
 use super::client::{CallAgentError, Client};
 use super::command::print_command;
 use super::exit::Exit;
@@ -32,8 +33,12 @@ pub struct RunArgs {
     /// What to do, such as power.reboot or snapshot.create
     action: Action,
     /// Arguments; a VALUE that is JSON counts as JSON, everything else as text (name='"7"' is the text 7)
+    ///
+    /// KEY.KEY=VALUE sets a value inside another (files.vda=/backup/a). KEY=@FILE is the text in a file, KEY=@- that of
+    /// standard input, without its last line break: the way for a password, which other users could read from the command
+    /// line.
     #[arg(value_name = "KEY=VALUE", value_parser = parse_argument)]
-    arguments: Vec<(String, Value)>,
+    arguments: Vec<Argument>,
     /// Run only after this command has ended, whoever sent it
     #[arg(long, value_name = "ID", help_heading = "Order")]
     after: Vec<CommandId>,
@@ -78,7 +83,7 @@ pub struct RunArgs {
 ///
 /// *Errors*: those of the call and of writing; how the command ended is no error but the exit code.
 pub async fn run(client: &Client, args: &RunArgs, output: &mut Output) -> Result<Exit, CarryOutError> {
-    let request = args.request();
+    let request = args.request()?;
     let vm = client.find_vm(&args.vm).await?;
     let wait = if args.no_wait { Duration::ZERO } else { args.wait };
     let view = send(client, vm, &request, wait).await.map_err(|error| unsure(request.id, error))?;
@@ -117,12 +122,13 @@ async fn send(
 }
 
 impl RunArgs {
-    fn request(&self) -> CommandRequest {
+    fn request(&self) -> Result<CommandRequest, CarryOutError> {
+        let args = assemble(&self.arguments)?;
         let now = now();
-        CommandRequest {
+        Ok(CommandRequest {
             id: self.id.unwrap_or_else(|| CommandId(Uuid::now_v7())),
             action: self.action,
-            args: Value::Object(self.arguments.iter().cloned().collect()),
+            args,
             order: Order { seq: self.seq, after: self.after.iter().copied().collect::<BTreeSet<_>>() },
             issued_at: Some(self.issued_at.unwrap_or(now)),
             not_after: self.not_after.map(|moment| moment.from(now)),
@@ -131,18 +137,8 @@ impl RunArgs {
             guard: guard(&self.guard).unwrap_or_default(),
             class: self.class,
             epoch: self.epoch,
-        }
+        })
     }
-}
-
-/// Reads `KEY=VALUE`.
-fn parse_argument(text: &str) -> Result<(String, Value), String> {
-    let (key, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not of the form KEY=VALUE"))?;
-    if key.is_empty() {
-        return Err(format!("{text:?} has no key"));
-    }
-    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
-    Ok((key.to_owned(), value))
 }
 
 /// Reads a part of a guard and makes sure that it is one by itself.
@@ -208,15 +204,6 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_value_is_json_when_it_can_be() {
-        assert_eq!(parse_argument("vcpus=2"), Ok(("vcpus".to_owned(), Value::from(2))));
-        assert_eq!(parse_argument("name=demo-1"), Ok(("name".to_owned(), Value::from("demo-1"))));
-        assert_eq!(parse_argument("name=\"7\""), Ok(("name".to_owned(), Value::from("7"))));
-        assert_eq!(parse_argument("xml=<a b='c'/>=x"), Ok(("xml".to_owned(), Value::from("<a b='c'/>=x"))));
-        assert!(parse_argument("name").is_err() && parse_argument("=x").is_err());
-    }
 
     #[test]
     fn a_guard_is_checked_before_anything_is_sent() {

@@ -73,6 +73,23 @@ pub fn parse_moment(text: &str) -> Result<Moment, String> {
     }
 }
 
+/// A span as people say it, in at most two units.
+#[must_use]
+pub fn rough(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
+    let place = UNITS.iter().position(|(unit, _)| seconds >= *unit).unwrap_or(UNITS.len() - 1);
+    let mut rest = seconds;
+    let mut text = String::new();
+    for (unit, letter) in UNITS.iter().skip(place).take(2) {
+        let count = rest / unit;
+        rest %= unit;
+        if count > 0 || text.is_empty() {
+            text.push_str(&format!("{count}{letter}"));
+        }
+    }
+    text
+}
+
 /// The time now, by this machine's clock.
 #[must_use]
 pub fn now() -> Wall {
@@ -96,6 +113,13 @@ mod tests {
         assert_eq!(parse_span("2d"), Ok(Duration::from_secs(172_800)));
         for bad in ["", "10", "s", "-1s", "1.5s", "1 s", "1w", "99999999999999999999s", "18446744073709551615d"] {
             assert!(parse_span(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_rough_span_has_two_units_at_most() {
+        for (seconds, text) in [(0, "0s"), (59, "59s"), (60, "1m"), (61, "1m1s"), (7_265, "2h1m"), (86_459, "1d")] {
+            assert_eq!(rough(seconds), text);
         }
     }
 

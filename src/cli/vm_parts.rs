@@ -242,7 +242,7 @@ fn kib(size: Kib) -> String {
 }
 
 /// The largest binary unit in which the size is at least one, with one decimal place when it needs one.
-fn bytes(size: Bytes) -> String {
+pub(super) fn bytes(size: Bytes) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut power = 0_u32;
     while power < 4 && size.0 >= 1024_u64.pow(power + 1) {

@@ -71,13 +71,12 @@ impl Sessions {
         Opened { number, inbox, orphaned }
     }
 
-    /// Ends a session, unless a newer one has taken over; gives what it was asked.
-    pub(crate) fn close(&self, provider: &ProviderId, number: u64) -> Vec<PendingAsk> {
+    /// Ends a session and gives what it was asked; none when its provider has lost nothing, because a newer session has
+    /// taken over or because the agent stops.
+    pub(crate) fn close(&self, provider: &ProviderId, number: u64) -> Option<Vec<PendingAsk>> {
         let mut table = self.table();
-        if table.open.get(provider).is_none_or(|session| session.number != number) {
-            return Vec::new();
-        }
-        table.open.remove(provider).map(|session| Vec::from(session.asks)).unwrap_or_default()
+        table.open.get(provider).filter(|session| session.number == number)?;
+        table.open.remove(provider).map(|session| Vec::from(session.asks))
     }
 
     /// Ends every session, because the agent stops.
@@ -156,11 +155,21 @@ mod tests {
         assert_eq!(sessions.send_ask(&north, ask, message), Sent::OnItsWay);
         let second = sessions.open(&north);
         assert_eq!(second.orphaned, [ask]);
-        assert!(sessions.close(&north, first.number).is_empty());
+        assert_eq!(sessions.close(&north, first.number), None);
         // The newer one is still there to be asked.
         let message = FromAgent::Answered { ask: ask.conflict };
         assert_eq!(sessions.send_ask(&north, ask, message), Sent::OnItsWay);
-        assert_eq!(sessions.close(&north, second.number), [ask]);
+        assert_eq!(sessions.close(&north, second.number), Some(vec![ask]));
+        assert_eq!(sessions.close(&north, second.number), None);
+    }
+
+    #[test]
+    fn what_the_agent_ends_by_itself_is_no_loss() {
+        let sessions = Sessions::default();
+        let north: ProviderId = "north".parse().unwrap();
+        let session = sessions.open(&north);
+        sessions.end();
+        assert_eq!(sessions.close(&north, session.number), None);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! From what a lane knows to what travels.
 
-use super::wire::{CommandState, CommandView, DelegatedAction, Delegations, Draining, Event, Explanation, VmDetail};
+use super::wire::{
+    CommandState, CommandView, DelegatedAction, Delegations, Draining, Event, Explanation, HeldBack, HoldView, VmDetail,
+};
 use crate::journal::{Entry, Position};
 use crate::model::{Mono, Now, ProviderId, Wall};
 use crate::resolver::{
-    Answer, ConflictRecord, Fact, Heard, Lane, Party, Phase, State, Tracked, deciding_rule, story, waiting,
+    Answer, ConflictRecord, Fact, Heard, Hold, Lane, Party, Phase, State, Tracked, deciding_rule, story, waiting,
 };
 
 /// A command as its lane knows it.
@@ -118,6 +120,42 @@ pub(crate) fn vm(lane: &Lane, caller: &ProviderId, now: Now) -> Option<VmDetail>
         next_seq: state.highest_seq(caller).saturating_add(1),
         live_commands: state.live_count(),
     })
+}
+
+/// What is open on a VM and who waits for it; how far it is, only the hypervisor can tell.
+pub(crate) fn holds(state: &State, now: Now) -> Vec<HoldView> {
+    state.holds().map(|hold| hold_of(state, hold, now)).collect()
+}
+
+fn hold_of(state: &State, hold: &Hold, now: Now) -> HoldView {
+    let mut waiting: Vec<&Tracked> = state.commands().filter(|tracked| hold.holds_back(tracked)).collect();
+    waiting.sort_by_key(|tracked| (tracked.times().0.mono, tracked.command().id));
+    let held_back = |tracked: &Tracked| {
+        let command = tracked.command();
+        HeldBack { command: command.id, provider: command.provider.clone(), action: command.operation.action() }
+    };
+    let since = hold.since();
+    let until = |lease: Mono| {
+        let whole = lease.since(since.mono);
+        since.wall.shifted(i64::try_from(whole.as_micros()).unwrap_or(i64::MAX))
+    };
+    let opener = hold.opener().and_then(|opener| state.command(opener));
+    HoldView {
+        vm: state.vm(),
+        name: state.name().to_owned(),
+        hold: hold.key().clone(),
+        owner: hold.owner().cloned(),
+        command: hold.opener(),
+        action: opener.map(|opener| opener.command().operation.action()),
+        since: since.wall,
+        age_s: now.mono.since(since.mono).as_secs(),
+        lease_until: hold.lease().map(until),
+        lease_left_s: hold.lease().map(|lease| lease.since(now.mono).as_secs()),
+        given_up: hold.given_up().cloned(),
+        ending: hold.given_up().map(ToString::to_string),
+        waiting: waiting.into_iter().map(held_back).collect(),
+        progress: None,
+    }
 }
 
 /// What happened in one step of a lane, as events.

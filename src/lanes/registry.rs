@@ -15,7 +15,7 @@ use crate::discovery::{Recognised, recognise};
 use crate::hypervisor::{AskHypervisorError, Event, Hypervisor, Whole};
 use crate::journal::{Journal, ReplayError};
 use crate::model::{
-    ClockEstimate, Code, Command, CommandId, ConflictId, Now, Outcome, ProviderId, Refusal, VmId, VmState,
+    ClockEstimate, Code, Command, CommandId, ConflictId, HoldKey, Now, Outcome, ProviderId, Refusal, VmId, VmState,
 };
 use crate::resolver::{Accepted, Heard, Input, Lane, Party, Policy, Said, Standing, State, Token};
 
@@ -295,6 +295,30 @@ impl Lanes {
         let Ok(address) = self.address(vm) else { return };
         let lost = Input::AnswerLost { conflict, epoch, by: Party::Provider(by) };
         let _ = address.mail.send(Mail::Tell(Box::new(lost))).await;
+    }
+
+    /// Tells every lane that a provider has no session any more: what stands still only for it is let go.
+    pub fn session_lost(&self, provider: &ProviderId) {
+        let addresses: Vec<Address> = {
+            let lanes = self.0.lanes.read().unwrap_or_else(PoisonError::into_inner);
+            lanes.values().cloned().collect()
+        };
+        for address in addresses {
+            let lost = Mail::Tell(Box::new(Input::SessionLost { provider: provider.clone() }));
+            if let Err(mpsc::error::TrySendError::Full(lost)) = address.mail.try_send(lost) {
+                // A lane that is busy keeps no other one waiting.
+                tokio::spawn(async move { address.mail.send(lost).await });
+            }
+        }
+    }
+
+    /// Has what is open ended: by its owner's or the operator's wish, for this reason. The end itself comes later.
+    ///
+    /// *Errors*: [`Code::UnknownHold`], [`Code::Forbidden`].
+    pub async fn release_hold(&self, vm: VmId, by: ProviderId, hold: HoldKey, reason: String) -> Result<(), Refusal> {
+        let address = self.address(vm)?;
+        let make = move |token| Input::ReleaseHold { token, by, hold, reason };
+        self.request(&address, make, None).await.map(drop)
     }
 
     /// Looks at a lane; the answer comes once all it is made from is durable. What the journal then refuses was never

@@ -19,7 +19,7 @@ use super::asker::{Asker, Delivery};
 use super::clock::Clock;
 use crate::hypervisor::{AskHypervisorError, Hypervisor};
 use crate::journal::{AppendError, Entry, Journal};
-use crate::model::{Cause, Code, CommandId, Effect, Now, Outcome, Refusal, VmId, VmState};
+use crate::model::{Cause, Code, CommandId, Effect, Now, Outcome, ProviderId, Refusal, VmId, VmState};
 use crate::resolver::{
     Accepted, Call, CallResult, Evidence, Fact, Input, Lane, Observation, Output, Party, Phase, Policy, State, Token,
 };
@@ -123,6 +123,8 @@ pub(super) struct Runner {
     outage: Option<Outage>,
     /// Whether the agent is about to stop; a lane that is built anew must be told again.
     closing: bool,
+    /// Sessions that were lost before the lane had recovered.
+    lost_early: Vec<ProviderId>,
 }
 
 /// What a lane begins with.
@@ -169,6 +171,7 @@ impl Runner {
             life: 0,
             outage: None,
             closing: false,
+            lost_early: Vec::new(),
         }
     }
 
@@ -208,6 +211,9 @@ impl Runner {
             Err(_) => Input::Vanished { why: Observation::Look },
         });
         self.step(Input::Recovered);
+        for provider in std::mem::take(&mut self.lost_early) {
+            self.step(Input::SessionLost { provider });
+        }
     }
 
     fn step(&mut self, input: Input) {
@@ -264,7 +270,10 @@ impl Runner {
             }
             Errand::Durable { result: Err(error), .. } => self.pause(&error),
             Errand::Finished { command, result, seen } => self.finished(command, result, seen),
-            Errand::Probed { command, evidence } => self.step(Input::Probed { command, evidence }),
+            Errand::Probed { command, evidence } => {
+                self.step(Input::Probed { command, evidence });
+                self.look_for_its_end(command);
+            }
             Errand::Told(input) => self.step(input),
             Errand::Looked { seen, told, activity } => self.looked(seen, told, activity),
         }
@@ -285,6 +294,7 @@ impl Runner {
             self.step(Input::Observed { state, why: Observation::Event });
         }
         self.step(Input::Finished { command, result });
+        self.look_for_its_end(command);
         // The lane was built anew while the call ran, and now its own answer is lost as well.
         if let Some(call) = self.unprobed.remove(&command)
             && self.lane.state().command(command).is_some_and(|tracked| *tracked.phase() == Phase::Unknown)

@@ -416,6 +416,7 @@ impl Lane {
             mine: self.state.commands.get(&mine)?.command().clone(),
             theirs: self.state.commands.get(&theirs)?.command().clone(),
             hold: conflict.hold.clone(),
+            opener: conflict.hold.as_ref().and_then(|key| self.state.holds.get(key)?.opener()),
             contested: conflict.contested.iter().cloned().collect(),
             mine_first_fails,
             theirs_first_fails,

@@ -129,6 +129,8 @@ pub struct Ask {
     pub theirs: Command,
     /// What "theirs" waits for and "mine" has left open; or the other way round for the hook.
     pub hold: Option<HoldKey>,
+    /// Which of the two has left it open.
+    pub opener: Option<CommandId>,
     /// What both touch.
     pub contested: Vec<Resource>,
     /// Why "mine first" would not let both succeed; none when it would.

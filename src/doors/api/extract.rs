@@ -110,14 +110,19 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Api> for Asked<T> {
     }
 }
 
-/// How long the caller wishes to wait: `Prefer: wait=N` (RFC 7240), in seconds. Other preferences are ignored.
+/// How long the caller wishes to wait: `Prefer: wait=N` (RFC 7240), in seconds; not at all unless it says so.
 pub(crate) fn wait_of(headers: &HeaderMap) -> Duration {
+    wished_wait(headers).unwrap_or(Duration::ZERO)
+}
+
+/// How long the caller said that it wishes to wait. Other preferences are ignored.
+pub(crate) fn wished_wait(headers: &HeaderMap) -> Option<Duration> {
     let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
     preferences
         .flat_map(|value| value.split([',', ';']))
         .filter_map(|preference| preference.trim().strip_prefix("wait="))
         .find_map(|seconds| seconds.trim().parse::<u32>().ok())
-        .map_or(Duration::ZERO, |seconds| Duration::from_secs(u64::from(seconds)).min(WAIT_MAX))
+        .map(|seconds| Duration::from_secs(u64::from(seconds)).min(WAIT_MAX))
 }
 
 /// The answer under its entity tag; 304 without a body when the caller has it (`If-None-Match`, RFC 9110 section 13.1.2).

@@ -7,6 +7,7 @@ mod artifacts;
 mod commands;
 mod events;
 mod extract;
+mod holds;
 mod openapi;
 mod problem;
 mod serve;
@@ -82,6 +83,9 @@ impl Api {
             .route("/v1/vms/{vm}/commands", get(commands::list).post(commands::submit))
             .route("/v1/vms/{vm}/commands/{id}", get(commands::show).delete(commands::cancel))
             .route("/v1/vms/{vm}/conflicts", get(commands::conflicts))
+            .route("/v1/vms/{vm}/holds", get(holds::list))
+            .route("/v1/vms/{vm}/holds/{hold}/release", axum::routing::post(holds::release))
+            .route("/v1/holds", get(holds::list_all))
             .route("/v1/conflicts/{id}/decision", axum::routing::post(commands::decide))
             .route("/v1/commands/{id}", get(commands::find))
             .route("/v1/commands/{id}/explain", get(commands::explain))

@@ -31,6 +31,9 @@ use crate::doors::wire;
         super::commands::decide,
         super::commands::find,
         super::commands::explain,
+        super::holds::list,
+        super::holds::list_all,
+        super::holds::release,
         super::events::page,
         super::socket::open
     ),

@@ -113,8 +113,10 @@ async fn run(api: Api, caller: Caller, socket: WebSocket) {
             }
         }
     }
-    let unanswered = api.sessions.close(&provider, opened.number);
-    lose(&api, &caller, unanswered).await;
+    if let Some(unanswered) = api.sessions.close(&provider, opened.number) {
+        lose(&api, &caller, unanswered).await;
+        api.lanes.session_lost(&provider);
+    }
     tracing::info!(%provider, session = opened.number, why, "a session ended");
     // The other half of closing, if the provider began it.
     let _ = tokio::time::timeout(CLOSE_TIME, to.close()).await;

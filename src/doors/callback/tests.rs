@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Callbacks, Hook};
 use crate::doors::session::Sessions;
 use crate::lanes::{Asker, Delivery};
-use crate::model::{Class, Command, CommandId, ConflictId, Guard, Operation, Order, ProviderId, VmId};
+use crate::model::{Class, Command, CommandId, ConflictId, Guard, HoldKey, Operation, Order, ProviderId, VmId};
 use crate::resolver::{Ask, Party, Said};
 
 fn command(id: u128, provider: &str) -> Command {
@@ -33,6 +33,7 @@ fn ask(who: Party, within: Duration) -> Ask {
         mine: command(1, "north"),
         theirs: command(2, "south"),
         hold: None,
+        opener: None,
         contested: vec![],
         mine_first_fails: None,
         theirs_first_fails: None,
@@ -63,6 +64,22 @@ async fn a_hook_names_the_first_command() {
 async fn a_hook_reads_both_commands() {
     let script = "grep -q power.reset && echo '{\"no_opinion\":true}' || echo nonsense";
     assert_eq!(hook_says(script, LONG).await, Delivery::Hook(None));
+}
+
+#[tokio::test]
+async fn a_question_about_what_is_open_says_what_and_whose() {
+    let asked = Ask {
+        hold: Some(HoldKey::Block("vda".to_owned())),
+        opener: Some(CommandId(uuid::Uuid::from_u128(1))),
+        ..ask(Party::Hook, LONG)
+    };
+    let vm = VmId(uuid::Uuid::from_u128(9));
+    let question = serde_json::to_value(super::hook_ask(vm, &asked)).unwrap();
+    assert_eq!((&question["hold"], &question["opener"]), (&"block:vda".into(), &question["commands"][0]["id"]));
+    let question = serde_json::to_value(super::ask_message(vm, &asked)).unwrap();
+    assert_eq!(question["hold"], "block:vda");
+    let plain = serde_json::to_value(super::ask_message(vm, &ask(Party::Hook, LONG))).unwrap();
+    assert_eq!(plain.get("hold"), None);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 mod artifacts;
 mod commands;
+mod holds;
 mod session;
 mod vms;
 
@@ -17,6 +18,7 @@ pub use artifacts::{ArtifactFile, Artifacts, FormatList, FormatSummary};
 pub use commands::{
     CommandList, CommandRequest, CommandState, CommandView, ConflictList, DecisionRequest, Explanation,
 };
+pub use holds::{HeldBack, HoldEnd, HoldList, HoldProgress, HoldRelease, HoldReleaseRequest, HoldView};
 pub use session::{FromAgent, FromProvider, HookAnswer, HookAsk};
 pub use vms::{
     DelegateRequest, DelegatedAction, Delegations, Draining, EnrollRequest, Enrollment, InventoryList, ManagerWarning,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Event;
-use crate::model::{Code, CommandId, ConflictId, ProviderId, VmId, Wall};
+use crate::model::{Code, CommandId, ConflictId, HoldKey, ProviderId, VmId, Wall};
 use crate::resolver::Said;
 
 /// What the agent sends over a session. Text frames, one JSON object each.
@@ -30,6 +30,10 @@ pub enum FromAgent {
         vm: VmId,
         mine: Value,
         theirs: Value,
+        /// What `mine` has left open and `theirs` waits for: then `theirs-first` and `withdraw-mine` give it up, and
+        /// everything else keeps it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hold: Option<HoldKey>,
         contested: Vec<String>,
         feasible: Vec<Said>,
         answer_within_ms: u64,
@@ -72,6 +76,12 @@ pub struct HookAsk {
     pub vm: VmId,
     /// Both commands, whole.
     pub commands: [Value; 2],
+    /// What one of them has left open and the other waits for: naming the one that waits gives it up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<HoldKey>,
+    /// Which of them has left it open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opener: Option<CommandId>,
     /// What both touch.
     pub contested: Vec<String>,
     /// Why the first of the two cannot be followed by the second; null when it can.

@@ -94,8 +94,12 @@ impl Runner {
                 happened = something.as_mut() => return Some(happened),
                 mail = self.mailbox.recv() => match mail? {
                     Mail::Read(read) => self.read(read),
-                    // Recovering makes up for all that can be told now, but for this.
-                    Mail::Tell(input) => self.closing |= *input == Input::Closing,
+                    // Recovering makes up for all that can be told now, but for these.
+                    Mail::Tell(input) => match *input {
+                        Input::Closing => self.closing = true,
+                        Input::SessionLost { provider } => self.lost_early.push(provider),
+                        _ => {}
+                    },
                     Mail::Request { reply, .. } => {
                         let message = "libvirt cannot be reached yet after a restart; nothing was accepted";
                         let _ = reply.send(Err(Refusal::new(Code::HypervisorUnreachable, message)));
@@ -113,6 +117,17 @@ impl Runner {
             self.look_now();
         } else {
             self.look_at = Some(Instant::now() + LOOK_DELAY);
+        }
+    }
+
+    /// What a call has left open may be over before anybody looks, and no event tells of what was over before it was
+    /// known to be open.
+    pub(super) fn look_for_its_end(&mut self, command: CommandId) {
+        let Some(tracked) = self.lane.state().command(command) else { return };
+        let operation = &tracked.command().operation;
+        let left = operation.leaves_open().map(|(hold, _)| hold).or_else(|| operation.ends_open());
+        if left.is_some_and(|hold| hold.is_observable()) {
+            self.plan_look();
         }
     }
 
