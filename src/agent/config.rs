@@ -195,6 +195,9 @@ impl File {
             if provider.id.is_operator() {
                 return Err("a provider cannot be called operator: that is the host's owner".to_owned());
             }
+            if provider.id.is_agent() {
+                return Err("a provider cannot be called covirt: that is the agent itself".to_owned());
+            }
             let enrolling = if provider.may_enroll { Enrolling::Yes } else { Enrolling::No };
             let peers = Peers { uids: provider.uids, gids: provider.gids };
             if directory.providers.insert(provider.id.clone(), (peers, enrolling)).is_some() {

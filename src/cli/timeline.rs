@@ -159,6 +159,12 @@ impl Known {
                 let told = format!("{}, then {}", self.0.short(verdict.first), self.0.short(verdict.second));
                 says(told, Row { rule: Some(verdict.rule), ..row })
             }
+            Fact::HoldOpened { hold, command, owner, .. } => {
+                let row = Row { who: owner.as_ref().and_then(by), ..says(format!("{hold} is open"), row) };
+                command.into_iter().fold(row, |row, command| self.about(row, command))
+            }
+            Fact::HoldGivenUp { hold, why } => says(format!("{hold} is to be ended: {why}"), row),
+            Fact::HoldClosed { hold, how } => says(format!("{hold} is over: {how}"), row),
             Fact::Observed { origin, .. } | Fact::Happened { origin, .. } | Fact::Vanished { origin: Some(origin) } => {
                 self.brought_about(row, &origin)
             }
@@ -192,5 +198,33 @@ fn admitted(class: Class, stamp: StampNote) -> String {
         StampNote::Missing | StampNote::ClampedFuture | StampNote::ClockBeyondLimit => {
             format!("{class}, issue time: {}", word(&stamp))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Cause;
+
+    fn row(origin: Origin) -> Row {
+        let fact = Fact::Happened { origin, subject: None };
+        let vm = VmId(uuid::Uuid::from_u128(1));
+        let (at, fact) = (Wall::from_micros(0), serde_json::to_value(fact).unwrap());
+        let event = Event { cursor: 1, at, vm, kind: "happened".to_owned(), text: "it happened".to_owned(), fact };
+        Known(Vec::new().into()).row(event)
+    }
+
+    #[test]
+    fn whoever_acted_past_covirt_has_a_row_like_a_provider() {
+        let told = |origin| {
+            let row = row(origin);
+            (row.who.unwrap_or_default(), row.what.unwrap_or_default())
+        };
+        let pair = |who: &str, what: &str| (who.to_owned(), what.to_owned());
+        assert_eq!(told(Origin::past_us(Some(Cause::Rebooted))), pair("guest", "rebooted"));
+        assert_eq!(told(Origin::past_us(Some(Cause::NoSpace))), pair("hypervisor", "no-space"));
+        assert_eq!(told(Origin::past_us(Some(Cause::DeviceRemoved))), pair("out-of-band", "device-removed"));
+        assert_eq!(told(Origin::past_us(None)), pair("out-of-band", ""));
+        assert_eq!(told(Origin::Look), pair("covirt", ""));
     }
 }

@@ -86,7 +86,7 @@ pub fn decide(
     match request {
         ChangeRequest::Delegate { by, to, actions, mode, lease } => {
             may_change(authority, by)?;
-            if to.is_operator() || *to == authority.primary {
+            if to.is_operator() || to.is_agent() || *to == authority.primary {
                 let message = format!("{to} cannot be delegated to: it holds its actions already");
                 return Err(Refusal::new(Code::BadDelegate, message));
             }

@@ -180,11 +180,17 @@ fn sentence(fact: &Fact) -> String {
         Fact::BecameUnknown { command } => format!("the answer to {command} was lost; it is observed"),
         Fact::FoundUndone { command } => format!("{command} is seen not to have taken effect; it waits again"),
         Fact::Ended { command, outcome } => format!("{command} ended {}: {}", outcome.ending, outcome.reason),
+        Fact::HoldOpened { hold, owner: Some(owner), .. } => format!("{owner} has a {hold} open"),
+        Fact::HoldOpened { hold, owner: None, .. } => format!("a {hold} is open that was begun past covirt"),
+        Fact::HoldGivenUp { hold, why } => format!("the {hold} is to be ended: {why}"),
+        Fact::HoldClosed { hold, how } => format!("the {hold} is over: {how}"),
         Fact::Observed { state, origin } => {
             format!("the VM is {}, {} vCPUs, {} ({origin})", state.power, state.vcpus, state.memory_kib)
         }
-        Fact::Happened { origin, subject: Some(subject) } => format!("something happened to {subject} ({origin})"),
-        Fact::Happened { origin, subject: None } => format!("something happened to the VM ({origin})"),
+        Fact::Happened { origin, subject } => {
+            let about = subject.as_ref().map(|subject| format!(" ({subject})")).unwrap_or_default();
+            format!("it happened {origin}{about}")
+        }
         Fact::Vanished { origin: Some(origin) } => format!("the VM does not exist any more ({origin})"),
         Fact::Vanished { origin: None } => "the VM does not exist any more".to_owned(),
     }

@@ -13,7 +13,7 @@ use super::runner::{self, Begin, Ear, Mail, Piece, Runner, Surroundings};
 use crate::delegation::{Change, ChangeRequest};
 use crate::discovery::{Recognised, recognise};
 use crate::hypervisor::{AskHypervisorError, Event, Hypervisor, Whole};
-use crate::journal::{Entry, Journal, ReplayError};
+use crate::journal::{Journal, ReplayError};
 use crate::model::{
     ClockEstimate, Code, Command, CommandId, ConflictId, Now, Outcome, ProviderId, Refusal, VmId, VmState,
 };
@@ -59,7 +59,7 @@ pub struct Submission {
 impl Lanes {
     /// Starts a lane for every VM that was co-managed when the agent stopped.
     ///
-    /// `history` is what the journal held when it was opened.
+    /// `history` is what the journal came to when it was opened.
     pub async fn start(
         hypervisor: Arc<dyn Hypervisor>,
         journal: Journal,
@@ -177,7 +177,7 @@ impl Lanes {
         let address = match known.clone() {
             Some(address) => address,
             None => {
-                let past = runner::replay(&self.0.around.journal, State::new(vm)).await.map_err(|error| {
+                let past = self.0.around.journal.restore_vm(vm).await.map_err(|error| {
                     tracing::error!(%vm, %error, "the VM's history cannot be read");
                     Refusal::new(Code::JournalUnwritable, "the VM's history cannot be read from the journal")
                 })?;
@@ -331,7 +331,7 @@ impl Lanes {
     ///
     /// *Errors*: the journal cannot be read.
     pub async fn history(&self, vm: VmId) -> Result<State, ReplayError> {
-        runner::replay(&self.0.around.journal, State::remembering_all(vm)).await
+        runner::history(&self.0.around.journal, vm).await
     }
 
     /// Takes no new commands and waits until what is at the hypervisor has ended, at most this long.
@@ -359,7 +359,7 @@ impl Lanes {
     }
 }
 
-/// What the journal held when it was opened.
+/// What the journal came to when it was opened.
 #[derive(Debug, Default)]
 pub struct History {
     states: BTreeMap<VmId, State>,
@@ -367,12 +367,10 @@ pub struct History {
 }
 
 impl History {
-    /// Takes one record in; records come in order.
-    pub fn take(&mut self, entry: &Entry) {
-        let state = self.states.remove(&entry.vm).unwrap_or_else(|| State::new(entry.vm));
-        let state = state.replay(entry.facts.iter().map(|fact| (entry.at, fact)));
-        self.states.insert(entry.vm, state);
-        self.last = Some(entry.at);
+    /// The VMs' states, and the moment at which the journal was last written.
+    #[must_use]
+    pub const fn new(states: BTreeMap<VmId, State>, last: Option<Now>) -> Self {
+        Self { states, last }
     }
 }
 

@@ -27,7 +27,7 @@ use crate::resolver::{
 use self::news::{Damper, Explained};
 pub(super) use self::news::{Ear, Piece};
 use self::outage::Outage;
-pub(super) use self::outage::replay;
+pub(super) use self::outage::history;
 
 /// How often an unreachable hypervisor is asked again about one VM.
 const RETRY: Duration = Duration::from_millis(500);

@@ -53,6 +53,10 @@ codes! {
     UnknownProvider = "unknown-provider",
     /// The VM is co-managed already.
     AlreadyEnrolled = "already-enrolled",
+    /// Something that a provider left open has not ended yet.
+    HoldOpen = "hold-open",
+    /// Nothing of this kind is open on the VM.
+    UnknownHold = "unknown-hold",
     /// Commands have not ended yet.
     CommandsInFlight = "commands-in-flight",
 

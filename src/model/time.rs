@@ -135,7 +135,7 @@ impl Interval {
 /// When something was issued, on our monotonic time. *Units*: microseconds; negative before that time began.
 ///
 /// Two issue times are compared so: wall times received before and after a step of our clock have no common measure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Issued {
     /// Not before this.
     pub earliest: i64,

@@ -50,7 +50,11 @@ pub(crate) fn admit(
         return Err(Refusal::new(Code::StaleEpoch, message));
     }
     if state.standing == Standing::Vanished {
-        return Err(Refusal::new(Code::VmGone, "the VM does not exist at the hypervisor any more"));
+        let message = match &state.moved_to {
+            Some(host) => format!("the VM has moved to {host}"),
+            None => "the VM does not exist at the hypervisor any more".to_owned(),
+        };
+        return Err(Refusal::new(Code::VmGone, message));
     }
     let action = command.operation.action();
     if action.spec().way == Way::Channel {

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::policy::Policy;
 use super::state::{Conflict, State};
 use crate::model::{ConflictId, Mono, Now};
 
 /// How long asks have held a command. Asks that overlap hold it once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Asking {
     /// Conflicts about which somebody is being asked.
     open: u32,

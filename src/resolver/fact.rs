@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::delegation::{Change, Drain, Grant};
 use crate::model::{
-    Actor, Cause, Command, CommandId, ConflictId, Interval, Mono, Outcome, ProviderId, Resource, StartId, VmState,
+    Actor, Cause, Command, CommandId, ConflictId, Footprint, HoldKey, Interval, Mono, Outcome, ProviderId, Resource,
+    StartId, VmState,
 };
 
 /// One thing that happened on one lane.
@@ -51,6 +52,21 @@ pub enum Fact {
     FoundUndone { command: CommandId },
     /// A command ended.
     Ended { command: CommandId, outcome: Outcome },
+    /// Something is left open: by a command, or by whoever is past this agent.
+    HoldOpened {
+        hold: HoldKey,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        command: Option<CommandId>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<ProviderId>,
+        footprint: Footprint,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lease: Option<Mono>,
+    },
+    /// What is open is to be ended before its owner ends it.
+    HoldGivenUp { hold: HoldKey, why: GivenUp },
+    /// What was open is not any more.
+    HoldClosed { hold: HoldKey, how: Closed },
     /// The VM is not as it was believed to be.
     Observed { state: VmState, origin: Origin },
     /// Something happened past this agent that the VM's state does not show.
@@ -66,6 +82,38 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         origin: Option<Origin>,
     },
+}
+
+/// Why what is open is ended before its owner ends it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "kebab-case")]
+pub enum GivenUp {
+    /// Its lease ran out.
+    LeaseExpired {},
+    /// The session of its owner ended.
+    SessionLost {},
+    /// It yields to this command: by class, by a callback, or because the operator broke the glass.
+    Yielded { to: CommandId },
+    /// Somebody who may asked for it.
+    Requested { by: ProviderId, reason: String },
+}
+
+/// How what was open came to be closed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "kebab-case")]
+pub enum Closed {
+    /// A command ended it, or ended what it lived in.
+    ByCommand { command: CommandId },
+    /// libvirt says that it is over.
+    Seen {},
+    /// The process it lived in is gone.
+    Stopped {},
+    /// The VM is gone from this host.
+    Gone {},
+    /// It was the lane's own and was given back.
+    GivenBack {},
+    /// Whoever could end it does not answer; nothing waits for it any longer.
+    Unverified { reason: String },
 }
 
 /// A command as it was taken in.

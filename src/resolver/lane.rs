@@ -21,6 +21,7 @@ use super::decide::{self, Footing, Gate};
 use super::drain;
 use super::escalate;
 use super::fact::{Answer, CallResult, Evidence, Fact, Heard, Party};
+use super::hold;
 use super::message::{Accepted, Ask, Input, Output, Token};
 use super::past_us;
 use super::policy::Policy;
@@ -122,12 +123,16 @@ impl Lane {
                 if self.state.standing != Standing::Free {
                     let fact = past_us::observation(&self.state, &state, why);
                     self.record(now, fact.into_iter().collect(), turn);
+                    let facts = hold::seen(&self.state, &state);
+                    self.record(now, facts, turn);
                 }
             }
             Input::Vanished { why } => {
                 self.footing.doubt = false;
                 if self.state.standing == Standing::Enrolled {
-                    self.record(now, vec![past_us::vanishing(&self.state, why)], turn);
+                    let mut facts = vec![past_us::vanishing(&self.state, why)];
+                    facts.extend(hold::gone(&self.state));
+                    self.record(now, facts, turn);
                 }
             }
             Input::Happened(happening) => {
@@ -136,6 +141,17 @@ impl Lane {
                     self.record(now, fact.into_iter().collect(), turn);
                 }
             }
+            Input::SessionLost { provider } => {
+                let facts = hold::session_lost(&self.state, &provider);
+                self.record(now, facts, turn);
+            }
+            Input::ReleaseHold { token, by, hold, reason } => match hold::request_end(&self.state, &hold, by, reason) {
+                Err(refusal) => turn.refuse(token, refusal),
+                Ok(fact) => {
+                    self.record(now, vec![fact], turn);
+                    turn.accept(token, Accepted::Standing);
+                }
+            },
             Input::Doubted => self.footing.doubt = true,
             Input::Finished { command, result } => self.finished(now, command, result, turn),
             Input::Probed { command, evidence } => self.probed(now, command, evidence, turn),
@@ -153,7 +169,9 @@ impl Lane {
             turn.refuse(token, refusal);
             return;
         }
-        self.record(now, vec![Fact::Enrolled { name, primary, state }], turn);
+        let mut facts = vec![Fact::Enrolled { name, primary, state: state.clone() }];
+        facts.extend(hold::seen(&self.state, &state));
+        self.record(now, facts, turn);
         turn.accept(token, Accepted::Standing);
     }
 
@@ -170,6 +188,11 @@ impl Lane {
         if let Some(command) = self.state.live.first().copied() {
             let message = format!("{} commands on this VM have not ended", self.state.live.len());
             turn.refuse(token, Refusal::new(Code::CommandsInFlight, message).blocked_by(command));
+            return;
+        }
+        if let Some(hold) = self.state.holds().find(|hold| hold.owner().is_some()) {
+            let message = format!("{} is open on this VM: end it first, or release the hold", hold.named());
+            turn.refuse(token, Refusal::new(Code::HoldOpen, message));
             return;
         }
         self.record(now, vec![Fact::Released { by }], turn);
@@ -282,7 +305,7 @@ impl Lane {
                 return;
             }
         };
-        let facts = decide::end(&self.state, id, outcome);
+        let facts = decide::end(&self.state, id, outcome, now);
         self.record(now, facts, turn);
     }
 
@@ -295,13 +318,13 @@ impl Lane {
             Evidence::Undone => vec![Fact::FoundUndone { command: id }],
             Evidence::Done => {
                 let reason = format!("the answer was lost, but {action} is seen to have taken effect");
-                decide::end(&self.state, id, Outcome::new(Ending::Done, Code::ObservedDone, reason))
+                decide::end(&self.state, id, Outcome::new(Ending::Done, Code::ObservedDone, reason), now)
             }
             Evidence::None => {
                 let reason = format!(
                     "the answer was lost and nothing observable tells whether {action} took effect; it was not repeated"
                 );
-                decide::end(&self.state, id, Outcome::new(Ending::Failed, Code::OutcomeUnknowable, reason))
+                decide::end(&self.state, id, Outcome::new(Ending::Failed, Code::OutcomeUnknowable, reason), now)
             }
         };
         self.record(now, facts, turn);
@@ -362,6 +385,9 @@ impl Lane {
                 | Fact::Settled { .. }
                 | Fact::BecameUnknown { .. }
                 | Fact::FoundUndone { .. }
+                | Fact::HoldOpened { .. }
+                | Fact::HoldGivenUp { .. }
+                | Fact::HoldClosed { .. }
                 | Fact::Observed { .. }
                 | Fact::Happened { .. }
                 | Fact::Vanished { .. } => {}
@@ -389,6 +415,7 @@ impl Lane {
             who: who.clone(),
             mine: self.state.commands.get(&mine)?.command().clone(),
             theirs: self.state.commands.get(&theirs)?.command().clone(),
+            hold: conflict.hold.clone(),
             contested: conflict.contested.iter().cloned().collect(),
             mine_first_fails,
             theirs_first_fails,

@@ -7,8 +7,8 @@ use super::fact::{CallResult, Evidence, Fact, Heard, Party};
 use super::policy::Said;
 use crate::delegation::{Change, ChangeRequest};
 use crate::model::{
-    Cause, ClockEstimate, Command, CommandId, ConflictId, Happening, Mono, Now, Outcome, ProviderId, Refusal, Resource,
-    VmState,
+    Cause, ClockEstimate, Command, CommandId, ConflictId, Happening, HoldKey, Mono, Now, Outcome, ProviderId, Refusal,
+    Resource, VmState,
 };
 
 /// Names a request to the lane, so that its answer finds the way back.
@@ -44,6 +44,10 @@ pub enum Input {
     Vanished { why: Observation },
     /// Something happened that the VM's state need not show. A restart that a call of ours made is not told.
     Happened(Happening),
+    /// A provider's session ended.
+    SessionLost { provider: ProviderId },
+    /// Somebody wants what is open ended; why, as a sentence.
+    ReleaseHold { token: Token, by: ProviderId, hold: HoldKey, reason: String },
     /// Something changed at the VM, and what it is now is being looked at: `Observed` or `Vanished` follows. Until then
     /// no command ends because of what the VM was believed to be.
     Doubted,
@@ -123,6 +127,8 @@ pub struct Ask {
     pub mine: Command,
     /// The other.
     pub theirs: Command,
+    /// What "theirs" waits for and "mine" has left open; or the other way round for the hook.
+    pub hold: Option<HoldKey>,
     /// What both touch.
     pub contested: Vec<Resource>,
     /// Why "mine first" would not let both succeed; none when it would.

@@ -32,8 +32,10 @@ mod escalate;
 mod explain;
 mod fact;
 mod feasibility;
+mod hold;
 mod lane;
 mod message;
+mod pairs;
 mod past_us;
 mod policy;
 mod precedence;
@@ -47,9 +49,11 @@ mod turn;
 pub use call::Call;
 pub use explain::{AskRecord, ConflictRecord, Moment, Waiting, deciding_rule, story, waiting};
 pub use fact::{
-    Admission, Answer, CallResult, Evidence, Fact, Feasible, Finding, Heard, Origin, Party, Rule, StampNote, Verdict,
+    Admission, Answer, CallResult, Closed, Evidence, Fact, Feasible, Finding, GivenUp, Heard, Origin, Party, Rule,
+    StampNote, Verdict,
 };
 pub use feasibility::Imagined;
+pub use hold::Hold;
 pub use lane::Lane;
 pub use message::{Accepted, Ask, Input, Observation, Output, Token};
 pub use policy::{Consent, GatherFor, HookUse, Policy, Said, pair};

@@ -1,6 +1,8 @@
 //! The rules, in order; the first that decides, decides. A pure function of the state: asked again after every
 //! answer, it either decides, asks, or waits, and it says what each rule found.
 
+mod holds;
+
 use super::budget;
 use super::escalate::{self, Stage};
 use super::fact::{Answer, Feasible, Finding, Heard, Party, Rule, StampNote, Verdict};
@@ -34,6 +36,10 @@ pub(crate) fn resolve(state: &State, policy: &Policy, conflict: &Conflict, now: 
         return Progress::Pending; // Unreachable: a conflict's commands are live, and live commands are known.
     };
     let mut case = Case { state, conflict, a, b, trail: Vec::new() };
+    if let Some(key) = &conflict.hold {
+        // Once it is closed the conflict is moot.
+        return state.holds.get(key).map_or(Progress::Pending, |hold| case.against_hold(hold, policy, now));
+    }
     if let Some(verdict) = case.already_running().or_else(|| case.declared_order()) {
         return Progress::Decided(verdict);
     }
@@ -76,12 +82,17 @@ pub(crate) fn resolve(state: &State, policy: &Policy, conflict: &Conflict, now: 
 /// How both orders of two commands would go, from what the VM is believed to be after what runs now.
 pub(crate) fn feasible(state: &State, a: &Tracked, b: &Tracked) -> Feasible {
     let Some(base) = base(state, a, b) else {
-        return Feasible { first_then_second: None, second_then_first: None };
+        return either();
     };
     Feasible {
         first_then_second: base.against(a.command(), b.command()),
         second_then_first: base.against(b.command(), a.command()),
     }
+}
+
+/// Either order would do.
+pub(crate) const fn either() -> Feasible {
+    Feasible { first_then_second: None, second_then_first: None }
 }
 
 /// What the VM is believed to be after what runs now, but for these two.

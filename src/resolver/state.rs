@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use super::budget::Asking;
 use super::fact::{Admission, Answer, Feasible, Heard, Origin, Party, Verdict};
+use super::hold::Hold;
 use crate::delegation::{Authority, Drain};
 use crate::model::operation::Register;
 use crate::model::{
-    Command, CommandId, ConflictId, Footprint, Issued, Mono, Now, Outcome, ProviderId, Resource, StartId, VmId, VmState,
+    Command, CommandId, ConflictId, Footprint, HoldKey, Issued, Mono, Now, Outcome, ProviderId, Resource, StartId,
+    VmId, VmState,
 };
 
 /// How many ended commands a lane remembers; older ones are read from the journal.
@@ -16,7 +20,7 @@ pub(super) const RETAINED: usize = 256;
 pub(super) const REMEMBERED_IDS: usize = 4096;
 
 /// Whether a VM is co-managed, and if not, why not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Standing {
     /// Nobody enrolled it, or it was released.
     #[default]
@@ -28,14 +32,14 @@ pub enum Standing {
 }
 
 /// One lane's state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     pub(crate) vm: VmId,
     pub(crate) name: String,
     pub(crate) standing: Standing,
     pub(crate) authority: Option<Authority>,
     pub(crate) believed: Option<VmState>,
-    /// Who made the VM what it was last observed to be.
+    /// Who brought its power state about; none when it was one of ours, or the first that was seen.
     pub(crate) brought_about: Option<Origin>,
     pub(crate) commands: BTreeMap<CommandId, Tracked>,
     /// Commands that have not ended.
@@ -57,12 +61,28 @@ pub struct State {
     /// A hand-over that waits for what is in flight.
     pub(crate) drain: Option<Drain>,
     /// Who last wrote each register, for late commands.
+    #[serde(with = "super::pairs")]
     pub(crate) written: BTreeMap<Register, Written>,
     pub(crate) retained: usize,
+    /// What is open, by what it is.
+    #[serde(default)]
+    pub(crate) holds: BTreeMap<HoldKey, Hold>,
+    /// Checkpoints of backups that were given up: a later backup must not begin there.
+    #[serde(default)]
+    pub(crate) broken: BTreeSet<String>,
+    /// The start of a guest that slept when it should have been thawed.
+    #[serde(default)]
+    pub(crate) unthawed: Option<StartId>,
+    /// How many commands the agent itself has sent.
+    #[serde(default)]
+    pub(crate) errands: u64,
+    /// Where the VM went, once it has left for another host.
+    #[serde(default)]
+    pub(crate) moved_to: Option<String>,
 }
 
 /// One provider's sequence numbers on this VM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Sequence {
     /// The highest one taken in.
     pub highest: u64,
@@ -71,7 +91,7 @@ pub struct Sequence {
 }
 
 /// Where a command stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Waiting.
     Queued,
@@ -84,7 +104,7 @@ pub enum Phase {
 }
 
 /// A command and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tracked {
     pub(crate) admission: Admission,
     /// What it touches; follows from the admission, kept because it is asked for so often.
@@ -182,7 +202,7 @@ impl Tracked {
 }
 
 /// Two commands that could not both run, and how that was resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflict {
     pub(crate) id: ConflictId,
     pub(crate) between: [CommandId; 2],
@@ -190,6 +210,7 @@ pub struct Conflict {
     /// As it was when the conflict was found.
     pub(crate) feasible: Feasible,
     pub(crate) opened: Now,
+    #[serde(with = "super::pairs")]
     pub(crate) asked: BTreeMap<Party, Asked>,
     /// Whether somebody is being asked, which holds both.
     pub(crate) being_asked: bool,
@@ -197,6 +218,9 @@ pub struct Conflict {
     /// The operator's word.
     pub(crate) decided: Option<CommandId>,
     pub(crate) settled: Option<(Now, Verdict)>,
+    /// What one of the two has left open, when the conflict is about that.
+    #[serde(default)]
+    pub(crate) hold: Option<HoldKey>,
     /// One of the two ended before it was settled.
     pub(crate) moot: Option<CommandId>,
 }
@@ -234,7 +258,7 @@ impl Conflict {
 }
 
 /// Both wait for the operator's word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Escalation {
     /// Since when.
     pub at: Now,
@@ -243,7 +267,7 @@ pub struct Escalation {
 }
 
 /// One question and its answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
     pub(crate) epoch: u64,
     pub(crate) at: Now,
@@ -252,7 +276,7 @@ pub struct Asked {
 }
 
 /// The last executed write of a register.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
     pub(crate) command: CommandId,
     pub(crate) provider: ProviderId,
@@ -285,6 +309,11 @@ impl State {
             drain: None,
             written: BTreeMap::new(),
             retained: RETAINED,
+            holds: BTreeMap::new(),
+            broken: BTreeSet::new(),
+            unthawed: None,
+            errands: 0,
+            moved_to: None,
         }
     }
 
@@ -362,6 +391,11 @@ impl State {
     #[must_use]
     pub fn highest_seq(&self, provider: &ProviderId) -> u64 {
         self.sequences.get(provider).map_or(0, |sequence| sequence.highest)
+    }
+
+    /// What is open.
+    pub fn holds(&self) -> impl Iterator<Item = &Hold> {
+        self.holds.values()
     }
 
     /// How many commands have not ended.

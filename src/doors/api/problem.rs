@@ -81,6 +81,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::UnknownConflict
         | Code::UnknownProvider
         | Code::UnknownAsk
+        | Code::UnknownHold
         | Code::FormatUnknown => StatusCode::NOT_FOUND,
         Code::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -88,6 +89,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         Code::Forbidden | Code::NotDelegated | Code::DelegationEnded | Code::NameNotYours => StatusCode::FORBIDDEN,
         Code::AlreadyEnrolled
         | Code::CommandsInFlight
+        | Code::HoldOpen
         | Code::IdReused
         | Code::SeqReplayed
         | Code::SeqTaken

@@ -32,6 +32,7 @@ fn ask(who: Party, within: Duration) -> Ask {
         who,
         mine: command(1, "north"),
         theirs: command(2, "south"),
+        hold: None,
         contested: vec![],
         mine_first_fails: None,
         theirs_first_fails: None,

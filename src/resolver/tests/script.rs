@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use covirt::model::{Cause, ClockEstimate, Code, CommandId, ConflictId, PowerState, StartId};
+use covirt::model::{Cause, ClockEstimate, Code, CommandId, ConflictId, HoldKey, PowerState, StartId};
 use covirt::resolver::{
     Accepted, Answer, Evidence, Fact, GatherFor, Heard, HookUse, Input, Observation, Origin, Output, Party, Policy,
     Said, Verdict, Waiting, pair,
@@ -54,6 +54,23 @@ pub(crate) fn run(world: &mut World, line: &str) -> Vec<String> {
         }
         [who, "cancels", name] => {
             world.cancel(who, name);
+        }
+        [who, "is", "cut", "off"] => {
+            world.feed(Input::SessionLost { provider: provider(who) });
+        }
+        [who, "ends", "the", hold, "because", ..] => {
+            let (token, hold) = (world.token(), hold.parse().unwrap());
+            world.feed(Input::ReleaseHold { token, by: provider(who), hold, reason: rest(5) });
+        }
+        ["libvirt", "shows", "the", hold, state] => {
+            let hold: HoldKey = hold.parse().unwrap();
+            world.out_of_band(|vm| {
+                if *state == "open" {
+                    vm.jobs.insert(hold)
+                } else {
+                    vm.jobs.remove(&hold)
+                };
+            });
         }
         [who, "releases", "the", "VM"] => {
             let token = world.token();
@@ -204,6 +221,12 @@ fn told(world: &World, output: &Output) -> Vec<String> {
 fn fact_told(world: &World, fact: &Fact) -> Vec<String> {
     let name = |id: &CommandId| world.name(*id);
     match fact {
+        Fact::HoldOpened { hold, owner, .. } => {
+            let whose = owner.as_ref().map_or_else(|| "begun past covirt".to_owned(), |owner| format!("of {owner}"));
+            vec![format!("open: {hold} {whose}")]
+        }
+        Fact::HoldGivenUp { hold, why } => vec![format!("given up: {hold}, because {why}")],
+        Fact::HoldClosed { hold, how } => vec![format!("over: {hold}, {how}")],
         Fact::ConflictOpened { between: [a, b], contested, .. } => {
             let over = contested.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             vec![format!("conflict: {} and {} over {over}", name(a), name(b))]
@@ -287,5 +310,7 @@ fn who(party: &Party) -> String {
 /// Names instead of ids, wherever a sentence holds one.
 fn named(world: &World, line: String) -> String {
     let line = world.names.iter().fold(line, |line, (name, id)| line.replace(&id.to_string(), name));
+    let line =
+        (0..8).fold(line, |line, n| line.replace(&CommandId::errand(vm(), n).to_string(), &format!("errand-{n}")));
     (0..32).fold(line, |line, n| line.replace(&ConflictId::nth(vm(), n).to_string(), &format!("#{n}")))
 }
