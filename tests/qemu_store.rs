@@ -188,6 +188,10 @@ fn backups_hold_what_the_guest_had_and_each_provider_has_its_own_chain() {
     assert!(told.duration_since(over).as_millis() < 1000, "told at {told}, over at {over}");
     same(&full, &live);
 
+    let there = stage.run("backup.begin", &json!({ "mode": "push", "files": { "vda": full } }));
+    assert_eq!((&there["state"], &there["code"]), (&json!("failed"), &json!("hypervisor-failed")), "{there:#}");
+    same(&full, &live);
+
     // Nobody writes over an image, and nobody's checkpoint is made twice.
     stage.forbidden("backup.begin", &json!({ "mode": "push", "files": { "vda": live } }), "is an image of the VM");
     let again = json!({ "mode": "push", "files": { "vda": stage.file("again") }, "checkpoint": "north.one" });

@@ -7,13 +7,13 @@ use virt::error::Error;
 use virt::sys;
 
 use super::{Begun, Target};
-use crate::discovery::{Disk, DiskDevice, Domain, Writes};
+use crate::discovery::{Disk, DiskDevice, DiskSource, Domain, Writes};
 use crate::hypervisor::given;
 use crate::hypervisor::libvirt::backup_xml::{backup_xml, checkpoint_xml};
 use crate::hypervisor::libvirt::checkpoints::Checkpoint;
 use crate::hypervisor::libvirt::failure::Fault;
 use crate::hypervisor::libvirt::{chain, gather, jobs};
-use crate::model::operation::{BackupBeginArgs, CheckpointCreateArgs, NoArgs};
+use crate::model::operation::{BackupBeginArgs, BackupMode, CheckpointCreateArgs, NoArgs};
 use crate::model::{HoldKey, Operation};
 
 /// Makes the call, once.
@@ -42,6 +42,7 @@ fn begin(target: &Target<'_>, args: &BackupBeginArgs) -> Result<Begun, Fault> {
         Some(name) if named.is_some() => Some(checkpoint_xml(name, targets(&disks))),
         Some(name) => Some(checkpoint_xml(name, targets(&chosen(&domain, None, can_be_tracked)?))),
     };
+    let args = &with_scratch(args, &disks)?;
     let paths: BTreeSet<&str> = args.files.values().chain(args.scratch.values()).map(String::as_str).collect();
     let used = chain::in_use(target.connect, &paths, None).map_err(|error| target.harmless(&error))?;
     if let Some(used) = used {
@@ -58,6 +59,24 @@ fn begin(target: &Target<'_>, args: &BackupBeginArgs) -> Result<Begun, Fault> {
         return Err(target.perhaps(&Error::last_error()));
     }
     Ok(Begun::Complete(given::backup(args, targets(&disks))))
+}
+
+/// A backup that is read by others with a scratch file for each disk: beside the image, where nobody says where. libvirt
+/// would choose only for disks that are not named.
+fn with_scratch(args: &BackupBeginArgs, disks: &[&Disk]) -> Result<BackupBeginArgs, Fault> {
+    let mut whole = args.clone();
+    if args.mode == BackupMode::Pull {
+        for disk in disks.iter().filter(|disk| !args.scratch.contains_key(&disk.target)) {
+            let Some(DiskSource::File { path }) = &disk.source else {
+                let target = &disk.target;
+                return Err(Fault::Forbidden(format!(
+                    "{target} is no file: scratch must say where its old data is kept"
+                )));
+            };
+            whole.scratch.insert(disk.target.clone(), format!("{path}.scratch"));
+        }
+    }
+    Ok(whole)
 }
 
 /// libvirt's call ends whatever background job there is, so it must be a backup.
