@@ -169,9 +169,9 @@ impl Lane {
             turn.refuse(token, refusal);
             return;
         }
-        let mut facts = vec![Fact::Enrolled { name, primary, state: state.clone() }];
-        facts.extend(hold::seen(&self.state, &state));
-        self.record(now, facts, turn);
+        let open = hold::seen(&self.state, &state);
+        self.record(now, vec![Fact::Enrolled { name, primary, state }], turn);
+        self.record(now, open, turn);
         turn.accept(token, Accepted::Standing);
     }
 

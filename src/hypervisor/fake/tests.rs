@@ -156,7 +156,7 @@ fn backups_disks_and_block_jobs_are_refused_as_libvirt_refuses_them() {
         state.devices.insert("disk:vda".parse().unwrap());
     });
     let act = |action, args| fake.act(vm_id(), &Operation::parse(action, args).unwrap());
-    let code = |result: Result<(), Outcome>| result.unwrap_err().code;
+    let code = |result: Result<Value, Outcome>| result.unwrap_err().code;
     let begin = |checkpoint: &str, since: Option<&str>| {
         let files = json!({ "vda": "/backup" });
         let args = json!({ "mode": "push", "files": files, "checkpoint": checkpoint, "incremental": since });
@@ -226,7 +226,7 @@ async fn a_definition_is_compared_by_generation_and_one_that_goes_takes_the_vm_w
     assert_eq!(act(Action::AutostartSet, json!({ "enabled": true })).unwrap_err().ending, Ending::Impossible);
     let mut events = fake.events();
     act(Action::PowerStop, Value::Null).unwrap();
-    assert_eq!(events.recv().await, Some(Event::Gone(vm_id())));
+    assert_eq!(events.recv().await, Some(Event::Gone(vm_id(), Some(Cause::Undefined))));
     assert!(fake.state(vm_id()).is_none());
 
     fake.define(vm_id(), "vm", VmState { power: PowerState::ShutOff, start: StartId(None), ..running() });
