@@ -12,7 +12,7 @@ endif
 
 # make demo CONNECT=qemu:///system   make sim SEEDS=1000   make test FILTER=snapshot   make test-consumers TIER=light
 export CONNECT VM
-SEEDS ?= 200
+SEEDS ?= 1000
 
 TIER ?= all
 
@@ -42,9 +42,10 @@ test-consumers: ## The providers' own software on our artifacts; TIER=light|open
 	@tools/install-deps.sh --try consumers
 	@tools/test-consumers.sh $(TIER)
 
-sim: ## The simulation, over SEEDS seeds
+sim: ## The simulation, over SEEDS seeds, and a day of commands on a lane
 	@tools/install-deps.sh build
 	COVIRT_SEEDS=$(SEEDS) cargo test --locked --release --test sim -- --nocapture
+	COVIRT_SOAK_HOURS=24 cargo test --locked --release --test journal_soak -- --nocapture
 
 bench: ## The figures of docs/benchmarks.md
 	@tools/install-deps.sh build

@@ -2,7 +2,7 @@
 //! with delay, loss, duplicates, reordering, clock skew, late answers, lost sessions, out-of-band changes, full queues,
 //! crashes that lose what is not durable, and lost answers. After every step `sim/oracle.rs` says what must hold.
 //!
-//! `COVIRT_SEEDS=n` runs n seeds (default 200), `COVIRT_SEED=n` replays one, with a trace when `COVIRT_TRACE` is set.
+//! `COVIRT_SEEDS=n` runs n seeds (default 1,000), `COVIRT_SEED=n` replays one, with a trace when `COVIRT_TRACE` is set.
 //! A failure prints the command that replays it; seeds that once failed stay in `sim/seeds.txt` and always run.
 
 #[path = "sim/oracle.rs"]
@@ -11,9 +11,13 @@ mod oracle;
 mod rig;
 #[path = "sim/roll.rs"]
 mod roll;
+#[path = "sim/wish.rs"]
+mod wish;
 
 #[path = "../src/resolver/tests/machine.rs"]
 mod machine;
+#[path = "../src/resolver/tests/samples.rs"]
+mod samples;
 
 use std::panic::catch_unwind;
 
@@ -22,7 +26,7 @@ fn seeds() -> Vec<u64> {
         return vec![seed];
     }
     let kept = include_str!("sim/seeds.txt").lines().filter_map(|line| line.split_whitespace().next()?.parse().ok());
-    let count = std::env::var("COVIRT_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(200);
+    let count = std::env::var("COVIRT_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1000);
     kept.chain(1..=count).collect()
 }
 

@@ -200,3 +200,31 @@ fn admitted(class: Class, stamp: StampNote) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Cause;
+
+    fn row(origin: Origin) -> Row {
+        let fact = Fact::Happened { origin, subject: None };
+        let vm = VmId(uuid::Uuid::from_u128(1));
+        let (at, fact) = (Wall::from_micros(0), serde_json::to_value(fact).unwrap());
+        let event = Event { cursor: 1, at, vm, kind: "happened".to_owned(), text: "it happened".to_owned(), fact };
+        Known(Vec::new().into()).row(event)
+    }
+
+    #[test]
+    fn whoever_acted_past_covirt_has_a_row_like_a_provider() {
+        let told = |origin| {
+            let row = row(origin);
+            (row.who.unwrap_or_default(), row.what.unwrap_or_default())
+        };
+        let pair = |who: &str, what: &str| (who.to_owned(), what.to_owned());
+        assert_eq!(told(Origin::past_us(Some(Cause::Rebooted))), pair("guest", "rebooted"));
+        assert_eq!(told(Origin::past_us(Some(Cause::NoSpace))), pair("hypervisor", "no-space"));
+        assert_eq!(told(Origin::past_us(Some(Cause::DeviceRemoved))), pair("out-of-band", "device-removed"));
+        assert_eq!(told(Origin::past_us(None)), pair("out-of-band", ""));
+        assert_eq!(told(Origin::Look), pair("covirt", ""));
+    }
+}

@@ -31,6 +31,12 @@ impl Generation {
         Self::of(&settled(domain))
     }
 
+    /// The generation of a definition without its metadata: what providers note there by themselves is no change of
+    /// the VM.
+    pub fn of_definition(domain: &Domain) -> Self {
+        Self::of(&Domain { metadata: Vec::new(), ..settled(domain) })
+    }
+
     /// The generation of a domain with its networks. Pools are not in it: who reads all VMs at once does not look at
     /// them, and what a disk has of its volume, its size, is the domain's.
     pub(super) fn of_inventory(inventory: &Inventory) -> Self {

@@ -225,8 +225,10 @@ fn sentence(fact: &Fact) -> String {
         Fact::Observed { state, origin } => {
             format!("the VM is {}, {} vCPUs, {} ({origin})", state.power, state.vcpus, state.memory_kib)
         }
-        Fact::Happened { origin, subject: Some(subject) } => format!("something happened to {subject} ({origin})"),
-        Fact::Happened { origin, subject: None } => format!("something happened to the VM ({origin})"),
+        Fact::Happened { origin, subject } => {
+            let about = subject.as_ref().map(|subject| format!(" ({subject})")).unwrap_or_default();
+            format!("it happened {origin}{about}")
+        }
         Fact::Vanished { origin: Some(origin) } => format!("the VM does not exist any more ({origin})"),
         Fact::Vanished { origin: None } => "the VM does not exist any more".to_owned(),
     }

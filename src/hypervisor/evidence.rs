@@ -39,9 +39,13 @@ pub(super) fn seen_in(state: &VmState, operation: &Operation) -> Seen {
         Operation::DeviceAttach(args) => Seen::when(args.device().is_some_and(|name| state.devices.contains(&name))),
         Operation::DeviceDetach(args) => Seen::when(!state.devices.contains(&args.device)),
         Operation::DefinitionUndefine(_) => Seen::when(state.definition.is_none()),
-        // A checkpoint stays, but a backup without one may be over already.
         Operation::BackupBegin(args) => match &args.checkpoint {
-            Some(name) => Seen::when(state.checkpoints.contains(name)),
+            // It is made with the backup and stays.
+            Some(name) if state.checkpoints.contains(name) => Seen::Yes,
+            // A backup that is open may be this one, on its way to its checkpoint.
+            Some(_) if state.jobs.contains(&HoldKey::Backup) => Seen::Never,
+            Some(_) => Seen::No,
+            // Without one it may be over already.
             None => opened(state, &HoldKey::Backup),
         },
         Operation::BlockCommit(args) => opened(state, &HoldKey::Block(args.disk.clone())),
@@ -49,7 +53,12 @@ pub(super) fn seen_in(state: &VmState, operation: &Operation) -> Seen {
         Operation::BlockCopy(args) => opened(state, &HoldKey::Block(args.disk.clone())),
         Operation::MigrateBegin(_) => opened(state, &HoldKey::Migration),
         Operation::BackupEnd(_) => Seen::when(!state.jobs.contains(&HoldKey::Backup)),
-        Operation::BlockAbort(args) => Seen::when(!state.jobs.contains(&HoldKey::Block(args.disk.clone()))),
+        Operation::BlockAbort(args) => match state.jobs.contains(&HoldKey::Block(args.disk.clone())) {
+            true => Seen::No,
+            // It may have failed instead, and the VM have stayed where it was.
+            false if args.pivot => Seen::Never,
+            false => Seen::Yes,
+        },
         Operation::MigrateAbort(_) => Seen::when(!state.jobs.contains(&HoldKey::Migration)),
         // A lock is the lane's own.
         Operation::LockAcquire(_) | Operation::LockRelease(_) => Seen::Yes,
@@ -157,5 +166,36 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(seen_in(&state, &revert), Seen::Never);
+    }
+
+    #[test]
+    fn what_is_open_or_over_tells_only_what_it_can() {
+        let state = |jobs: &[&str], checkpoints: &[&str]| -> VmState {
+            serde_json::from_value(json!({
+                "power": "running", "start": 3, "vcpus": 1, "vcpus_max": 1, "memory_kib": 1, "memory_max_kib": 1,
+                "snapshots": [], "jobs": jobs, "checkpoints": checkpoints
+            }))
+            .unwrap()
+        };
+        let idle = state(&[], &[]);
+        let push = |checkpoint: Value| {
+            operation(
+                Action::BackupBegin,
+                json!({ "mode": "push", "files": { "vda": "/f" }, "checkpoint": checkpoint }),
+            )
+        };
+        let with = push(json!("n.a"));
+        assert_eq!(seen_in(&state(&[], &["n.a"]), &with), Seen::Yes);
+        assert_eq!(seen_in(&idle, &with), Seen::No);
+        // Somebody's backup is open, perhaps this one on its way to its checkpoint.
+        assert_eq!(seen_in(&state(&["backup"], &[]), &with), Seen::Never);
+        let without = push(Value::Null);
+        assert_eq!(seen_in(&state(&["backup"], &[]), &without), Seen::Yes);
+        assert_eq!(seen_in(&idle, &without), Seen::Never);
+        let abort = |pivot| operation(Action::BlockAbort, json!({ "disk": "vda", "pivot": pivot }));
+        let busy = state(&["block:vda"], &[]);
+        assert_eq!((seen_in(&busy, &abort(true)), seen_in(&busy, &abort(false))), (Seen::No, Seen::No));
+        // A job that is gone may have failed instead of being gone over to.
+        assert_eq!((seen_in(&idle, &abort(true)), seen_in(&idle, &abort(false))), (Seen::Never, Seen::Yes));
     }
 }

@@ -5,6 +5,7 @@
 
 mod evidence;
 mod fake;
+mod given;
 pub mod host;
 mod libvirt;
 
@@ -14,7 +15,7 @@ use std::pin::Pin;
 use tokio::sync::mpsc;
 
 use crate::discovery::Inventory;
-use crate::model::{Cause, Happening, PowerState, VmId, VmState};
+use crate::model::{Cause, Happening, HoldKey, PowerState, VmId, VmState};
 use crate::resolver::{Call, CallResult, Evidence};
 
 pub use self::fake::{Fake, Fate, FinishError, How, Mode};
@@ -32,6 +33,33 @@ pub struct Listing {
     pub name: String,
     /// Its state.
     pub state: VmState,
+    /// Whether that is all of it.
+    pub whole: Whole,
+}
+
+/// Whether a state is all that libvirt can say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whole {
+    /// It is.
+    Yes,
+    /// The VM is busy just now, and what is open on it (`jobs`) cannot be asked.
+    WithoutJobs,
+}
+
+/// How far something is that a finished call has left open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobProgress {
+    /// What is open.
+    pub hold: HoldKey,
+    /// What is done. *Units*: bytes.
+    pub done: u64,
+    /// What is to be done; zero where nobody knows, as with a backup that is read by others. A mirror that has done all
+    /// of it waits for whoever began it. *Units*: bytes.
+    pub total: u64,
+    /// How long it will take, where there is an estimate. *Units*: seconds.
+    pub seconds_left: Option<u64>,
+    /// How long it has taken, where libvirt counts it. *Units*: seconds.
+    pub elapsed_s: Option<u64>,
 }
 
 /// A VM's inventory, or why there is none.
@@ -110,6 +138,9 @@ pub trait Hypervisor: Send + Sync + 'static {
 
     /// Looks whether a call whose answer was lost took effect. It never repeats the call.
     fn probe(&self, call: Call) -> Later<Result<Evidence, AskHypervisorError>>;
+
+    /// How far everything is that libvirt knows to be open on a VM; nothing is on one that is off.
+    fn progress(&self, vm: VmId) -> Later<Result<Vec<JobProgress>, AskHypervisorError>>;
 
     /// The events from now on; there is one receiver. Bounded by the adapter: a reader that falls behind gets
     /// [`Event::Reconnected`] instead of what it missed, and looks at everything again.

@@ -24,6 +24,8 @@ pub const TAIL_FLOOR: u64 = 4 * 1024 * 1024;
 #[derive(Debug, Clone, Default)]
 pub struct Coverage {
     headers: Headers,
+    /// How large they are together. *Units*: bytes.
+    live: u64,
     /// The store has snapshots that are not to be believed.
     stale: bool,
     uncovered: BTreeMap<VmId, Uncovered>,
@@ -64,7 +66,8 @@ impl Coverage {
     /// That of a journal of which these snapshots are believed; `stale` when it has others that are not.
     #[must_use]
     pub fn after(headers: Headers, stale: bool) -> Self {
-        Self { headers, stale, ..Self::default() }
+        let live = headers.values().map(|header| header.length).sum();
+        Self { headers, live, stale, ..Self::default() }
     }
 
     /// Takes a record in; they come in order. *Units*: bytes of facts.
@@ -108,8 +111,7 @@ impl Coverage {
 
     /// Hands out the snapshot that is due, if one is; the answer is [`Self::kept`] or [`Self::failed`].
     pub fn due(&mut self, floor: u64) -> Option<Errand> {
-        let live: u64 = self.headers.values().map(|header| header.length).sum();
-        if self.covering.is_some() || self.written < self.not_before || self.bytes() <= floor.max(live) {
+        if self.covering.is_some() || self.written < self.not_before || self.bytes() <= floor.max(self.live) {
             return None;
         }
         let (_, vm) = self.order.pop_first()?;
@@ -130,7 +132,8 @@ impl Coverage {
 
     /// The snapshot was written.
     pub fn kept(&mut self, header: Header) {
-        self.headers.insert(header.vm, header);
+        let before = self.headers.insert(header.vm, header).map_or(0, |header| header.length);
+        self.live = self.live.saturating_sub(before).saturating_add(header.length);
         self.covering = None;
         self.stale = false;
     }

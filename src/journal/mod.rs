@@ -9,7 +9,11 @@
 //! Assumes that the facts of one lane are appended in the order in which they were decided. Guarantees that an
 //! acknowledged entry survives the end of the process and of the host, that a refused entry is not in the journal,
 //! that no entry of a lane is written after one of the same lane was refused (until the lane was rebuilt), and that a
-//! changed or missing record is found and named by its position. `docs/journal.md` has the format and the figures.
+//! changed or missing record is found and named by its position.
+//!
+//! Opening replays what came after the newest snapshots of the lanes (`restore`), so that it takes as long as there is
+//! live state; a thread beside the writer keeps it so (`coverage`, `writer/keeper`); `audit` checks all there is.
+//! `docs/journal.md` has the format and the figures.
 
 mod audit;
 mod chain;

@@ -12,7 +12,7 @@ use super::clock::Clock;
 use super::runner::{self, Begin, Ear, Mail, Piece, Runner, Surroundings};
 use crate::delegation::{Change, ChangeRequest};
 use crate::discovery::{Recognised, recognise};
-use crate::hypervisor::{AskHypervisorError, Event, Hypervisor};
+use crate::hypervisor::{AskHypervisorError, Event, Hypervisor, Whole};
 use crate::journal::{Journal, ReplayError};
 use crate::model::{
     ClockEstimate, Code, Command, CommandId, ConflictId, HoldKey, Now, Outcome, ProviderId, Refusal, VmId, VmState,
@@ -84,11 +84,12 @@ impl Lanes {
         }));
         let known: Vec<State> =
             history.states.into_values().filter(|state| state.standing() != Standing::Free).collect();
-        // One list instead of a look per lane; whoever is not on it looks by itself. It is not waited for long: one
+        // One list instead of a look per lane; whoever is not on it, or not wholly, looks by itself. It is not waited for long: one
         // VM that hangs can hold it up, and must not hold up the others.
         let list = tokio::time::timeout(LIST_TIME, lanes.0.around.hypervisor.list()).await;
         lanes.0.connected.store(!matches!(list, Ok(Err(_))), Ordering::Relaxed);
         let list = list.ok().and_then(Result::ok).unwrap_or_default().into_iter();
+        let list = list.filter(|listing| listing.whole == Whole::Yes);
         let mut listed: BTreeMap<VmId, VmState> = list.map(|listing| (listing.vm, listing.state)).collect();
         for state in known {
             let begin = Begin::Recovered(listed.remove(&state.vm()));

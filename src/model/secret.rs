@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What is written in its place.
@@ -44,7 +45,8 @@ impl Serialize for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        // An error of its own: serde's would show the value that is no text.
+        let text = String::deserialize(deserializer).map_err(|_| D::Error::custom("a text is expected"))?;
         Ok(Self(Some(text).filter(|text| text != HIDDEN)))
     }
 }
@@ -60,5 +62,11 @@ mod tests {
         let (written, shown) = (serde_json::to_string(&secret).unwrap(), format!("{secret:?}"));
         assert!(!written.contains("hunter2") && !shown.contains("hunter2"));
         assert_eq!(serde_json::from_str::<Secret>(&written).unwrap().reveal(), None, "lost, not guessed");
+    }
+
+    #[test]
+    fn a_secret_of_another_type_is_not_told_in_the_error() {
+        let refusal = serde_json::from_str::<Secret>("474747").unwrap_err().to_string();
+        assert!(refusal.contains("a text is expected") && !refusal.contains("474747"), "{refusal}");
     }
 }

@@ -4,7 +4,7 @@ use super::budget::Asking;
 use super::fact::{Fact, Rule, Verdict};
 use super::state::{Asked, Conflict, Escalation, Phase, REMEMBERED_IDS, Standing, State, Tracked, Written};
 use crate::delegation::Authority;
-use crate::model::{CommandId, Effect, Ending, Now, Outcome, StartId};
+use crate::model::{CommandId, Effect, Ending, HoldKey, Now, Outcome, StartId};
 
 /// Of how many values it is remembered who wrote them last. A VM has far fewer, but providers make up namespaces of
 /// metadata.
@@ -68,6 +68,9 @@ impl State {
                     finished: None,
                 };
                 if admission.command.provider.is_agent() {
+                    if admission.command.operation.ends_open() == Some(HoldKey::Freeze) {
+                        self.unthawed = None;
+                    }
                     self.errands = self.errands.saturating_add(1);
                 }
                 self.commands.insert(id, tracked);
@@ -152,8 +155,10 @@ impl State {
             }),
             Fact::Ended { command, outcome } => self.apply_ended(at, *command, outcome),
             Fact::Observed { state, origin } => {
-                self.believed = Some(state.clone());
-                self.brought_about = Some(origin.clone());
+                let before = self.believed.replace(state.clone());
+                if before.is_none_or(|before| (before.power, before.start) != (state.power, state.start)) {
+                    self.brought_about = Some(origin.clone());
+                }
                 if self.standing == Standing::Vanished {
                     self.standing = Standing::Enrolled;
                     self.moved_to = None;
@@ -220,7 +225,11 @@ impl State {
                 name.clone_into(&mut self.name);
             }
             if let Some(believed) = &mut self.believed {
+                let before = believed.power;
                 effect.take(believed);
+                if believed.power != before {
+                    self.brought_about = None;
+                }
             }
         }
         if let Some(operation) = self.commands.get(&id).map(Tracked::command).filter(|c| c.provider.is_agent()) {

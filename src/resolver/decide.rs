@@ -336,6 +336,7 @@ pub(crate) fn gathers(state: &State, policy: &Policy, tracked: &Tracked, now: No
     listens
         && command.class != Class::Emergency
         && command.break_glass.is_none()
+        && !command.provider.is_agent()
         && tracked.conflicts.is_empty()
         && now.mono < tracked.received.mono.after(policy.gather)
         && (state.authority.as_ref()).is_some_and(|held| !held.rivals(&command.provider, action, now.mono).is_empty())

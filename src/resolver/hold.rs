@@ -109,6 +109,11 @@ impl Hold {
         command.provider.is_agent() || ends_it || pulls_the_plug || wakes || (owns && self.key == HoldKey::Lock)
     }
 
+    /// Until when its end is waited for where nobody can bring it about.
+    fn patience(&self) -> Option<Mono> {
+        self.given_up.as_ref().map(|(at, _)| at.mono.after(PAUSE.saturating_mul(ERRANDS_MAX)))
+    }
+
     /// What it is and whose, as the beginning of a sentence.
     #[must_use]
     pub fn named(&self) -> String {
@@ -157,6 +162,7 @@ pub(crate) fn errand_first(state: &State, tracked: &Tracked) -> bool {
 }
 
 /// What follows from a command's end for what is open.
+#[expect(clippy::wildcard_enum_match_arm, reason = "no other effect ends anything that is open")]
 pub(crate) fn at_end(state: &State, tracked: &Tracked, outcome: &Outcome, now: Now) -> Vec<Fact> {
     if outcome.ending != Ending::Done {
         return Vec::new();
@@ -262,7 +268,7 @@ pub(crate) fn due(state: &State, now: Now) -> Option<Vec<Fact>> {
         }
         end_it(state, hold, now)
     });
-    of_hold.or_else(|| {
+    of_hold.or_else(|| awakened(state)).or_else(|| {
         let known = &state.believed.as_ref()?.checkpoints;
         let dropped = |name: &String| CheckpointArgs { name: name.clone() };
         let name = state.broken.iter().find(|name| {
@@ -282,10 +288,27 @@ fn end_it(state: &State, hold: &Hold, now: Now) -> Option<Vec<Fact>> {
         let reason = format!("{} errands failed: the guest's agent does not answer", hold.failed);
         return closed(Closed::Unverified { reason });
     }
-    let asleep = *key == HoldKey::Freeze && state.believed.as_ref().is_some_and(|vm| vm.power == PowerState::Paused);
-    let waits = asleep || hold.retry_at.is_some_and(|retry| retry > now.mono);
+    if asleep(state, hold) {
+        // Nobody in a guest that stands still can thaw; what waits goes on, and the thaw follows when it wakes.
+        let over = hold.patience().is_some_and(|patience| patience <= now.mono);
+        let reason = || "the VM is paused, and nobody in it can thaw".to_owned();
+        return over
+            .then(|| vec![Fact::HoldClosed { hold: key.clone(), how: Closed::Unverified { reason: reason() } }]);
+    }
+    let waits = hold.retry_at.is_some_and(|retry| retry > now.mono);
     let under_way = sent(state, |operation| operation.ends_open().as_ref() == Some(key));
     (!waits && !under_way).then(|| vec![errand(state, ending(key))])
+}
+
+/// A guest that slept when it should have been thawed is thawed when it wakes.
+fn awakened(state: &State) -> Option<Vec<Fact>> {
+    let vm = state.believed.as_ref()?;
+    let awake = vm.power == PowerState::Running && state.unthawed == Some(vm.start);
+    awake.then(|| vec![errand(state, ending(&HoldKey::Freeze))])
+}
+
+fn asleep(state: &State, hold: &Hold) -> bool {
+    hold.key == HoldKey::Freeze && state.believed.as_ref().is_some_and(|vm| vm.power == PowerState::Paused)
 }
 
 /// Whether such an errand is on its way.
@@ -336,7 +359,11 @@ fn errand(state: &State, operation: Operation) -> Fact {
 
 /// When something about what is open may be due.
 pub(crate) fn next_due(state: &State) -> impl Iterator<Item = Mono> {
-    (state.holds.values()).filter_map(|hold| if hold.given_up.is_none() { hold.lease } else { hold.retry_at })
+    (state.holds.values()).flat_map(|hold| {
+        if hold.given_up.is_none() { [hold.lease, None] } else { [hold.retry_at, hold.patience()] }
+            .into_iter()
+            .flatten()
+    })
 }
 
 /// A command that waits for what another provider has open is a conflict, once; one that waits for what its own provider
@@ -401,6 +428,9 @@ impl State {
 
     pub(super) fn hold_closed(&mut self, at: Now, key: &HoldKey) {
         let Some(hold) = self.holds.remove(key) else { return };
+        if asleep(self, &hold) {
+            self.unthawed = Some(hold.start);
+        }
         let Some(opener) = hold.opener else { return };
         for conflict in self.open.clone() {
             let moot = self.conflicts.get_mut(&conflict).filter(|open| open.between.contains(&opener));
@@ -431,6 +461,7 @@ impl State {
     }
 
     /// Where a migration that is open leads, as far as this agent knows.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "nothing else opens a migration")]
     pub(super) fn destination(&self) -> Option<String> {
         let opener = self.holds.get(&HoldKey::Migration)?.opener?;
         match &self.commands.get(&opener)?.command().operation {

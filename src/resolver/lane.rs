@@ -169,8 +169,8 @@ impl Lane {
             turn.refuse(token, refusal);
             return;
         }
-        self.record(now, vec![Fact::Enrolled { name, primary, state: state.clone() }], turn);
-        let facts = hold::seen(&self.state, &state);
+        let mut facts = vec![Fact::Enrolled { name, primary, state: state.clone() }];
+        facts.extend(hold::seen(&self.state, &state));
         self.record(now, facts, turn);
         turn.accept(token, Accepted::Standing);
     }

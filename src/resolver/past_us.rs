@@ -46,7 +46,7 @@ pub(crate) fn happening(state: &State, happening: Happening, now: Now) -> Option
     (!ours).then(|| Fact::Happened { origin: Origin::past_us(Some(cause)), subject })
 }
 
-/// Who made the VM what it is and how, as an aside to a reason, where that is known and was nobody of ours.
+/// Who brought the power state about and how, as an aside to a reason, where that is known and was nobody of ours.
 pub(crate) fn aside(state: &State) -> String {
     let past_us = state.brought_about.as_ref().filter(|origin| origin.cause().is_some());
     past_us.map(|origin| format!(" ({origin})")).unwrap_or_default()
@@ -105,18 +105,17 @@ fn leads_to(cause: Cause) -> Option<PowerState> {
     }
 }
 
-/// Whether a command's footprint explains what happened while it ran. A restart is none of these: each of ours explains
-/// one, and whoever makes the calls counts them.
+/// Whether a command's footprint explains what happened while it ran. A restart is none of these: whoever makes the
+/// calls knows which are ours.
 fn accounts_for(tracked: &Tracked, happening: &Happening) -> bool {
     use Cause::{AgentGone, AgentReady, Defined, DeviceAdded, DeviceRemoved, Redefined, Renamed, Tuned, Undefined};
     let mut writes = tracked.footprint.writes.iter();
     let cause = happening.cause;
     if cause == Cause::MetadataChanged {
         let subject = happening.subject.as_ref();
-        writes.any(|resource| match resource {
-            Resource::Metadata(uri) => subject.is_none_or(|subject| subject == uri),
-            other => *other == Resource::Definition,
-        })
+        let of = |uri: &String| subject.is_none_or(|subject| subject == uri);
+        writes
+            .any(|resource| *resource == Resource::Definition || matches!(resource, Resource::Metadata(uri) if of(uri)))
     } else if matches!(cause, DeviceAdded | DeviceRemoved | Cause::UnplugRefused | Tuned) {
         // vCPUs and memory are devices, too.
         writes.any(|resource| !matches!(resource, Resource::Power | Resource::Snapshots | Resource::Metadata(_)))

@@ -23,18 +23,20 @@ pub(crate) fn refusal(state: &State, tracked: &Tracked) -> Option<Outcome> {
         let foreign = cause.filter(|by| by.command().provider != command.provider).filter(over);
         let moot = foreign.is_some() && now.allows(&command.operation).is_ok();
         let ending = if moot { Ending::Superseded } else { Ending::Impossible };
-        let reason = blamed(state, reason, cause);
+        let by_power = command.guard.state.is_some_and(|expected| expected != believed.power);
+        let reason = blamed(state, reason, cause, by_power);
         return Some(Outcome::new(ending, Code::GuardFailed, reason).because_of(cause.map(|cause| cause.command().id)));
     }
     let reason = now.allows(&command.operation).err()?;
     let cause = cause(state, tracked, |effect| bears_on(effect, &command.operation, believed));
-    let outcome = Outcome::new(Ending::Impossible, Code::StateForbids, blamed(state, reason, cause));
+    let by_power = !command.operation.action().spec().states.contains(&believed.power);
+    let outcome = Outcome::new(Ending::Impossible, Code::StateForbids, blamed(state, reason, cause, by_power));
     Some(outcome.because_of(cause.map(|cause| cause.command().id)))
 }
 
-/// A reason that no command of ours caused, with what is known of who did.
-fn blamed(state: &State, reason: String, cause: Option<&Tracked>) -> String {
-    if cause.is_some() { reason } else { reason + &past_us::aside(state) }
+/// A reason, with what is known of who brought the power state about where that is why and no command of ours did.
+fn blamed(state: &State, reason: String, cause: Option<&Tracked>, by_power: bool) -> String {
+    if by_power && cause.is_none() { reason + &past_us::aside(state) } else { reason }
 }
 
 /// The Thomas write rule: a write that was issued certainly before one that has been executed is not applied over it,

@@ -39,7 +39,7 @@ pub struct State {
     pub(crate) standing: Standing,
     pub(crate) authority: Option<Authority>,
     pub(crate) believed: Option<VmState>,
-    /// Who made the VM what it was last observed to be.
+    /// Who brought its power state about; none when it was one of ours, or the first that was seen.
     pub(crate) brought_about: Option<Origin>,
     pub(crate) commands: BTreeMap<CommandId, Tracked>,
     /// Commands that have not ended.
@@ -70,6 +70,9 @@ pub struct State {
     /// Checkpoints of backups that were given up: a later backup must not begin there.
     #[serde(default)]
     pub(crate) broken: BTreeSet<String>,
+    /// The start of a guest that slept when it should have been thawed.
+    #[serde(default)]
+    pub(crate) unthawed: Option<StartId>,
     /// How many commands the agent itself has sent.
     #[serde(default)]
     pub(crate) errands: u64,
@@ -308,6 +311,7 @@ impl State {
             retained: RETAINED,
             holds: BTreeMap::new(),
             broken: BTreeSet::new(),
+            unthawed: None,
             errands: 0,
             moved_to: None,
         }

@@ -289,7 +289,7 @@ async fn delegations_that_make_no_sense_are_refused() {
         .await
         .refused(422, "bad-delegate");
     ask("north", json!({ "to": "south", "actions": [], "mode": "shared" })).await.refused(400, "malformed");
-    ask("north", json!({ "to": "south", "actions": ["disk.*"], "mode": "shared" })).await.refused(400, "malformed");
+    ask("north", json!({ "to": "south", "actions": ["disc.*"], "mode": "shared" })).await.refused(400, "malformed");
     ask("north", json!({ "to": "south", "actions": ["power"], "mode": "shared" })).await.refused(400, "malformed");
     ask("north", json!({ "to": "south", "actions": ["power.*"], "mode": "all" })).await.refused(400, "malformed");
     let lease = json!({ "to": "south", "actions": ["power.*"], "mode": "shared", "lease_s": 0 });

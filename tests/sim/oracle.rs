@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use covirt::model::{CommandId, ConflictId, Ending, Now, Outcome, VmId};
-use covirt::resolver::{Call, Evidence, Fact, Heard, Imagined, Origin, Output, Party, Phase, State};
+use covirt::resolver::{Call, Closed, Evidence, Fact, Heard, Imagined, Origin, Output, Party, Phase, State};
 
 /// How often what happened, over all seeds.
 #[derive(Debug, Default, Clone)]
@@ -18,6 +18,8 @@ pub(crate) struct Tally {
     pub rules: BTreeMap<&'static str, u64>,
     pub silences: u64,
     pub out_of_band: u64,
+    /// What was left open, and how it came to be closed.
+    pub holds: BTreeMap<String, u64>,
 }
 
 impl Tally {
@@ -28,7 +30,9 @@ impl Tally {
         self.lost_tails += other.lost_tails;
         self.silences += other.silences;
         self.out_of_band += other.out_of_band;
-        for (into, from) in [(&mut self.refused, &other.refused), (&mut self.endings, &other.endings)] {
+        let counts =
+            [(&mut self.refused, &other.refused), (&mut self.endings, &other.endings), (&mut self.holds, &other.holds)];
+        for (into, from) in counts {
             for (key, count) in from {
                 *into.entry(key.clone()).or_default() += count;
             }
@@ -44,6 +48,11 @@ impl Tally {
         }
         for ending in ["done", "coalesced", "failed", "superseded", "impossible", "expired", "denied", "cancelled"] {
             assert!(self.endings.keys().any(|key| key.starts_with(ending)), "no seed reached the ending {ending}");
+        }
+        for hold in
+            ["opened backup", "opened block:vda", "opened freeze", "opened lock", "given up", "by command", "seen"]
+        {
+            assert!(self.holds.contains_key(hold), "no seed reached a hold that is {hold}");
         }
         assert!(self.crashes > 0 && self.lost_tails > 0 && self.silences > 0 && self.out_of_band > 0);
     }
@@ -118,6 +127,16 @@ impl Oracle {
         self.facts.push((at, fact.clone(), false));
         match fact {
             Fact::Settled { verdict, .. } => *self.tally.rules.entry(verdict.rule.as_str()).or_default() += 1,
+            Fact::HoldOpened { hold, .. } => self.count_hold(&format!("opened {hold}")),
+            Fact::HoldGivenUp { .. } => self.count_hold("given up"),
+            Fact::HoldClosed { how, .. } => self.count_hold(match how {
+                Closed::ByCommand { .. } => "by command",
+                Closed::Seen {} => "seen",
+                Closed::Stopped {} => "stopped",
+                Closed::Gone {} => "gone",
+                Closed::GivenBack {} => "given back",
+                Closed::Unverified { .. } => "unverified",
+            }),
             Fact::Answered { how: Heard::Silence, .. } => self.tally.silences += 1,
             Fact::Admitted(admission) => {
                 self.tally.commands += 1;
@@ -213,6 +232,10 @@ impl Oracle {
         self.running.remove(&id);
     }
 
+    fn count_hold(&mut self, what: &str) {
+        *self.tally.holds.entry(what.to_owned()).or_default() += 1;
+    }
+
     pub(crate) fn probed(&mut self, id: CommandId, evidence: Evidence) {
         if evidence == Evidence::Undone {
             self.spent.remove(&id);
@@ -242,6 +265,7 @@ impl Oracle {
             assert!(matches!(tracked.phase(), Phase::Ended(_)), "liveness: {id} never ends: {tracked:#?}");
             assert!(self.outcomes.contains_key(&id), "{id} ended and nobody was told");
         }
+        assert_eq!(state.holds().count(), 0, "nothing is held for ever: {:#?}", state.holds().collect::<Vec<_>>());
         self.losers_name_causes();
     }
 }

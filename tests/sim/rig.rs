@@ -5,20 +5,21 @@ use std::time::Duration;
 
 use covirt::delegation::{ChangeRequest, Mode};
 use covirt::model::{
-    Action, Cause, Class, ClockEstimate, Code, Command, CommandId, Ending, Guard, Kib, Mono, Now, Operation, Order,
-    Outcome, PowerState, ProviderId, StartId, VmId, VmState, Wall,
+    Action, Cause, Class, ClockEstimate, Code, Command, CommandId, Ending, Guard, Kib, Mono, Now, Order, Outcome,
+    PowerState, ProviderId, StartId, VmId, VmState, Wall,
 };
 use covirt::resolver::{
     Accepted, Ask, Call, CallResult, Consent, Evidence, GatherFor, Heard, HookUse, Input, Lane, Observation, Output,
     Party, Policy, Said, State,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::machine;
 use super::oracle::{Oracle, Tally};
 use super::roll::Roll;
+use super::wish;
 
 pub(crate) struct Done {
     pub digest: String,
@@ -36,6 +37,10 @@ enum Event {
     Looks(usize, Call),
     Crash(usize),
     OutOfBand(usize),
+    /// Whatever is open in the VM comes to its end.
+    JobsEnd(usize),
+    /// A provider's session ends.
+    CutOff(usize, ProviderId),
 }
 
 struct Bench {
@@ -189,6 +194,10 @@ impl Rig {
                 let at = self.roll.below(STORM);
                 self.at(at, Event::OutOfBand(lane));
             }
+            for _ in 0..self.roll.below(3) {
+                let (at, who) = (self.roll.below(STORM), self.roll.pick(&self.providers).0.clone());
+                self.at(at, Event::CutOff(lane, who));
+            }
             if self.providers.len() > 1 && self.roll.percent(40) {
                 let from = self.providers[1].0.clone();
                 let request = ChangeRequest::Revoke { by: self.providers[0].0.clone(), from, actions: BTreeSet::new() };
@@ -220,7 +229,7 @@ impl Rig {
             id,
             vm: VmId(Uuid::from_u128(0x100 + lane as u128)),
             provider,
-            operation: self.operation(),
+            operation: wish::operation(&mut self.roll, VmId(Uuid::from_u128(0x100 + lane as u128))),
             order: Order { seq, after },
             issued_at: self.roll.percent(80).then_some(stamp),
             not_after: self
@@ -259,20 +268,6 @@ impl Rig {
         }
     }
 
-    fn operation(&mut self) -> Operation {
-        let action = if self.roll.percent(30) { Action::CpuSet } else { *self.roll.pick(&Action::ALL) };
-        let args = match action {
-            Action::SnapshotCreate | Action::SnapshotRevert | Action::SnapshotDelete => {
-                json!({"name": self.roll.pick(&["base", "s1", "s2"])})
-            }
-            Action::CpuSet => json!({"vcpus": 2 + self.roll.below(4) * self.roll.below(3)}),
-            Action::MemorySet => json!({"memory_kib": 1024 * (1 + self.roll.below(8))}),
-            Action::MetadataSet => json!({"uri": self.roll.pick(&["urn:a", "urn:b"]), "key": "k", "xml": null}),
-            _ => Value::Null,
-        };
-        Operation::parse(action, args).unwrap()
-    }
-
     fn at(&mut self, at: u64, event: Event) {
         self.count += 1;
         self.events.insert((at, self.count), event);
@@ -300,6 +295,11 @@ impl Rig {
                 Event::Looks(lane, call) => self.looks(lane, &call),
                 Event::Crash(lane) => self.crash(lane),
                 Event::OutOfBand(lane) => self.out_of_band(lane),
+                Event::JobsEnd(lane) => {
+                    self.benches[lane].machine.jobs.clear();
+                    self.observe(lane, Observation::Event);
+                }
+                Event::CutOff(lane, provider) => self.feed(lane, Input::SessionLost { provider }),
             }
         }
     }
@@ -394,10 +394,15 @@ impl Rig {
         if bench.machine.start != call.expected_start() {
             return refuse("not the start that was decided about");
         }
-        match machine::act(&mut bench.machine, &mut bench.next_start, call.operation()) {
-            Ok(()) => CallResult::Done(Value::Null),
-            Err(reason) => refuse(reason),
+        let done = machine::act(&mut bench.machine, &mut bench.next_start, call.operation());
+        if let Err(reason) = done {
+            return refuse(reason);
         }
+        if !bench.machine.jobs.is_empty() {
+            let lasts = self.roll.below(3_000_000);
+            self.at(self.now + lasts, Event::JobsEnd(lane));
+        }
+        CallResult::Done(Value::Null)
     }
 
     fn call_ends(&mut self, lane: usize, id: CommandId) {
@@ -490,6 +495,7 @@ impl Rig {
         let told = match self.roll.below(4) {
             0 => {
                 (bench.machine.power, bench.machine.start) = (PowerState::ShutOff, StartId(None));
+                bench.machine.jobs.clear();
                 Observation::Told(*self.roll.pick(&[Cause::Destroyed, Cause::GuestShutdown, Cause::Crashed]))
             }
             1 if bench.machine.power == PowerState::Running => {

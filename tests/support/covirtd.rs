@@ -380,6 +380,11 @@ impl Covirtd {
         Listener::open(&self.socket(), provider, after)
     }
 
+    /// Where its configuration, its journal and its log are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::vm::Vm;
 use super::evidence::when_gone;
-use super::{AskHypervisorError, Event, Hypervisor, Later, Listing, ReadInventory};
+use super::{AskHypervisorError, Event, Hypervisor, JobProgress, Later, Listing, ReadInventory, Whole};
 use crate::discovery::Inventory;
 use crate::model::{Cause, Code, CommandId, Ending, Happening, Operation, Outcome, PowerState, StartId, VmId, VmState};
 use crate::resolver::{Call, CallResult, Evidence};
@@ -126,6 +126,13 @@ impl Fake {
         if let Some(found) = world.vms.get_mut(&vm) {
             how(&mut found.state);
             world.tell(Event::Changed(vm, cause));
+        }
+    }
+
+    /// Says how far what is open on a VM is, until it stops.
+    pub fn set_progress(&self, vm: VmId, progress: Vec<JobProgress>) {
+        if let Some(found) = self.world().vms.get_mut(&vm) {
+            found.progress = progress;
         }
     }
 
@@ -297,8 +304,23 @@ fn event_of(vm: VmId, operation: &Operation) -> Option<Event> {
         Operation::PowerShutdown(_) => Event::Changed(vm, Some(Cause::GuestShutdown)),
         Operation::SnapshotRevert(_) => Event::Changed(vm, Some(Cause::Reverted)),
         Operation::MemorySet(_) => Event::Changed(vm, Some(Cause::Ballooned)),
+        Operation::DeviceAttach(_) => Event::Happened(vm, about(Cause::DeviceAdded, operation)),
+        Operation::DeviceDetach(_) => Event::Happened(vm, about(Cause::DeviceRemoved, operation)),
+        Operation::DiskIotune(_) => Event::Happened(vm, about(Cause::Tuned, operation)),
+        Operation::DeviceUpdate(_)
+        | Operation::NicQos(_)
+        | Operation::GuestFreeze(_)
+        | Operation::GuestThaw(_)
+        | Operation::GuestTrim(_)
+        | Operation::GuestCommand(_)
+        | Operation::GuestSetTime(_)
+        | Operation::GuestSetPassword(_) => return None,
         _ => Event::Changed(vm, None),
     })
+}
+
+fn about(cause: Cause, operation: &Operation) -> Happening {
+    Happening { cause, subject: operation.device().map(|device| device.to_string()) }
 }
 
 fn gone(vm: VmId) -> Outcome {
@@ -315,7 +337,7 @@ impl Hypervisor for Fake {
             world.up()?;
             let listing = |(vm, found): (&VmId, &Vm)| {
                 let (name, state) = (found.name.clone(), found.state.clone());
-                Listing { vm: *vm, name, state }
+                Listing { vm: *vm, name, state, whole: Whole::Yes }
             };
             Ok(world.vms.iter().map(listing).collect())
         })
@@ -360,6 +382,10 @@ impl Hypervisor for Fake {
             let found = world.vms.get(&call.vm());
             Ok(found.map_or_else(|| when_gone(call.operation()), |vm| vm.evidence(call.operation(), start)))
         })
+    }
+
+    fn progress(&self, vm: VmId) -> Later<Result<Vec<JobProgress>, AskHypervisorError>> {
+        self.later(move |world| world.reach(|world| world.vms.get(&vm).map(|vm| vm.progress.clone()), vm))
     }
 
     fn events(&self) -> mpsc::Receiver<Event> {

@@ -148,3 +148,39 @@ async fn a_revert_brings_back_what_the_snapshot_held() {
     act(Action::SnapshotDelete, name.clone()).unwrap();
     assert_eq!(act(Action::SnapshotDelete, name).unwrap_err().ending, Ending::Impossible);
 }
+
+#[test]
+fn backups_disks_and_block_jobs_are_refused_as_libvirt_refuses_them() {
+    let fake = fake(Mode::Auto);
+    fake.change(vm_id(), |state| {
+        state.devices.insert("disk:vda".parse().unwrap());
+    });
+    let act = |action, args| fake.act(vm_id(), &Operation::parse(action, args).unwrap());
+    let code = |result: Result<(), Outcome>| result.unwrap_err().code;
+    let begin = |checkpoint: &str, since: Option<&str>| {
+        let files = json!({ "vda": "/backup" });
+        let args = json!({ "mode": "push", "files": files, "checkpoint": checkpoint, "incremental": since });
+        act(Action::BackupBegin, args)
+    };
+    assert_eq!(code(begin("n.a", Some("n.0"))), Code::StateForbids);
+    begin("n.a", None).unwrap();
+    assert_eq!(code(begin("n.b", None)), Code::HypervisorFailed, "one is open");
+    // It ends by itself: nobody asked the fake to.
+    fake.change(vm_id(), |state| state.jobs.clear());
+    assert_eq!(code(act(Action::BackupEnd, Value::Null)), Code::StateForbids);
+    assert_eq!(code(begin("n.a", None)), Code::HypervisorFailed, "the checkpoint is there");
+    begin("n.b", Some("n.a")).unwrap();
+    act(Action::BackupEnd, Value::Null).unwrap();
+
+    let resize = |capacity: u64| act(Action::DiskResize, json!({ "disk": "vda", "capacity": capacity }));
+    resize(1024).unwrap();
+    resize(1024).unwrap();
+    assert_eq!(code(resize(512)), Code::StateForbids);
+
+    let disk = json!({ "disk": "vda" });
+    assert_eq!(code(act(Action::BlockAbort, disk.clone())), Code::StateForbids);
+    act(Action::BlockPull, disk.clone()).unwrap();
+    assert_eq!(fake.state(vm_id()).unwrap().jobs, BTreeSet::from(["block:vda".parse().unwrap()]));
+    act(Action::BlockAbort, disk).unwrap();
+    assert!(fake.state(vm_id()).unwrap().jobs.is_empty());
+}

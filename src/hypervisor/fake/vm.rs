@@ -6,7 +6,11 @@ use serde_json::{Value, json};
 
 use crate::discovery::{Discovered, Inventory, Limits, parse_domain};
 use crate::hypervisor::evidence::{Seen, other_start, seen_in, weigh};
-use crate::model::{Code, Effect, Ending, HoldKey, Operation, Outcome, PowerState, StartId, VmId, VmState};
+use crate::hypervisor::{JobProgress, given};
+use crate::model::operation::Setting;
+use crate::model::{
+    Bytes, Code, DeviceName, Effect, Ending, HoldKey, Operation, Outcome, PowerState, StartId, VmId, VmState,
+};
 use crate::resolver::Evidence;
 
 /// One VM.
@@ -16,7 +20,14 @@ pub(super) struct Vm {
     pub(super) state: VmState,
     metadata: BTreeMap<String, String>,
     saved: BTreeMap<String, VmState>,
+    /// What is open that the state does not show.
     open: BTreeSet<HoldKey>,
+    /// Disks' sizes, of those that were made larger.
+    capacities: BTreeMap<String, Bytes>,
+    /// How far what is open is, where a test said so.
+    pub(super) progress: Vec<JobProgress>,
+    /// What was last asked of a device that stays.
+    settings: BTreeMap<Setting, Operation>,
 }
 
 impl Vm {
@@ -34,7 +45,16 @@ impl Vm {
 
     pub(super) fn new(name: &str, state: VmState) -> Self {
         let saved = state.snapshots.iter().map(|snapshot| (snapshot.clone(), state.clone())).collect();
-        Self { name: name.to_owned(), state, metadata: BTreeMap::new(), saved, open: BTreeSet::new() }
+        Self {
+            name: name.to_owned(),
+            state,
+            metadata: BTreeMap::new(),
+            saved,
+            open: BTreeSet::new(),
+            capacities: BTreeMap::new(),
+            progress: Vec::new(),
+            settings: BTreeMap::new(),
+        }
     }
 
     /// Refuses what was decided for another start.
@@ -51,7 +71,10 @@ impl Vm {
         }
         match operation.effect() {
             Effect::Nothing => return Ok(self.described()),
-            Effect::Restart => {}
+            Effect::Restart => {
+                // Nothing stands still in a guest that begins anew.
+                self.open.remove(&HoldKey::Freeze);
+            }
             Effect::Power(to) => self.go(to, next_start),
             Effect::SnapshotAdded(name) => {
                 if !self.state.snapshots.insert(name.clone()) {
@@ -94,37 +117,61 @@ impl Vm {
                 self.state.saved = false;
             }
             Effect::DeviceAdded(device) if self.state.devices.contains(&device) => {
-                return Err(failed(&format!("target {device} already exists")));
+                return Err(impossible(&format!("the VM has {device} already")));
             }
             Effect::DeviceRemoved(device) if !self.state.devices.contains(&device) => {
-                return Err(impossible(&format!("device not found: no {device}")));
+                return Err(impossible(&format!("the VM has no {device}")));
+            }
+            Effect::Setting(Setting::Tuning(device) | Setting::Device(device))
+                if !self.state.devices.contains(&device) =>
+            {
+                return Err(impossible(&format!("the VM has no {device}")));
             }
             Effect::CheckpointRemoved(name) if !self.state.checkpoints.contains(&name) => {
                 return Err(impossible(&format!("no domain checkpoint with matching name '{name}'")));
             }
-            Effect::Opened { hold, .. } if self.open.contains(&hold) => {
+            Effect::CheckpointAdded(name) if self.state.checkpoints.contains(&name) => {
+                return Err(failed(&format!("domain checkpoint {name} already exists")));
+            }
+            Effect::Opened { hold: HoldKey::Freeze, .. } if self.open.contains(&HoldKey::Freeze) => {
+                return Err(impossible("file systems of the guest stand still already; guest.thaw lets them go"));
+            }
+            Effect::Opened { hold: hold @ HoldKey::Freeze, .. } => {
+                self.open.insert(hold);
+                return Ok(json!({ "frozen": 1 }));
+            }
+            Effect::Closed(HoldKey::Freeze) => {
+                return Ok(json!({ "thawed": u32::from(self.open.remove(&HoldKey::Freeze)) }));
+            }
+            Effect::Opened { ref hold, .. } if self.is_open(hold) => {
                 return Err(failed(&format!("{hold} is active already")));
             }
-            Effect::Closed(hold) if !self.open.contains(&hold) => {
+            Effect::Closed(ref hold) if !self.is_open(hold) => {
                 return Err(impossible(&format!("{hold} is not active")));
             }
             Effect::Opened { ref hold, .. } => {
-                self.open.insert(hold.clone());
+                self.check_checkpoints(operation)?;
+                if !hold.is_observable() {
+                    self.open.insert(hold.clone());
+                }
                 operation.effect().take(&mut self.state);
             }
             Effect::Closed(ref hold) => {
                 self.open.remove(hold);
                 operation.effect().take(&mut self.state);
             }
+            Effect::Setting(Setting::Capacity(disk)) => self.resize(disk, operation)?,
+            Effect::Setting(setting) => {
+                self.settings.insert(setting, operation.clone());
+            }
             other @ (Effect::SavedImageRemoved
             | Effect::DeviceAdded(_)
             | Effect::DeviceRemoved(_)
             | Effect::CheckpointAdded(_)
             | Effect::CheckpointRemoved(_)
-            | Effect::Setting(_)
             | Effect::Redefined
-            | Effect::Undefined
-            | Effect::Elsewhere) => other.take(&mut self.state),
+            | Effect::Undefined) => other.take(&mut self.state),
+            Effect::Elsewhere => self.deed_of_agent(operation)?,
             Effect::Renamed(name) => self.name = name,
             Effect::Metadata(uri) => {
                 match asked_metadata(operation) {
@@ -133,14 +180,82 @@ impl Vm {
                 };
             }
         }
-        Ok(Value::Null)
+        Ok(self.given(operation))
+    }
+
+    fn is_open(&self, hold: &HoldKey) -> bool {
+        if hold.is_observable() { self.state.jobs.contains(hold) } else { self.open.contains(hold) }
+    }
+
+    /// A backup begins at a checkpoint that is there and makes one that is not.
+    fn check_checkpoints(&self, operation: &Operation) -> Result<(), Outcome> {
+        let Operation::BackupBegin(args) = operation else { return Ok(()) };
+        if let Some(name) = args.incremental.as_ref().filter(|name| !self.state.checkpoints.contains(*name)) {
+            return Err(impossible(&format!("no domain checkpoint with matching name '{name}'")));
+        }
+        match args.checkpoint.as_ref().filter(|name| self.state.checkpoints.contains(*name)) {
+            Some(name) => Err(failed(&format!("domain checkpoint {name} already exists"))),
+            None => Ok(()),
+        }
+    }
+
+    fn resize(&mut self, disk: String, operation: &Operation) -> Result<(), Outcome> {
+        let Operation::DiskResize(args) = operation else { return Ok(()) };
+        let now = self.capacities.get(&disk).copied().unwrap_or(Bytes(0));
+        if args.capacity < now {
+            return Err(impossible(&format!("{disk} has {} bytes and is not made smaller", now.0)));
+        }
+        self.capacities.insert(disk, args.capacity);
+        Ok(())
+    }
+
+    /// What a call that was done gives back, as far as the fake knows it.
+    fn given(&self, operation: &Operation) -> Value {
+        match operation {
+            Operation::BackupBegin(args) => match args.about() {
+                Some(named) => given::backup(args, named.iter().map(String::as_str)),
+                None => given::backup(args, self.state.devices.iter().filter_map(disk_of)),
+            },
+            Operation::CheckpointCreate(args) => given::checkpoint(&args.name),
+            Operation::CheckpointDelete(args) => given::checkpoint(&args.name),
+            Operation::BlockCommit(args) => given::commit(args, args.top.is_none()),
+            Operation::BlockPull(args) => given::pull(args),
+            Operation::BlockCopy(args) => given::copy(args),
+            Operation::BlockAbort(args) => json!({ "disk": args.disk, "pivot": args.pivot }),
+            _ => Value::Null,
+        }
+    }
+
+    /// The agent in a guest does nothing else while file systems stand still.
+    fn deed_of_agent(&self, operation: &Operation) -> Result<(), Outcome> {
+        match operation {
+            Operation::GuestSetPassword(args) if args.password.reveal().is_none() => {
+                Err(impossible("the password was not kept over the restart of the agent; send the command again"))
+            }
+            Operation::GuestTrim(_) | Operation::GuestSetTime(_) | Operation::GuestSetPassword(_)
+                if self.open.contains(&HoldKey::Freeze) =>
+            {
+                let action = operation.action();
+                Err(failed(&format!("the guest's agent refuses {action}: the agent is in frozen state")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What can be observed of a call whose answer was lost.
     pub(super) fn evidence(&self, operation: &Operation, expected: StartId) -> Evidence {
         let seen = match operation {
             Operation::InspectRead(_) => return Evidence::Undone,
+            Operation::DiskResize(args) => {
+                Seen::when(self.capacities.get(&args.disk).is_some_and(|now| *now >= args.capacity))
+            }
             Operation::MetadataSet(args) => Seen::when(self.metadata.get(&args.uri) == args.xml.as_ref()),
+            Operation::GuestFreeze(_) => Seen::when(self.open.contains(&HoldKey::Freeze)),
+            Operation::GuestThaw(_) => Seen::when(!self.open.contains(&HoldKey::Freeze)),
+            Operation::DeviceUpdate(_) | Operation::NicQos(_) | Operation::DiskIotune(_) => {
+                let Effect::Setting(setting) = operation.effect() else { return Evidence::None };
+                Seen::when(self.settings.get(&setting) == Some(operation))
+            }
             other => seen_in(&self.state, other),
         };
         weigh(seen, operation, self.state.start, expected)
@@ -152,6 +267,7 @@ impl Vm {
             self.state.start = StartId(None);
             self.open.clear();
             self.state.jobs.clear();
+            self.progress.clear();
         } else if self.state.start.0.is_none() {
             self.state.start = StartId(Some(*next_start));
             *next_start += 1;
@@ -164,6 +280,13 @@ impl Vm {
             fields.insert("generation".to_owned(), Value::String(self.state.generation()));
         }
         value
+    }
+}
+
+fn disk_of(device: &DeviceName) -> Option<&str> {
+    match device {
+        DeviceName::Disk(target) => Some(target),
+        DeviceName::Nic(_) => None,
     }
 }
 

@@ -85,10 +85,12 @@ impl Core {
     /// Passes on what happened to a VM. It does not block: libvirt's event loop calls it.
     pub(super) fn heard(&self, vm: VmId, news: News) {
         let notice = news.notice();
-        self.notices.tell(vm, notice);
+        self.notices.tell(vm, &notice);
         let event = news.into_event(vm);
         match notice {
-            Notice::Rebooted | Notice::Power(_) | Notice::Moved | Notice::Altered => self.outlet.send(event),
+            Notice::Rebooted | Notice::Power(_) | Notice::Moved | Notice::UnplugRefused(_) | Notice::Altered => {
+                self.outlet.send(event);
+            }
             Notice::Ended => self.tell_whether_gone(vm, event),
         }
     }

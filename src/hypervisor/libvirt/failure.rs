@@ -48,7 +48,13 @@ impl Fault {
         }
         match error.code().to_raw() {
             sys::VIR_ERR_NO_DOMAIN => Self::NoSuchVm(text),
-            sys::VIR_ERR_OPERATION_INVALID | sys::VIR_ERR_NO_DOMAIN_SNAPSHOT => Self::Forbidden(text),
+            sys::VIR_ERR_OPERATION_INVALID
+            | sys::VIR_ERR_NO_DOMAIN_SNAPSHOT
+            | sys::VIR_ERR_NO_DOMAIN_CHECKPOINT
+            | sys::VIR_ERR_DEVICE_MISSING
+            // A copy or a commit that the VM cannot go over to yet.
+            | sys::VIR_ERR_BLOCK_COPY_ACTIVE => Self::Forbidden(text),
+            sys::VIR_ERR_AGENT_UNRESPONSIVE | sys::VIR_ERR_AGENT_COMMAND_TIMEOUT => Self::GuestTimeout(text),
             _ => Self::Failed(text),
         }
     }

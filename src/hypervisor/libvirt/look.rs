@@ -1,49 +1,81 @@
-//! Reading a VM's state: one VM in four questions, all VMs in few.
+//! Reading a VM's state: one VM in few questions, all VMs in fewer.
+//!
+//! No question waits for the lock that every change of a VM holds: what cannot be asked without it is asked while the
+//! lock is free ([`jobs`]), and one VM's look comes again for a moment until it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::MaybeUninit;
 use std::os::raw::c_int;
+use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+use tokio::time::{Instant, sleep};
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::error::Error;
 use virt::sys;
 
-use super::core::look_up;
+use super::checkpoints;
+use super::core::{Core, look_up};
 use super::failure::{Fault, Reached};
+use super::gather;
+use super::jobs::{self, Answer, BUSY};
 use super::stats::{self, Figures};
-use crate::hypervisor::Listing;
-use crate::model::{Kib, PowerState, StartId, VmId, VmState};
+use crate::discovery::{self, Generation, hex};
+use crate::hypervisor::{Listing, Whole};
+use crate::model::{DeviceName, HoldKey, Kib, PowerState, StartId, VmId, VmState};
 
-/// One VM's state.
-pub(super) fn observe(connect: &Connect, vm: VmId) -> Result<VmState, Fault> {
-    let domain = look_up(connect, vm)?;
-    state_of(&domain).map_err(|error| Fault::of(connect, &error, Reached::Harmless))
+/// How long a look waits for a VM that is busy before it says so.
+const BUSY_LIMIT: Duration = Duration::from_secs(2);
+const BUSY_FIRST_PAUSE: Duration = Duration::from_millis(5);
+const BUSY_LAST_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a look found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Look {
+    pub(super) state: VmState,
+    pub(super) whole: Whole,
+}
+
+impl Core {
+    /// One VM's state. A VM that stays busy fails the look: nobody may conclude that nothing is open on it.
+    pub(super) async fn observe(&self, vm: VmId) -> Result<VmState, Fault> {
+        let end = Instant::now() + BUSY_LIMIT;
+        let mut pause = BUSY_FIRST_PAUSE;
+        loop {
+            let look = self.ask(Some(vm), move |connect, _| {
+                let domain = look_up(connect, vm)?;
+                look_at(&domain).map_err(|error| Fault::of(connect, &error, Reached::Harmless))
+            });
+            match look.await? {
+                Look { state, whole: Whole::Yes } => return Ok(state),
+                Look { whole: Whole::WithoutJobs, .. } if Instant::now() + pause >= end => {
+                    return Err(Fault::Failed(BUSY.to_owned()));
+                }
+                Look { whole: Whole::WithoutJobs, .. } => {}
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(BUSY_LAST_PAUSE);
+        }
+    }
 }
 
 /// Every VM's state.
 ///
-/// VMs that are off are read in bulk, which needs no answer from any QEMU; those that run one by one, because the
-/// bulk question would wait for each QEMU in turn.
+/// VMs that are off are read in bulk as far as libvirt can, which needs no answer from any QEMU; those that run one by
+/// one, because the bulk question would wait for each QEMU in turn.
 pub(super) fn list(connect: &Connect) -> Result<Vec<Listing>, Fault> {
     let fault = |error: Error| Fault::of(connect, &error, Reached::Harmless);
     let domains = connect.list_all_domains(0).map_err(fault)?;
-    let with_snapshots = ids_with_snapshots(connect);
+    let known = Bulk::ask(connect);
     let mut resting = stats::resting(connect);
     let mut listings = Vec::with_capacity(domains.len());
     for domain in domains {
         let vm = VmId(domain.uuid().map_err(fault)?);
         let name = domain.name().map_err(fault)?;
-        let snapshots = match &with_snapshots {
-            Some(ids) if !ids.contains(&vm) => Ok(BTreeSet::new()),
-            Some(_) | None => snapshot_names(&domain),
-        };
-        let figures = match resting.remove(&vm).filter(|_| domain.id().is_none()) {
-            Some(figures) => Ok(figures),
-            None => figures_of(&domain),
-        };
-        match figures.and_then(|figures| Ok(figures.into_state(start_of(&domain), snapshots?))) {
-            Ok(state) => listings.push(Listing { vm, name, state }),
+        let figures = resting.remove(&vm).filter(|_| domain.id().is_none());
+        match look_with(&domain, figures, known.of(vm)) {
+            Ok(Look { state, whole }) => listings.push(Listing { vm, name, state, whole }),
             Err(error) => match Fault::of(connect, &error, Reached::Harmless) {
                 // It went between the two questions.
                 Fault::NoSuchVm(_) => {}
@@ -54,14 +86,132 @@ pub(super) fn list(connect: &Connect) -> Result<Vec<Listing>, Fault> {
     Ok(listings)
 }
 
+/// Which VMs have any of what is asked of each; none when the driver cannot tell.
+struct Bulk {
+    snapshots: Option<BTreeSet<VmId>>,
+    checkpoints: Option<BTreeSet<VmId>>,
+    saved: Option<BTreeSet<VmId>>,
+}
+
+/// What a VM may have.
+#[derive(Debug, Clone, Copy)]
+struct MayHave {
+    snapshots: bool,
+    checkpoints: bool,
+    saved: bool,
+}
+
+impl MayHave {
+    const ANYTHING: Self = Self { snapshots: true, checkpoints: true, saved: true };
+}
+
+impl Bulk {
+    fn ask(connect: &Connect) -> Self {
+        let with = |flag| -> Option<BTreeSet<VmId>> {
+            let domains = connect.list_all_domains(flag).ok()?;
+            domains.iter().map(|domain| domain.uuid().ok().map(VmId)).collect()
+        };
+        Self {
+            snapshots: with(sys::VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT),
+            checkpoints: with(sys::VIR_CONNECT_LIST_DOMAINS_HAS_CHECKPOINT),
+            saved: with(sys::VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE),
+        }
+    }
+
+    fn of(&self, vm: VmId) -> MayHave {
+        let may = |known: &Option<BTreeSet<VmId>>| known.as_ref().is_none_or(|ids| ids.contains(&vm));
+        MayHave { snapshots: may(&self.snapshots), checkpoints: may(&self.checkpoints), saved: may(&self.saved) }
+    }
+}
+
 /// Which start of the domain this is.
 pub(super) fn start_of(domain: &Domain) -> StartId {
     StartId(domain.id())
 }
 
-/// The domain's state, with its id as it was when the domain was looked up.
-pub(super) fn state_of(domain: &Domain) -> Result<VmState, Error> {
-    Ok(figures_of(domain)?.into_state(start_of(domain), snapshot_names(domain)?))
+/// What can be said of the domain now, with its id as it was when the domain was looked up.
+pub(super) fn look_at(domain: &Domain) -> Result<Look, Error> {
+    look_with(domain, None, MayHave::ANYTHING)
+}
+
+fn look_with(domain: &Domain, figures: Option<Figures>, may_have: MayHave) -> Result<Look, Error> {
+    let start = start_of(domain);
+    let described = match start.0 {
+        Some(_) => Described::running(domain)?,
+        None => Described::resting(domain)?,
+    };
+    let figures = figures.map_or_else(|| figures_of(domain, &described), Ok)?;
+    let asked = match start.0 {
+        Some(_) => jobs::open_on(domain, &described.disks)?,
+        None => Answer::Given(BTreeSet::new()),
+    };
+    let (jobs, whole) = match asked {
+        Answer::Given(jobs) => (jobs, Whole::Yes),
+        Answer::Busy => (BTreeSet::<HoldKey>::new(), Whole::WithoutJobs),
+    };
+    let Figures { power, vcpus, vcpus_max, memory_kib, memory_max_kib } = figures;
+    let state = VmState {
+        power,
+        start,
+        vcpus,
+        vcpus_max,
+        memory_kib,
+        memory_max_kib,
+        snapshots: if may_have.snapshots { snapshot_names(domain)? } else { BTreeSet::new() },
+        checkpoints: if may_have.checkpoints { checkpoints::names(domain)? } else { BTreeSet::new() },
+        devices: described.devices,
+        jobs,
+        // One that runs has used its image up.
+        saved: start.0.is_none() && may_have.saved && has_image(domain)?,
+        definition: described.definition,
+    };
+    Ok(Look { state, whole })
+}
+
+/// What the domain's XML says.
+struct Described {
+    devices: BTreeSet<DeviceName>,
+    disks: Vec<String>,
+    vcpus_max: Option<u32>,
+    definition: Option<String>,
+}
+
+impl Described {
+    fn running(domain: &Domain) -> Result<Self, Error> {
+        let defined = if domain.is_persistent()? { Some(domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE)?) } else { None };
+        let definition = defined.map(|xml| digest(&xml, gather::parsed(&xml).ok().as_ref()));
+        Ok(Self::of(gather::parsed(&domain.xml_desc(0)?).ok().as_ref(), definition))
+    }
+
+    /// One that is off is its definition.
+    fn resting(domain: &Domain) -> Result<Self, Error> {
+        let xml = domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE)?;
+        let parsed = gather::parsed(&xml).ok();
+        Ok(Self::of(parsed.as_ref(), Some(digest(&xml, parsed.as_ref()))))
+    }
+
+    /// Of XML beyond what is read nothing is known but that it changes.
+    fn of(parsed: Option<&discovery::Domain>, definition: Option<String>) -> Self {
+        let Some(parsed) = parsed else {
+            return Self { devices: BTreeSet::new(), disks: Vec::new(), vcpus_max: None, definition };
+        };
+        let disks = parsed.disks.iter().map(|disk| DeviceName::Disk(disk.target.clone()));
+        let nics = parsed.nics.iter().filter_map(|nic| nic.mac.map(DeviceName::Nic));
+        let vcpus_max = Some(parsed.cpu.vcpus_max);
+        Self { devices: disks.chain(nics).collect(), disks: jobs::disks_of(parsed), vcpus_max, definition }
+    }
+}
+
+fn digest(xml: &str, parsed: Option<&discovery::Domain>) -> String {
+    parsed.map_or_else(|| hex(&Sha256::digest(xml)), |parsed| Generation::of_definition(parsed).to_string())
+}
+
+/// Whether there is an image to go on from; no driver without images has one.
+fn has_image(domain: &Domain) -> Result<bool, Error> {
+    match domain.has_managed_save(0) {
+        Err(error) if error.code().to_raw() == sys::VIR_ERR_NO_SUPPORT => Ok(false),
+        other => other,
+    }
 }
 
 /// The power state alone.
@@ -76,12 +226,15 @@ fn power_in(domain: &Domain, info: &sys::virDomainInfo) -> Result<PowerState, Er
     if power != PowerState::Paused || !halted_by_job(domain)? {
         return Ok(power);
     }
-    match domain.job_info() {
-        Ok(job) if job.r#type != sys::VIR_DOMAIN_JOB_NONE.cast_signed() => Ok(PowerState::Running),
-        // It holds the lock that the question needs.
+    // It holds the lock that the next question needs.
+    if jobs::is_busy(domain)? {
+        return Ok(PowerState::Running);
+    }
+    match jobs::background(domain) {
+        Ok(Some(_)) => Ok(PowerState::Running),
         Err(error) if error.code().to_raw() == sys::VIR_ERR_OPERATION_TIMEOUT => Ok(PowerState::Running),
         // The job has ended meanwhile, or it left the vCPUs halted.
-        Ok(_) | Err(_) => Ok(power_state(u32::from(self::info(domain)?.state))),
+        Ok(None) | Err(_) => Ok(power_state(u32::from(self::info(domain)?.state))),
     }
 }
 
@@ -115,10 +268,13 @@ pub(super) const fn power_state(raw: sys::virDomainState) -> PowerState {
     }
 }
 
-fn figures_of(domain: &Domain) -> Result<Figures, Error> {
+fn figures_of(domain: &Domain, described: &Described) -> Result<Figures, Error> {
     let info = info(domain)?;
-    // "Current" means live for one that runs and the definition for one that does not.
-    let vcpus_max = domain.vcpus_flags(sys::VIR_DOMAIN_VCPU_MAXIMUM)?;
+    let vcpus_max = match described.vcpus_max {
+        Some(most) => most,
+        // "Current" means live for one that runs and the definition for one that does not.
+        None => domain.vcpus_flags(sys::VIR_DOMAIN_VCPU_MAXIMUM)?,
+    };
     Ok(Figures {
         power: power_in(domain, &info)?,
         vcpus: u32::from(info.nrVirtCpu),
@@ -148,12 +304,6 @@ fn snapshot_names(domain: &Domain) -> Result<BTreeSet<String>, Error> {
         Err(error) if error.code().to_raw() == sys::VIR_ERR_NO_SUPPORT => Ok(BTreeSet::new()),
         Err(error) => Err(error),
     }
-}
-
-/// The VMs that have snapshots; none when the driver cannot tell.
-fn ids_with_snapshots(connect: &Connect) -> Option<BTreeSet<VmId>> {
-    let domains = connect.list_all_domains(sys::VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT).ok()?;
-    domains.iter().map(|domain| domain.uuid().ok().map(VmId)).collect()
 }
 
 /// The VMs' figures by id.

@@ -13,25 +13,35 @@
 //! says; one VM's hung call takes neither threads nor connections from the others (I9); idle, every thread sleeps.
 
 mod around;
+mod backup_xml;
+mod chain;
+mod checkpoints;
 mod core;
+mod detach;
+mod element;
 mod event_loop;
 mod failure;
 mod gate;
 mod gather;
+mod guest_agent;
 mod host_facts;
+mod jobs;
 mod links;
 mod look;
 mod news;
 mod notices;
 mod outlet;
+mod owned;
 mod perform;
 mod pool;
 mod probe;
+mod raw;
 mod session;
 mod settle;
 mod snapshot_xml;
 mod stats;
 mod surroundings;
+mod traces;
 #[cfg(test)]
 mod tests;
 mod warden;
@@ -46,7 +56,7 @@ use self::host_facts::HostFacts;
 use self::links::{CALLS_PER_LINK, LinkPolicy, Links};
 use self::pool::Pool;
 use self::warden::{Health, Signal, Warden};
-use super::{AskHypervisorError, Event, Hypervisor, Later, Listing, ReadInventory};
+use super::{AskHypervisorError, Event, Hypervisor, JobProgress, Later, Listing, ReadInventory};
 use crate::discovery::Inventory;
 use crate::model::{Operation, StartId, VmId, VmState};
 use crate::resolver::{Call, CallResult, Evidence};
@@ -169,7 +179,8 @@ impl Hypervisor for Libvirt {
     }
 
     fn observe(&self, vm: VmId) -> Later<Result<VmState, AskHypervisorError>> {
-        self.ask(Some(vm), move |connect| look::observe(connect, vm))
+        let core = Arc::clone(&self.core);
+        Box::pin(async move { core.observe(vm).await.map_err(|fault| fault.into_ask_error(&core.uri, Some(vm))) })
     }
 
     fn inventory(&self, vm: VmId) -> Later<Result<Inventory, AskHypervisorError>> {
@@ -196,6 +207,10 @@ impl Hypervisor for Libvirt {
             let evidence = core.evidence(vm, call.operation().clone(), start).await;
             evidence.map_err(|fault| fault.into_ask_error(&core.uri, Some(vm)))
         })
+    }
+
+    fn progress(&self, vm: VmId) -> Later<Result<Vec<JobProgress>, AskHypervisorError>> {
+        self.ask(Some(vm), move |connect| jobs::progress(connect, vm))
     }
 
     fn events(&self) -> tokio::sync::mpsc::Receiver<Event> {

@@ -34,6 +34,9 @@ impl News {
             Self::Ended(_) | Self::Undefined => Notice::Ended,
             Self::Moved(_) => Notice::Moved,
             Self::Happened(happening) if happening.cause == Cause::Rebooted => Notice::Rebooted,
+            Self::Happened(Happening { cause: Cause::UnplugRefused, subject: Some(alias) }) => {
+                Notice::UnplugRefused(alias.clone())
+            }
             Self::Altered(_) | Self::Happened(_) => Notice::Altered,
         }
     }

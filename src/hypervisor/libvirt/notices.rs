@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use crate::model::{PowerState, VmId};
 
 /// What happened to a VM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Notice {
     /// It stopped running, for whatever reason, or was undefined: it may not exist any more.
     Ended,
@@ -18,6 +18,8 @@ pub(super) enum Notice {
     Power(PowerState),
     /// Its guest restarted.
     Rebooted,
+    /// Its guest does not let go of the device of this alias.
+    UnplugRefused(String),
     /// Something else that lanes look at changed.
     Altered,
 }
@@ -56,10 +58,10 @@ impl Notices {
     }
 
     /// Tells everybody who watches the VM.
-    pub(super) fn tell(&self, vm: VmId, notice: Notice) {
+    pub(super) fn tell(&self, vm: VmId, notice: &Notice) {
         if let Some(watches) = self.lock().by_vm.get(&vm) {
             for sender in watches.values() {
-                let _ = sender.send(notice);
+                let _ = sender.send(notice.clone());
             }
         }
     }
@@ -102,8 +104,8 @@ mod tests {
         let notices = Arc::new(Notices::default());
         let (ours, other) = (VmId(Uuid::from_u128(1)), VmId(Uuid::from_u128(2)));
         let mut watch = notices.watch(ours);
-        notices.tell(other, Notice::Ended);
-        notices.tell(ours, Notice::Rebooted);
+        notices.tell(other, &Notice::Ended);
+        notices.tell(ours, &Notice::Rebooted);
         assert_eq!(watch.next().await, Notice::Rebooted);
         drop(watch);
         assert!(notices.lock().by_vm.is_empty());

@@ -13,9 +13,14 @@ use virt::error::Error;
 use virt::sys;
 
 use super::core::{Core, look_up};
+use super::element;
 use super::failure::{Fault, Reached};
 use super::gather;
-use super::look;
+use super::guest_agent::{self, FreezeStatus};
+use super::jobs::{self, BUSY};
+use super::look::{self, Look};
+use super::traces;
+use crate::hypervisor::Whole;
 use crate::hypervisor::evidence::{Seen, seen_in, weigh, when_gone};
 use crate::model::operation::MetadataSetArgs;
 use crate::model::{Operation, StartId, VmId};
@@ -99,9 +104,10 @@ fn try_barrier(connect: &Connect, vm: VmId, jobs: Jobs) -> Result<Barrier, Fault
         other => other?,
     };
     if jobs == Jobs::Reported {
-        match domain.job_info() {
-            Ok(job) if job.r#type != sys::VIR_DOMAIN_JOB_NONE.cast_signed() => return Ok(Barrier::Busy),
-            // An error says that it is off, or that the driver has no jobs; an unreachable libvirt is found below.
+        match jobs::background(&domain) {
+            // What is open for hours is no call under way.
+            Ok(Some(job)) if job.hold().is_none() => return Ok(Barrier::Busy),
+            // Of an error that matters the next question tells, too.
             Ok(_) | Err(_) => {}
         }
     }
@@ -118,11 +124,24 @@ fn try_barrier(connect: &Connect, vm: VmId, jobs: Jobs) -> Result<Barrier, Fault
 
 fn conclude(connect: &Connect, domain: &Domain, operation: &Operation, expected: StartId) -> Result<Evidence, Fault> {
     let fault = |error: Error| Fault::of(connect, &error, Reached::Harmless);
-    let state = look::state_of(domain).map_err(fault)?;
+    let Look { state, whole } = look::look_at(domain).map_err(fault)?;
+    if whole == Whole::WithoutJobs {
+        return Err(Fault::Failed(BUSY.to_owned()));
+    }
     let now = match operation {
         Operation::MetadataSet(args) => {
             metadata_as_asked(domain, args, sys::VIR_DOMAIN_AFFECT_CURRENT).map_err(fault)?
         }
+        Operation::DiskResize(args) => traces::of_resize(domain, args).map_err(fault)?,
+        Operation::BackupBegin(args) => traces::of_backup(domain, &state, args).map_err(fault)?,
+        Operation::BlockCommit(args) => traces::of_commit(domain, args).map_err(fault)?,
+        Operation::BlockPull(args) => traces::of_pull(domain, args).map_err(fault)?,
+        Operation::BlockCopy(args) => traces::of_copy(domain, args).map_err(fault)?,
+        Operation::DeviceUpdate(_) | Operation::NicQos(_) | Operation::DiskIotune(_) => {
+            element::shows(&domain.xml_desc(0).map_err(fault)?, operation)?
+        }
+        Operation::GuestFreeze(_) => guest_agent::seen(connect, domain, FreezeStatus::Frozen)?,
+        Operation::GuestThaw(_) => guest_agent::seen(connect, domain, FreezeStatus::Thawed)?,
         other => seen_in(&state, other),
     };
     // What is set for now and for later was done only when both are there; setting it again does no harm.
@@ -139,12 +158,16 @@ fn is_persistent_and_runs(domain: &Domain) -> Result<bool, Error> {
 
 fn seen_in_definition(connect: &Connect, domain: &Domain, operation: &Operation) -> Result<Seen, Fault> {
     let fault = |error: Error| Fault::of(connect, &error, Reached::Harmless);
-    let defined = || gather::parsed(&domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE).map_err(fault)?);
+    let xml = || domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE).map_err(fault);
+    let defined = || gather::parsed(&xml()?);
     Ok(match operation {
         Operation::CpuSet(args) => Seen::when(defined()?.cpu.vcpus == args.vcpus),
         Operation::MemorySet(args) => Seen::when(defined()?.memory.current_kib == args.memory_kib),
         Operation::MetadataSet(args) => {
             metadata_as_asked(domain, args, sys::VIR_DOMAIN_AFFECT_CONFIG).map_err(fault)?
+        }
+        Operation::DeviceUpdate(_) | Operation::NicQos(_) | Operation::DiskIotune(_) => {
+            element::shows(&xml()?, operation)?
         }
         _ => Seen::Yes,
     })

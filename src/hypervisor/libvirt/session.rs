@@ -112,7 +112,7 @@ impl Drop for Session {
 /// The events that lanes look at, each with a callback of its signature.
 ///
 /// *Source*: libvirt, `virDomainEventID`.
-fn wanted_events() -> [(sys::virDomainEventID, sys::virConnectDomainEventGenericCallback); 13] {
+fn wanted_events() -> [(sys::virDomainEventID, sys::virConnectDomainEventGenericCallback); 14] {
     [
         (sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE, of_lifecycle(on_lifecycle)),
         (sys::VIR_DOMAIN_EVENT_ID_REBOOT, Some(on_reboot)),
@@ -124,6 +124,7 @@ fn wanted_events() -> [(sys::virDomainEventID, sys::virConnectDomainEventGeneric
         (sys::VIR_DOMAIN_EVENT_ID_TUNABLE, of_tunable(on_tunable)),
         (sys::VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, of_pair(on_agent)),
         (sys::VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, of_tunable(on_job_completed)),
+        (sys::VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2, of_block_job(on_block_job)),
         (sys::VIR_DOMAIN_EVENT_ID_WATCHDOG, of_number(on_watchdog)),
         (sys::VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON, of_io_error(on_io_error)),
         (sys::VIR_DOMAIN_EVENT_ID_MEMORY_FAILURE, of_memory_failure(on_memory_failure)),
@@ -139,6 +140,7 @@ type Device = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *const
 type Number = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, c_int, *mut c_void);
 type Tunable =
     unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, sys::virTypedParameterPtr, c_int, *mut c_void);
+type BlockJob = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *const c_char, c_int, c_int, *mut c_void);
 type IoError = unsafe extern "C" fn(
     sys::virConnectPtr,
     sys::virDomainPtr,
@@ -164,6 +166,7 @@ as_generic! {
     of_lifecycle(Lifecycle),
     of_pair(Pair),
     of_number(Number),
+    of_block_job(BlockJob),
     of_io_error(IoError),
     of_memory_failure(MemoryFailure),
     of_balloon(Balloon),
@@ -295,6 +298,18 @@ unsafe extern "C" fn on_job_completed(
     domain: sys::virDomainPtr,
     _params: sys::virTypedParameterPtr,
     _count: c_int,
+    opaque: *mut c_void,
+) {
+    // SAFETY: see the comment on the callbacks.
+    unsafe { pass_on(domain, News::Altered(None), opaque) };
+}
+
+unsafe extern "C" fn on_block_job(
+    _: sys::virConnectPtr,
+    domain: sys::virDomainPtr,
+    _disk: *const c_char,
+    _kind: c_int,
+    _status: c_int,
     opaque: *mut c_void,
 ) {
     // SAFETY: see the comment on the callbacks.

@@ -1,4 +1,4 @@
-//! Waiting for what the guest must complete: off, restarted, balloon moved.
+//! Waiting for what the guest must complete: off, restarted, balloon moved; a device let go is in [`super::detach`].
 //!
 //! Nothing is polled: a watch that was begun before the call wakes the wait, and libvirt is then asked what is so.
 //! A wait ends with the guest's deed, the time the guest was given, or the loss of libvirtd.
@@ -13,7 +13,7 @@ use super::failure::{Fault, Reached};
 use super::look;
 use super::notices::{Notice, Watch};
 use super::perform::Begun;
-use crate::model::{Kib, PowerState, StartId, VmId};
+use crate::model::{HoldKey, Kib, PowerState, StartId, VmId};
 
 /// How long QEMU is given to say that it restarted the guest. It does so within milliseconds; the wait is there so
 /// that a later reboot does not take this event for its own.
@@ -22,8 +22,11 @@ const RESET_LIMIT: Duration = Duration::from_secs(5);
 /// what was reached rather than as a failure. QEMU reports the balloon at most once a second.
 const BALLOON_LIMIT: Duration = Duration::from_secs(3);
 
+/// How long something that was told to end is given. QEMU stops its jobs within milliseconds, unless its storage hangs.
+const CLOSE_LIMIT: Duration = Duration::from_secs(30);
+
 /// What woke a wait.
-enum Woken {
+pub(super) enum Woken {
     By(Notice),
     TimeUp,
     Lost(String),
@@ -51,6 +54,8 @@ impl Core {
             Begun::UntilRestarted(seconds) => self.until_restarted(vm, start, seconds, watch).await,
             Begun::UntilReset => self.until_reset(watch).await,
             Begun::UntilBalloon(asked) => self.until_balloon(vm, asked, watch).await,
+            Begun::UntilClosed(hold) => self.until_closed(vm, &hold, watch).await,
+            Begun::UntilDetached(detaching) => self.until_detached(vm, start, &detaching, watch).await,
         }
     }
 
@@ -68,7 +73,7 @@ impl Core {
                 match self.woken(&mut watch, end).await {
                     Woken::By(Notice::Ended | Notice::Moved | Notice::Power(_)) => break,
                     Woken::By(Notice::Rebooted) => restarts += 1,
-                    Woken::By(Notice::Altered) => {}
+                    Woken::By(Notice::UnplugRefused(_) | Notice::Altered) => {}
                     Woken::Lost(reason) => return Err(Fault::Lost(reason)),
                     Woken::TimeUp => {
                         if let Found::Off | Found::OtherStart = self.find(vm, start).await? {
@@ -96,7 +101,7 @@ impl Core {
                     Found::OtherStart => return Ok(Value::Null),
                     Found::SameStart(_) => {}
                 },
-                Woken::By(Notice::Moved | Notice::Power(_) | Notice::Altered) => {}
+                Woken::By(Notice::Moved | Notice::Power(_) | Notice::UnplugRefused(_) | Notice::Altered) => {}
                 Woken::Lost(reason) => return Err(Fault::Lost(reason)),
                 Woken::TimeUp => {
                     return Err(Fault::GuestTimeout(format!("the guest did not restart within {seconds} s")));
@@ -110,7 +115,7 @@ impl Core {
         loop {
             match self.woken(&mut watch, end).await {
                 Woken::By(Notice::Rebooted | Notice::Ended) | Woken::TimeUp => return Ok(Value::Null),
-                Woken::By(Notice::Moved | Notice::Power(_) | Notice::Altered) => {}
+                Woken::By(Notice::Moved | Notice::Power(_) | Notice::UnplugRefused(_) | Notice::Altered) => {}
                 // libvirt already said that the reset was done.
                 Woken::Lost(_) => return Ok(Value::Null),
             }
@@ -129,6 +134,28 @@ impl Core {
             match self.woken(&mut watch, end).await {
                 Woken::By(_) => {}
                 Woken::TimeUp | Woken::Lost(_) => return Ok(result),
+            }
+        }
+    }
+
+    async fn until_closed(&self, vm: VmId, hold: &HoldKey, mut watch: Watch) -> Result<Value, Fault> {
+        let end = Instant::now() + CLOSE_LIMIT;
+        loop {
+            match self.observe(vm).await.map_err(lost_after_sending) {
+                Ok(state) if !state.jobs.contains(hold) => return Ok(Value::Null),
+                // Jobs live in the process.
+                Err(Fault::NoSuchVm(_)) => return Ok(Value::Null),
+                // A VM that is busy is asked again when something has happened.
+                Ok(_) | Err(Fault::Failed(_)) => {}
+                Err(fault) => return Err(fault),
+            }
+            match self.woken(&mut watch, end).await {
+                Woken::By(_) => {}
+                Woken::Lost(reason) => return Err(Fault::Lost(reason)),
+                Woken::TimeUp => {
+                    let seconds = CLOSE_LIMIT.as_secs();
+                    return Err(Fault::Failed(format!("{hold} was told to end and is still open after {seconds} s")));
+                }
             }
         }
     }
@@ -172,7 +199,7 @@ impl Core {
         found.await.map_err(lost_after_sending)
     }
 
-    async fn woken(&self, watch: &mut Watch, end: Instant) -> Woken {
+    pub(super) async fn woken(&self, watch: &mut Watch, end: Instant) -> Woken {
         let notice = timeout_at(end, watch.next());
         tokio::select! {
             biased;
@@ -197,7 +224,7 @@ impl Core {
 }
 
 /// A question that follows a call: when it cannot be asked, it is the call whose end stays unknown.
-fn lost_after_sending(fault: Fault) -> Fault {
+pub(super) fn lost_after_sending(fault: Fault) -> Fault {
     match fault {
         Fault::Unsent(reason) => Fault::Lost(reason),
         Fault::Lost(_) | Fault::NoSuchVm(_) | Fault::Forbidden(_) | Fault::Failed(_) | Fault::GuestTimeout(_) => fault,

@@ -12,7 +12,8 @@ pub(super) fn snapshot_xml(name: &str, description: Option<&str>) -> String {
     xml
 }
 
-fn escaped(text: &str) -> String {
+/// A text as XML holds it, between tags and in attributes.
+pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

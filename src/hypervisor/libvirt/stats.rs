@@ -1,15 +1,15 @@
 //! libvirt's bulk statistics, for VMs that are off.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::CStr;
-use std::os::raw::c_uint;
+use std::os::raw::{c_int, c_uint};
 
 use uuid::Uuid;
 use virt::connect::Connect;
 use virt::sys;
 
 use super::look::{ByVm, power_state};
-use crate::model::{Kib, PowerState, StartId, VmId, VmState};
+use crate::model::{Kib, PowerState, VmId};
 
 /// A VM's state without what other questions answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,26 +19,6 @@ pub(super) struct Figures {
     pub(super) vcpus_max: u32,
     pub(super) memory_kib: Kib,
     pub(super) memory_max_kib: Kib,
-}
-
-impl Figures {
-    pub(super) fn into_state(self, start: StartId, snapshots: BTreeSet<String>) -> VmState {
-        let Self { power, vcpus, vcpus_max, memory_kib, memory_max_kib } = self;
-        VmState {
-            power,
-            start,
-            vcpus,
-            vcpus_max,
-            memory_kib,
-            memory_max_kib,
-            snapshots,
-            checkpoints: BTreeSet::new(),
-            devices: BTreeSet::new(),
-            jobs: BTreeSet::new(),
-            saved: false,
-            definition: None,
-        }
-    }
 }
 
 /// The figures of every VM that is off and of which libvirt tells them all; of none when the driver has no bulk
@@ -73,10 +53,8 @@ fn read(record: &sys::virDomainStatsRecord) -> Option<(VmId, Figures)> {
     if unsafe { sys::virDomainGetUUID(record.dom, bytes.as_mut_ptr()) } < 0 {
         return None;
     }
-    let count = usize::try_from(record.nparams).ok().filter(|_| !record.params.is_null())?;
     // SAFETY: the record has this many parameters, alive as long as it is.
-    let parameters = unsafe { std::slice::from_raw_parts(record.params, count) };
-    let values: BTreeMap<&CStr, u64> = parameters.iter().filter_map(named_number).collect();
+    let values = unsafe { numbers(record.params, record.nparams) };
     let number = |name: &CStr| values.get(name).copied();
     let small = |name: &CStr| number(name).and_then(|value| u32::try_from(value).ok());
     let figures = Figures {
@@ -87,6 +65,19 @@ fn read(record: &sys::virDomainStatsRecord) -> Option<(VmId, Figures)> {
         memory_max_kib: Kib(number(c"balloon.maximum")?),
     };
     Some((VmId(Uuid::from_bytes(bytes)), figures))
+}
+
+/// The numbers among libvirt's typed parameters, by name.
+///
+/// # Safety
+/// `parameters` is null or points to `count` of them, which live as long as what is given back.
+pub(super) unsafe fn numbers<'a>(parameters: *const sys::virTypedParameter, count: c_int) -> BTreeMap<&'a CStr, u64> {
+    let count = usize::try_from(count).unwrap_or(0);
+    if parameters.is_null() || count == 0 {
+        return BTreeMap::new();
+    }
+    // SAFETY: see above.
+    unsafe { std::slice::from_raw_parts(parameters, count) }.iter().filter_map(named_number).collect()
 }
 
 fn named_number(parameter: &sys::virTypedParameter) -> Option<(&CStr, u64)> {

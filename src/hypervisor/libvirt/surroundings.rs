@@ -3,13 +3,14 @@
 
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
-use std::os::raw::{c_char, c_int};
+use std::os::raw::c_char;
 
 use virt::domain::Domain;
 use virt::error::Error;
 use virt::network::Network;
 use virt::sys;
 
+use super::owned::OwnedArray;
 use crate::discovery::{AgentAddress, DiskSize, Lease, Neighbour};
 use crate::model::{Bytes, Mac, Wall};
 
@@ -77,43 +78,6 @@ fn addresses(domain: &Domain, source: sys::virDomainInterfaceAddressesSource) ->
         }));
     }
     Ok(addresses)
-}
-
-/// An array of pointers that libvirt gave away, each to be freed, and the array after them.
-struct OwnedArray<T> {
-    start: *mut *mut T,
-    count: usize,
-    free: unsafe fn(*mut T),
-}
-
-impl<T> OwnedArray<T> {
-    fn of(start: *mut *mut T, count: c_int, free: unsafe fn(*mut T)) -> Result<Self, Error> {
-        let count = usize::try_from(count).map_err(|_| Error::last_error())?;
-        Ok(Self { start, count: if start.is_null() { 0 } else { count }, free })
-    }
-
-    fn items(&self) -> &[*mut T] {
-        if self.count == 0 {
-            return &[];
-        }
-        // SAFETY: libvirt said that the array has this many pointers, and it is freed only on drop.
-        unsafe { std::slice::from_raw_parts(self.start, self.count) }
-    }
-}
-
-impl<T> Drop for OwnedArray<T> {
-    fn drop(&mut self) {
-        for item in self.items() {
-            // SAFETY: each came from libvirt, which gave it away, and is freed with its own function, once.
-            unsafe { (self.free)(*item) };
-        }
-        // SAFETY: libvirt allocates the array with malloc and asks its callers to free it so; null is allowed.
-        unsafe { free(self.start.cast()) };
-    }
-}
-
-unsafe extern "C" {
-    fn free(pointer: *mut std::os::raw::c_void);
 }
 
 unsafe fn free_lease(lease: *mut sys::virNetworkDHCPLease) {

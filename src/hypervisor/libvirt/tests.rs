@@ -11,8 +11,11 @@ use uuid::Uuid;
 use virt::connect::Connect;
 use virt::domain::Domain;
 
+mod devices;
+
 use super::*;
-use crate::model::{Action, Cause, Code, Ending, Kib, PowerState};
+use crate::hypervisor::Whole;
+use crate::model::{Action, Cause, Code, DeviceName, Ending, Kib, PowerState};
 
 const URI: &str = "test:///default";
 
@@ -24,12 +27,17 @@ struct Vm {
 
 impl Vm {
     fn defined(name: &str) -> Self {
+        Self::with_devices(name, "")
+    }
+
+    fn with_devices(name: &str, devices: &str) -> Self {
         event_loop::ensure_running().unwrap();
         let connect = Connect::open(Some(URI)).unwrap();
         let id = VmId(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()));
         let xml = format!(
             "<domain type='test'><name>{name}</name><uuid>{id}</uuid><memory>65536</memory>\
-             <currentMemory>65536</currentMemory><vcpu current='1'>4</vcpu><os><type>hvm</type></os></domain>"
+             <currentMemory>65536</currentMemory><vcpu current='1'>4</vcpu><os><type>hvm</type></os>\
+             <devices>{devices}</devices></domain>"
         );
         connect.define_domain_xml(&xml).unwrap();
         Self { id, connect }
@@ -54,7 +62,9 @@ impl Drop for Vm {
     fn drop(&mut self) {
         let Ok(domain) = self.connect.lookup_domain_by_uuid(self.id.0) else { return };
         let _ = domain.destroy();
-        let _ = domain.undefine_flags(virt::sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA);
+        let _ = domain.undefine_flags(
+            virt::sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | virt::sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE,
+        );
     }
 }
 
@@ -226,6 +236,33 @@ async fn an_inventory_tells_what_waits_for_the_next_start() {
     let listed = libvirt.list().await.unwrap();
     let test = listed.iter().find(|listing| listing.name == "test").unwrap();
     libvirt.inventory(test.vm).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_look_tells_devices_the_definition_and_the_image() {
+    let (libvirt, vm) = (libvirt(), Vm::running("looked-at"));
+    let before = libvirt.observe(vm.id).await.unwrap();
+    assert_eq!((before.devices.len(), before.jobs.len(), before.saved), (0, 0, false));
+    assert_eq!(libvirt.progress(vm.id).await.unwrap(), []);
+    // What a provider notes is no change of the VM; what the next start will have is.
+    let note = json!({ "uri": "https://north.example/v1", "key": "north", "xml": "<note/>" });
+    done(act(&libvirt, &vm, Action::MetadataSet, note).await);
+    assert_eq!(libvirt.observe(vm.id).await.unwrap(), before);
+    vm.domain().set_vcpus_flags(3, virt::sys::VIR_DOMAIN_VCPU_CONFIG).unwrap();
+    let redefined = libvirt.observe(vm.id).await.unwrap();
+    assert_ne!(redefined.definition, before.definition);
+    assert_eq!(VmState { definition: before.definition.clone(), ..redefined.clone() }, before);
+    vm.domain().managed_save(0).unwrap();
+    let saved = libvirt.observe(vm.id).await.unwrap();
+    assert_eq!((saved.power, saved.saved, &saved.definition), (PowerState::ShutOff, true, &redefined.definition));
+    let listed = libvirt.list().await.unwrap();
+    let listing = listed.iter().find(|listing| listing.vm == vm.id).unwrap();
+    assert_eq!((&listing.state, listing.whole), (&saved, Whole::Yes));
+    // The mock's own VM has devices.
+    let test = listed.iter().find(|listing| listing.name == "test").unwrap();
+    let kinds =
+        |disk: bool| test.state.devices.iter().filter(|name| matches!(name, DeviceName::Disk(_)) == disk).count();
+    assert_eq!((kinds(true), kinds(false)), (1, 1), "{:?}", test.state.devices);
 }
 
 #[tokio::test]

@@ -142,7 +142,7 @@ fn a_snapshot_of_other_code_is_left_aside_and_replaced() {
         let found = store.snapshot(vm).unwrap().unwrap();
         let other = Snapshot { header: Header { code: FACTS_CODE ^ 1, ..header }, ..found };
         seal(store.as_mut(), &mut coverage, &other).unwrap();
-        assert!(store.verify().is_ok(), "what other code made is no damage");
+        store.verify().expect("what other code made is no damage");
         drop(store);
         assert_eq!(believed(place, &written), 0);
 

@@ -25,21 +25,21 @@ pub(super) fn count(db: &Connection, vm: VmId, after: Position, through: Positio
 pub(super) fn basis(db: &Connection) -> Result<Option<Basis>, ReplayError> {
     let read =
         |row: &Row<'_>| Ok(Basis { base: unsigned(row, 0)?, digest: Digest(row.get(1)?), seal: Digest(row.get(2)?) });
-    db.query_row("SELECT base, digest, seal FROM basis", [], read).optional().map_err(unreadable)
+    db.query_row("SELECT base, digest, seal FROM basis", [], read).optional().map_err(|error| unreadable(&error))
 }
 
 pub(super) fn headers(db: &Connection) -> Result<Headers, ReplayError> {
     let sql = "SELECT vm, through, digest, code, released, length, sum FROM snapshots";
-    let mut select = db.prepare(sql).map_err(unreadable)?;
-    let headers = select.query_map([], header).map_err(unreadable)?;
-    headers.map(|header| header.map(|header| (header.vm, header)).map_err(unreadable)).collect()
+    let mut select = db.prepare(sql).map_err(|error| unreadable(&error))?;
+    let headers = select.query_map([], header).map_err(|error| unreadable(&error))?;
+    headers.map(|header| header.map(|header| (header.vm, header)).map_err(|error| unreadable(&error))).collect()
 }
 
 pub(super) fn snapshot(db: &Connection, vm: VmId) -> Result<Option<Snapshot>, ReplayError> {
     let sql = "SELECT vm, through, digest, code, released, length, sum, state FROM snapshots WHERE vm = ?1";
     let read = |row: &Row<'_>| Ok(Snapshot { header: header(row)?, body: row.get(7)? });
-    let mut select = db.prepare_cached(sql).map_err(unreadable)?;
-    select.query_row([vm.0.as_bytes().as_slice()], read).optional().map_err(unreadable)
+    let mut select = db.prepare_cached(sql).map_err(|error| unreadable(&error))?;
+    select.query_row([vm.0.as_bytes().as_slice()], read).optional().map_err(|error| unreadable(&error))
 }
 
 pub(super) fn keep(db: &mut Connection, snapshot: &Snapshot, basis: &Basis, alone: bool) -> rusqlite::Result<()> {
@@ -81,6 +81,6 @@ fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(i64::cast_unsigned)
 }
 
-fn unreadable(error: rusqlite::Error) -> ReplayError {
+fn unreadable(error: &rusqlite::Error) -> ReplayError {
     ReplayError::Unreadable { after: 0, reason: format!("the snapshots: {error}") }
 }

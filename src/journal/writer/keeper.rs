@@ -129,7 +129,7 @@ fn snapshot(jobs: &Sender<Job>, errand: Errand) -> Kept {
             break;
         }
         for stored in &wanted {
-            let (position, entry) = store::read(stored).map_err(unreadable)?;
+            let (position, entry) = store::read(stored).map_err(|error| unreadable(&error))?;
             entry.facts.iter().for_each(|fact| state.apply(entry.at, fact));
             chain = Chain { last: position, head: stored.digest };
             found = found.saturating_add(1);
@@ -152,9 +152,9 @@ fn look<T: Send + 'static>(
     };
     // A job that cannot be sent is dropped, and the answer with it.
     let _ = jobs.send(Job::Look(Box::new(look)));
-    wait.recv().map_err(|_| unreadable(ReplayError::Closed))?.map_err(unreadable)
+    wait.recv().map_err(|_| unreadable(&ReplayError::Closed))?.map_err(|error| unreadable(&error))
 }
 
-fn unreadable(error: ReplayError) -> UnusableSnapshotError {
+fn unreadable(error: &ReplayError) -> UnusableSnapshotError {
     UnusableSnapshotError::Store { reason: error.to_string() }
 }

@@ -52,11 +52,18 @@ async fn the_end_of_a_shutdown_is_told_with_its_beginning() {
 async fn a_look_that_is_ahead_of_its_event_waits_for_it() {
     let world = World::new(Mode::Auto).await;
     world.enroll(1).await;
-    // The guest's agent goes first, and the look for that finds the VM off already.
-    world.fake.change_by(Cause::AgentGone, vm(1), off);
-    world.fake.emit(Event::Changed(vm(1), Some(Cause::Terminated)));
-    world.hypervisor.until_looks(1).await;
-    world.fake.emit(Event::Changed(vm(1), Some(Cause::Destroyed)));
+    // The balloon moves first, and the look for that finds the VM off already.
+    let look = world.hypervisor.hold_next_look();
+    world.fake.change_by(Cause::Ballooned, vm(1), off);
+    look.until_held().await;
+    for cause in [Cause::Terminated, Cause::Destroyed] {
+        world.fake.emit(Event::Changed(vm(1), Some(cause)));
+    }
+    // The lane hears what was emitted before it reads its mail.
+    for _ in 0..3 {
+        assert!(world.idle(1).await);
+    }
+    look.release();
     world.until_power(1, PowerState::ShutOff).await;
     assert_eq!(told(&world).await, [by(Cause::Destroyed)]);
     // Where none comes, what was said stands.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::delegation::{ChangeRequest, Mode as Hold};
 use crate::discovery::Inventory;
-use crate::hypervisor::{AskHypervisorError, Event, Fake, Fate, Hypervisor, Later, Listing, Mode, ReadInventory};
+use crate::hypervisor::{AskHypervisorError, Event, Fake, Fate, Hypervisor, JobProgress, Later, Listing, Mode, ReadInventory};
 use crate::journal::{
     AppendError, Basis, Chain, Disk, Headers, Journal, MemoryStore, Position, Record, ReplayError, Restored, Snapshot,
     Store, Stored, Tail,
@@ -397,6 +397,10 @@ impl Hypervisor for Watched {
 
     fn probe(&self, call: Call) -> Later<Result<Evidence, AskHypervisorError>> {
         self.fake.probe(call)
+    }
+
+    fn progress(&self, vm: VmId) -> Later<Result<Vec<JobProgress>, AskHypervisorError>> {
+        self.fake.progress(vm)
     }
 
     fn events(&self) -> mpsc::Receiver<Event> {

@@ -69,6 +69,11 @@ impl BackupBeginArgs {
             }
             check_path("a file", path)?;
         }
+        if let Some(target) =
+            self.disks.iter().find(|target| self.mode == BackupMode::Push && !self.files.contains_key(*target))
+        {
+            return Err(format!("files does not say where {target:?} is written to"));
+        }
         self.socket.as_deref().map_or(Ok(()), |path| check_path("socket", path))
     }
 

@@ -38,7 +38,8 @@ fn play(power: PowerState, first: &(&str, String), second: &(&str, String)) -> W
 fn every_pair_in_every_state_ends_and_the_same_way_again() {
     for power in PowerState::ALL {
         for a in Action::ALL {
-            for b in Action::ALL {
+            // Who is who matters to nobody but for names: each pair once where the VM does not run.
+            for b in Action::ALL.into_iter().filter(|b| power == PowerState::Running || a <= *b) {
                 let pair = || {
                     play(power, &("north", format!("a: {}", words(a, 0))), &("south", format!("b: {}", words(b, 1))))
                 };

@@ -49,6 +49,24 @@ fn what_waited_ends_with_the_attribution_of_what_ended_it() {
 }
 
 #[test]
+fn nobody_is_blamed_for_what_is_not_theirs() {
+    let mut world = World::shared(Policy { gather: std::time::Duration::ZERO, ..Policy::default() });
+    world.told(Cause::Resumed, |vm| vm.power = PowerState::Paused);
+    world.told(Cause::Resumed, |vm| vm.power = PowerState::Running);
+    // Another reason than the power state.
+    world.submit("north", "a: snapshot.delete name=never-made");
+    // A power state of our own.
+    world.submit("north", "b: power.suspend");
+    world.finish("b");
+    world.submit("south", "c: power.suspend");
+    for name in ["a", "c"] {
+        let outcome = world.outcome(name).unwrap();
+        assert_eq!(outcome.ending, Ending::Impossible, "{name}");
+        assert!(!outcome.reason.contains("out of band"), "{name}: {}", outcome.reason);
+    }
+}
+
+#[test]
 fn a_running_command_explains_what_it_can_have_done_and_no_more() {
     // What happens while this runs, and whether the command is taken to have done it.
     for (action, cause, ours) in [

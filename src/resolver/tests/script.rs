@@ -310,5 +310,7 @@ fn who(party: &Party) -> String {
 /// Names instead of ids, wherever a sentence holds one.
 fn named(world: &World, line: String) -> String {
     let line = world.names.iter().fold(line, |line, (name, id)| line.replace(&id.to_string(), name));
+    let line =
+        (0..8).fold(line, |line, n| line.replace(&CommandId::errand(vm(), n).to_string(), &format!("errand-{n}")));
     (0..32).fold(line, |line, n| line.replace(&ConflictId::nth(vm(), n).to_string(), &format!("#{n}")))
 }

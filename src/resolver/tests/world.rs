@@ -240,35 +240,8 @@ impl World {
         self.feed(Input::Change { token, request })
     }
 
-    /// What a provider has, back to the primary once it has nothing in flight.
-    pub(super) fn drain(&mut self, by: &str, from: &str) -> Vec<Output> {
-        let request = Self::all_from(by, from);
-        let token = self.token();
-        self.feed(Input::Drain { token, request })
-    }
-
     fn all_from(by: &str, from: &str) -> ChangeRequest {
         ChangeRequest::Revoke { by: provider(by), from: provider(from), actions: [].into() }
-    }
-
-    /// Actions to another provider alone, once nobody who loses them has any in flight.
-    pub(super) fn hand_over(&mut self, to: &str, actions: &[Action]) -> Vec<Output> {
-        let (by, to) = (provider("north"), provider(to));
-        let actions = actions.iter().copied().collect();
-        let request = ChangeRequest::Delegate { by, to, actions, mode: Mode::Exclusive, lease: None };
-        let token = self.token();
-        self.feed(Input::Drain { token, request })
-    }
-
-    /// Somebody's word on the last conflict that is open.
-    pub(super) fn decide(&mut self, by: &str, name: &str) -> Vec<Output> {
-        let (token, first) = (self.token(), self.id(name));
-        let conflict = self.facts().filter_map(|fact| match fact {
-            Fact::ConflictOpened { conflict, between, .. } if between.contains(&first) => Some(*conflict),
-            _ => None,
-        });
-        let conflict = conflict.last().unwrap_or_else(|| panic!("{name} has no conflict"));
-        self.feed(Input::Decide { token, by: provider(by), conflict, first })
     }
 
     pub(super) fn token(&mut self) -> u64 {
@@ -278,12 +251,17 @@ impl World {
 
     /// The id behind a name; the same name is the same id, whether or not its command has come.
     pub(super) fn id(&mut self, name: &str) -> CommandId {
+        if let Some(number) = name.strip_prefix("errand-") {
+            return CommandId::errand(vm(), number.parse().unwrap());
+        }
         let next = self.names.len();
         *self.names.entry(name.to_owned()).or_insert_with(|| numbered(next))
     }
 
     pub(super) fn name(&self, id: CommandId) -> String {
-        self.names.iter().find(|(_, known)| **known == id).map_or_else(|| id.to_string(), |(name, _)| name.clone())
+        let errand = || (0..64).find(|number| CommandId::errand(vm(), *number) == id);
+        let named = self.names.iter().find(|(_, known)| **known == id).map(|(name, _)| name.clone());
+        named.or_else(|| errand().map(|number| format!("errand-{number}"))).unwrap_or_else(|| id.to_string())
     }
 
     /// A command from a line such as `a: cpu.set vcpus=4 seq=2 after=b issued=-3s class=critical`.
@@ -372,16 +350,6 @@ impl World {
         let token = Some(self.token());
         let (conflict, epoch, by) = (ask.conflict, ask.epoch, provider(by));
         self.feed(Input::Answered { token, conflict, epoch, by, said, how: Heard::Said })
-    }
-
-    /// An answer to what was asked about this other command.
-    pub(super) fn answer_about(&mut self, by: &str, said: Said, theirs: &str) -> Vec<Output> {
-        let (theirs, party) = (self.id(theirs), Party::Provider(provider(by)));
-        let ask = self.asks.iter().rev().find(|ask| ask.who == party && ask.theirs.id == theirs);
-        let ask = ask.unwrap_or_else(|| panic!("{by} was not asked"));
-        let (conflict, epoch) = (ask.conflict, ask.epoch);
-        let token = Some(self.token());
-        self.feed(Input::Answered { token, conflict, epoch, by: provider(by), said, how: Heard::Said })
     }
 
     pub(super) fn hook_answers(&mut self, first: Option<&str>) -> Vec<Output> {
@@ -506,6 +474,8 @@ pub(super) fn micros(text: &str) -> i64 {
     number * unit
 }
 
+#[path = "deeds.rs"]
+mod deeds;
 #[path = "machine.rs"]
 pub(super) mod machine;
 #[path = "samples.rs"]

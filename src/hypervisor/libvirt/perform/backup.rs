@@ -1,11 +1,128 @@
-//! The calls behind this group of actions.
+//! The calls behind backups and checkpoints.
+
+use std::collections::BTreeSet;
+use std::ffi::CString;
+
+use virt::error::Error;
+use virt::sys;
 
 use super::{Begun, Target};
+use crate::discovery::{Disk, DiskDevice, Domain, Writes};
+use crate::hypervisor::given;
+use crate::hypervisor::libvirt::backup_xml::{backup_xml, checkpoint_xml};
+use crate::hypervisor::libvirt::checkpoints::Checkpoint;
 use crate::hypervisor::libvirt::failure::Fault;
-use crate::model::Operation;
+use crate::hypervisor::libvirt::{chain, gather, jobs};
+use crate::model::operation::{BackupBeginArgs, CheckpointCreateArgs, NoArgs};
+use crate::model::{HoldKey, Operation};
 
 /// Makes the call, once.
 pub(super) fn perform(target: &Target<'_>, operation: &Operation) -> Result<Begun, Fault> {
+    match operation {
+        Operation::BackupBegin(args) => begin(target, args),
+        Operation::BackupEnd(NoArgs {}) => end(target),
+        Operation::CheckpointCreate(args) => create(target, args),
+        Operation::CheckpointDelete(args) => {
+            let found = Checkpoint::look_up(target.domain, &args.name).map_err(|error| target.harmless(&error))?;
+            target.pass()?;
+            found.delete().map_err(|error| target.perhaps(&error))?;
+            Ok(Begun::Complete(given::checkpoint(&args.name)))
+        }
+        other => Err(Fault::Forbidden(format!("{} is no backup", other.action()))),
+    }
+}
+
+fn begin(target: &Target<'_>, args: &BackupBeginArgs) -> Result<Begun, Fault> {
+    let domain = described(target)?;
+    let named = args.about();
+    let disks = chosen(&domain, named.as_ref(), can_be_backed_up)?;
+    let checkpoint = match &args.checkpoint {
+        None => None,
+        // One that names its disks is refused by libvirt where one of them cannot have it.
+        Some(name) if named.is_some() => Some(checkpoint_xml(name, targets(&disks))),
+        Some(name) => Some(checkpoint_xml(name, targets(&chosen(&domain, None, can_be_tracked)?))),
+    };
+    let paths: BTreeSet<&str> = args.files.values().chain(args.scratch.values()).map(String::as_str).collect();
+    let used = chain::in_use(target.connect, &paths, None).map_err(|error| target.harmless(&error))?;
+    if let Some(used) = used {
+        return Err(Fault::Forbidden(format!("{used}: a backup is not written there")));
+    }
+    let backup = c_text(target, &backup_xml(args, targets(&disks)))?;
+    let checkpoint = checkpoint.map(|xml| c_text(target, &xml)).transpose()?;
+    let checkpoint = checkpoint.as_ref().map_or(std::ptr::null(), |xml| xml.as_ptr());
     target.pass()?;
-    Err(Fault::Forbidden(format!("{} is not built yet", operation.action())))
+    // SAFETY: the domain is open; both texts end with a zero byte and outlive the call; no checkpoint is null. Needed
+    // because the safe binding has no backups.
+    let begun = unsafe { sys::virDomainBackupBegin(target.domain.as_ptr(), backup.as_ptr(), checkpoint, 0) };
+    if begun != 0 {
+        return Err(target.perhaps(&Error::last_error()));
+    }
+    Ok(Begun::Complete(given::backup(args, targets(&disks))))
+}
+
+/// libvirt's call ends whatever background job there is, so it must be a backup.
+fn end(target: &Target<'_>) -> Result<Begun, Fault> {
+    let open = jobs::background(target.domain).map_err(|error| target.harmless(&error))?;
+    if open.and_then(|job| job.hold()) != Some(HoldKey::Backup) {
+        return Err(Fault::Forbidden("no backup is open".to_owned()));
+    }
+    target.pass()?;
+    // SAFETY: the domain is open. Needed because the safe binding does not have the call.
+    if unsafe { sys::virDomainAbortJob(target.domain.as_ptr()) } != 0 {
+        return Err(target.perhaps(&Error::last_error()));
+    }
+    Ok(Begun::UntilClosed(HoldKey::Backup))
+}
+
+fn create(target: &Target<'_>, args: &CheckpointCreateArgs) -> Result<Begun, Fault> {
+    let domain = described(target)?;
+    let named = Some(&args.disks).filter(|disks| !disks.is_empty());
+    let xml = checkpoint_xml(&args.name, targets(&chosen(&domain, named, can_be_tracked)?));
+    target.pass()?;
+    Checkpoint::create(target.domain, &xml).map_err(|error| target.perhaps(&error))?;
+    Ok(Begun::Complete(given::checkpoint(&args.name)))
+}
+
+fn described(target: &Target<'_>) -> Result<Domain, Fault> {
+    gather::parsed(&target.domain.xml_desc(0).map_err(|error| target.harmless(&error))?)
+}
+
+/// The disks that are named, or all that can.
+fn chosen<'a>(
+    domain: &'a Domain,
+    named: Option<&BTreeSet<String>>,
+    can: fn(&Disk) -> bool,
+) -> Result<Vec<&'a Disk>, Fault> {
+    let found: Vec<&Disk> = match named {
+        Some(named) => {
+            if let Some(missing) = named.iter().find(|target| domain.disks.iter().all(|disk| disk.target != **target)) {
+                return Err(Fault::Forbidden(format!("the VM has no disk {missing}")));
+            }
+            domain.disks.iter().filter(|disk| named.contains(&disk.target)).collect()
+        }
+        None => domain.disks.iter().filter(|disk| can(disk)).collect(),
+    };
+    // libvirt would take none named for all.
+    if found.is_empty() {
+        return Err(Fault::Forbidden("the VM has no disk of which this can be made".to_owned()));
+    }
+    Ok(found)
+}
+
+fn can_be_backed_up(disk: &Disk) -> bool {
+    let is_written = matches!(disk.writes, Writes::Exclusive | Writes::Shared);
+    is_written && disk.source.is_some() && disk.device == DiskDevice::Disk
+}
+
+/// Whether what is written to it can be tracked over the VM's restarts: only qcow2 keeps bitmaps.
+fn can_be_tracked(disk: &Disk) -> bool {
+    can_be_backed_up(disk) && disk.format.as_deref() == Some("qcow2")
+}
+
+fn targets<'a>(disks: &[&'a Disk]) -> impl Iterator<Item = &'a str> {
+    disks.iter().map(|disk| disk.target.as_str()).collect::<Vec<_>>().into_iter()
+}
+
+fn c_text(target: &Target<'_>, text: &str) -> Result<CString, Fault> {
+    CString::new(text).map_err(|error| target.harmless(&error.into()))
 }

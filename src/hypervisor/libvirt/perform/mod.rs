@@ -17,14 +17,16 @@ use virt::domain::Domain;
 use virt::error::Error;
 use virt::sys;
 
+use crate::hypervisor::Whole;
 use crate::hypervisor::evidence::other_start;
 use crate::hypervisor::libvirt::core::{Driver, look_up, pass};
+use crate::hypervisor::libvirt::detach::Detaching;
 use crate::hypervisor::libvirt::failure::{Fault, Reached};
 use crate::hypervisor::libvirt::gate::Gate;
 use crate::hypervisor::libvirt::look;
 use crate::hypervisor::libvirt::snapshot_xml::snapshot_xml;
 use crate::model::operation::{MetadataSetArgs, NoArgs, SnapshotKind};
-use crate::model::{Kib, Operation, StartId, VmId};
+use crate::model::{HoldKey, Kib, Operation, StartId, VmId};
 
 /// How far a call got.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +41,10 @@ pub(in crate::hypervisor::libvirt) enum Begun {
     UntilReset,
     /// The balloon was told its size.
     UntilBalloon(Kib),
+    /// Something that is open was told to end.
+    UntilClosed(HoldKey),
+    /// The guest was told to let go of a device.
+    UntilDetached(Detaching),
 }
 
 /// Makes the call, once.
@@ -64,7 +70,7 @@ pub(in crate::hypervisor::libvirt) fn perform(
         ),
         _ => None,
     };
-    let target = Target { connect, domain: &domain, vm, driver, gate };
+    let target = Target { connect, domain: &domain, vm, driver, gate, impact };
     match operation {
         Operation::PowerSave(_) | Operation::PowerRestore(_) | Operation::PowerSaveRemove(_) => {
             return hibernate::perform(&target, operation);
@@ -148,6 +154,7 @@ struct Target<'a> {
     vm: VmId,
     driver: Driver,
     gate: &'a Gate,
+    impact: Impact,
 }
 
 impl Target<'_> {
@@ -188,7 +195,16 @@ impl Impact {
     /// call.
     fn of(domain: &Domain, operation: &Operation) -> Result<Self, Error> {
         match operation {
-            Operation::CpuSet(_) | Operation::MemorySet(_) | Operation::MetadataSet(_) if domain.id().is_some() => {
+            Operation::CpuSet(_)
+            | Operation::MemorySet(_)
+            | Operation::MetadataSet(_)
+            | Operation::DeviceAttach(_)
+            | Operation::DeviceDetach(_)
+            | Operation::DeviceUpdate(_)
+            | Operation::NicQos(_)
+            | Operation::DiskIotune(_)
+                if domain.id().is_some() =>
+            {
                 Ok(if domain.is_persistent()? { Self::Both } else { Self::Live })
             }
             _ => Ok(Self::Definition),
@@ -220,11 +236,15 @@ fn set_metadata(domain: &Domain, args: &MetadataSetArgs, impact: Impact) -> Resu
 }
 
 fn read(domain: &Domain) -> Result<Begun, Error> {
-    let state = look::state_of(domain)?;
+    // Whoever reads is not kept waiting by a VM that is busy; what is open then is not told.
+    let look::Look { state, whole } = look::look_at(domain)?;
     let generation = state.generation();
     let mut value = serde_json::to_value(&state).unwrap_or(Value::Null);
     if let Some(fields) = value.as_object_mut() {
         fields.insert("generation".to_owned(), Value::String(generation));
+        if whole == Whole::WithoutJobs {
+            fields.insert("jobs".to_owned(), Value::Null);
+        }
     }
     Ok(Begun::Complete(value))
 }

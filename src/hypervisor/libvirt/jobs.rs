@@ -1,0 +1,254 @@
+//! What is open on a VM that runs: libvirt's one background job, and a block job for each disk.
+//!
+//! These questions wait for the lock that every change of a VM holds, for half a minute at most. So libvirt is first
+//! asked whether somebody holds it, which waits for nobody; while somebody does, what is open stays unanswered here,
+//! and whoever looks comes again. *Source*: libvirt, `virDomainGetControlInfo`.
+
+use std::collections::BTreeSet;
+use std::ffi::CString;
+use std::mem::MaybeUninit;
+use std::os::raw::c_int;
+
+use virt::connect::Connect;
+use virt::domain::Domain;
+use virt::error::Error;
+use virt::sys;
+
+use super::core::look_up;
+use super::failure::{Fault, Reached};
+use super::gather;
+use super::stats::numbers;
+use crate::discovery;
+use crate::hypervisor::JobProgress;
+use crate::model::{HoldKey, VmId};
+
+/// What a VM that is busy says to a question that would have to wait.
+pub(super) const BUSY: &str = "the VM is busy with another request, so that what is open on it cannot be asked now";
+
+/// An answer, or that the VM is busy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answer<T> {
+    Given(T),
+    Busy,
+}
+
+/// libvirt's background job on a VM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Background {
+    operation: u32,
+    /// *Units*: bytes.
+    done: u64,
+    total: u64,
+    /// *Units*: milliseconds.
+    elapsed: u64,
+    left: Option<u64>,
+}
+
+impl Background {
+    /// What it holds open; a job that ends with its own call holds nothing.
+    pub(super) fn hold(&self) -> Option<HoldKey> {
+        match self.operation {
+            sys::VIR_DOMAIN_JOB_OPERATION_BACKUP => Some(HoldKey::Backup),
+            sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT => Some(HoldKey::Migration),
+            _ => None,
+        }
+    }
+
+    fn progress(&self) -> Option<JobProgress> {
+        let Self { done, total, elapsed, .. } = *self;
+        // Where libvirt has no estimate: as fast as until now.
+        let at_this_pace = || {
+            let left = u128::from(total.saturating_sub(done)) * u128::from(elapsed);
+            left.checked_div(u128::from(done)).and_then(|left| u64::try_from(left).ok())
+        };
+        let left = self.left.or_else(|| (total > 0).then(at_this_pace).flatten());
+        let seconds_left = left.map(|left| left.div_ceil(1000));
+        Some(JobProgress { hold: self.hold()?, done, total, seconds_left, elapsed_s: Some(elapsed / 1000) })
+    }
+}
+
+/// A disk's block job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BlockJob {
+    pub(super) kind: u32,
+    /// *Units*: bytes; a mirror that is ready has done all of it.
+    pub(super) done: u64,
+    pub(super) total: u64,
+    /// The most it may write; none when there is no limit. *Units*: bytes per second.
+    limit: Option<u64>,
+}
+
+impl BlockJob {
+    /// Whether it is somebody's own job on the disk rather than a backup's part.
+    pub(super) const fn holds(&self) -> bool {
+        self.kind != sys::VIR_DOMAIN_BLOCK_JOB_TYPE_BACKUP
+    }
+}
+
+/// Whether somebody holds the lock of a VM that runs.
+pub(super) fn is_busy(domain: &Domain) -> Result<bool, Error> {
+    let mut info = MaybeUninit::<sys::virDomainControlInfo>::uninit();
+    // SAFETY: the domain is open and libvirt fills the struct if it returns zero. Needed because the safe binding does
+    // not have the question.
+    if unsafe { sys::virDomainGetControlInfo(domain.as_ptr(), info.as_mut_ptr(), 0) } == 0 {
+        // SAFETY: filled, see above.
+        return Ok(unsafe { info.assume_init() }.state != sys::VIR_DOMAIN_CONTROL_OK);
+    }
+    let error = Error::last_error();
+    match error.code().to_raw() {
+        // It has stopped, or the driver has no such lock.
+        sys::VIR_ERR_OPERATION_INVALID | sys::VIR_ERR_NO_SUPPORT => Ok(false),
+        _ => Err(error),
+    }
+}
+
+/// The background job, if there is one. It may wait for the lock.
+pub(super) fn background(domain: &Domain) -> Result<Option<Background>, Error> {
+    let (mut kind, mut count): (c_int, c_int) = (0, 0);
+    let mut parameters: sys::virTypedParameterPtr = std::ptr::null_mut();
+    // SAFETY: the domain is open; libvirt sets `parameters` to an array of `count`. Needed because the safe binding
+    // frees the array with another allocator and takes a null for an array.
+    let asked =
+        unsafe { sys::virDomainGetJobStats(domain.as_ptr(), &raw mut kind, &raw mut parameters, &raw mut count, 0) };
+    if asked != 0 {
+        let error = Error::last_error();
+        return match error.code().to_raw() {
+            // Not running any more, a driver without jobs, or a migration that comes in.
+            sys::VIR_ERR_OPERATION_INVALID | sys::VIR_ERR_NO_SUPPORT | sys::VIR_ERR_OPERATION_UNSUPPORTED => Ok(None),
+            _ => Err(error),
+        };
+    }
+    // SAFETY: the array lives until it is freed below, and nothing borrowed from it leaves this function.
+    let values = unsafe { numbers(parameters, count) };
+    let number = |name| values.get(name).copied();
+    let of_disks = || (number(sys::VIR_DOMAIN_JOB_DISK_PROCESSED), number(sys::VIR_DOMAIN_JOB_DISK_TOTAL));
+    let (done, total) = match number(sys::VIR_DOMAIN_JOB_DATA_TOTAL) {
+        Some(total) => (number(sys::VIR_DOMAIN_JOB_DATA_PROCESSED), Some(total)),
+        None => of_disks(),
+    };
+    let job = Background {
+        operation: number(sys::VIR_DOMAIN_JOB_OPERATION)
+            .and_then(|operation| u32::try_from(operation).ok())
+            .unwrap_or(0),
+        done: done.unwrap_or(0),
+        total: total.unwrap_or(0),
+        elapsed: number(sys::VIR_DOMAIN_JOB_TIME_ELAPSED).unwrap_or(0),
+        left: number(sys::VIR_DOMAIN_JOB_TIME_REMAINING).filter(|left| *left > 0),
+    };
+    drop(values);
+    // SAFETY: the array came from libvirt and is not used again; null is allowed.
+    unsafe { sys::virTypedParamsFree(parameters, count) };
+    Ok((kind != sys::VIR_DOMAIN_JOB_NONE.cast_signed()).then_some(job))
+}
+
+/// A disk's block job, if there is one. It may wait for the lock.
+pub(super) fn block_job(domain: &Domain, target: &str) -> Result<Option<BlockJob>, Error> {
+    let name = CString::new(target)?;
+    let flags = sys::VIR_DOMAIN_BLOCK_JOB_INFO_BANDWIDTH_BYTES;
+    let mut info = MaybeUninit::<sys::virDomainBlockJobInfo>::uninit();
+    // SAFETY: the domain is open, the name ends with a zero byte, and libvirt fills the struct if it returns one.
+    // Needed because the safe binding does not have the question.
+    match unsafe { sys::virDomainGetBlockJobInfo(domain.as_ptr(), name.as_ptr(), info.as_mut_ptr(), flags) } {
+        0 => Ok(None),
+        1 => {
+            // SAFETY: filled, see above.
+            let info = unsafe { info.assume_init() };
+            Ok(Some(BlockJob {
+                kind: u32::try_from(info.type_).unwrap_or(sys::VIR_DOMAIN_BLOCK_JOB_TYPE_UNKNOWN),
+                done: info.cur,
+                total: info.end,
+                limit: Some(info.bandwidth).filter(|limit| *limit > 0),
+            }))
+        }
+        _ => {
+            let error = Error::last_error();
+            match error.code().to_raw() {
+                // Not running any more, a driver without block jobs, or a disk that went meanwhile.
+                sys::VIR_ERR_OPERATION_INVALID | sys::VIR_ERR_NO_SUPPORT | sys::VIR_ERR_INVALID_ARG => Ok(None),
+                _ => Err(error),
+            }
+        }
+    }
+}
+
+/// What is open on a VM that runs and has these disks.
+pub(super) fn open_on(domain: &Domain, disks: &[String]) -> Result<Answer<BTreeSet<HoldKey>>, Error> {
+    unless_busy(domain, || {
+        let background = background(domain)?.and_then(|job| job.hold());
+        let mut open: BTreeSet<HoldKey> = background.into_iter().collect();
+        for disk in disks {
+            if block_job(domain, disk)?.is_some_and(|job| job.holds()) {
+                open.insert(HoldKey::Block(disk.clone()));
+            }
+        }
+        Ok(open)
+    })
+}
+
+/// How far everything is that is open on a VM.
+pub(super) fn progress(connect: &Connect, vm: VmId) -> Result<Vec<JobProgress>, Fault> {
+    let fault = |error: Error| Fault::of(connect, &error, Reached::Harmless);
+    let domain = look_up(connect, vm)?;
+    if domain.id().is_none() {
+        return Ok(Vec::new());
+    }
+    let disks = disks_of(&gather::parsed(&domain.xml_desc(0).map_err(fault)?)?);
+    let asked = unless_busy(&domain, || {
+        let mut all: Vec<JobProgress> = background(&domain)?.and_then(|job| job.progress()).into_iter().collect();
+        for disk in disks {
+            if let Some(job) = block_job(&domain, &disk)?.filter(BlockJob::holds) {
+                let BlockJob { done, total, limit, .. } = job;
+                let seconds_left = limit.map(|limit| total.saturating_sub(done).div_ceil(limit));
+                all.push(JobProgress { hold: HoldKey::Block(disk), done, total, seconds_left, elapsed_s: None });
+            }
+        }
+        Ok(all)
+    });
+    match asked.map_err(fault)? {
+        Answer::Given(all) => Ok(all),
+        Answer::Busy => Err(Fault::Failed(BUSY.to_owned())),
+    }
+}
+
+/// The disks that can have a block job: an empty drive has none.
+pub(super) fn disks_of(domain: &discovery::Domain) -> Vec<String> {
+    domain.disks.iter().filter(|disk| disk.source.is_some()).map(|disk| disk.target.clone()).collect()
+}
+
+fn unless_busy<T>(domain: &Domain, ask: impl FnOnce() -> Result<T, Error>) -> Result<Answer<T>, Error> {
+    if is_busy(domain)? {
+        return Ok(Answer::Busy);
+    }
+    match ask() {
+        // Somebody took the lock between the questions.
+        Err(error) if error.code().to_raw() == sys::VIR_ERR_OPERATION_TIMEOUT => Ok(Answer::Busy),
+        other => other.map(Answer::Given),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backup(done: u64, elapsed: u64, left: Option<u64>) -> Background {
+        Background { operation: sys::VIR_DOMAIN_JOB_OPERATION_BACKUP, done, total: 1000, elapsed, left }
+    }
+
+    #[test]
+    fn what_is_left_is_libvirts_estimate_or_goes_on_as_until_now() {
+        let left = |job: Background| job.progress().unwrap().seconds_left;
+        assert_eq!(left(backup(250, 4000, None)), Some(12));
+        assert_eq!(left(backup(250, 4000, Some(500))), Some(1));
+        assert_eq!(left(backup(0, 4000, None)), None);
+        // A backup that is pulled has no size: whoever reads it ends it.
+        assert_eq!(left(Background { total: 0, ..backup(0, 4000, None) }), None);
+    }
+
+    #[test]
+    fn only_backups_and_migrations_to_elsewhere_stay_open() {
+        let hold = |operation| Background { operation, ..backup(0, 0, None) }.hold();
+        assert_eq!(hold(sys::VIR_DOMAIN_JOB_OPERATION_BACKUP), Some(HoldKey::Backup));
+        assert_eq!(hold(sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT), Some(HoldKey::Migration));
+        assert_eq!(hold(sys::VIR_DOMAIN_JOB_OPERATION_SNAPSHOT), None);
+    }
+}

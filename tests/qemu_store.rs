@@ -1,0 +1,330 @@
+//! Backups, checkpoints, disks and block jobs on real guests: what is written is compared bit by bit with what the guest
+//! has, and what is refused leaves everything as it was.
+
+#[path = "support/covirtd.rs"]
+mod covirtd;
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use covirtd::{Client, Covirtd};
+use support::qemu::{Guest, PrivateLibvirt, Skip};
+use support::{skip, until};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_covirtd");
+const LONG: Duration = Duration::from_secs(90);
+const MIB: u64 = 1 << 20;
+
+/// A guest that north has enrolled, with the whole of backups shared with south.
+struct Stage<'a> {
+    libvirt: &'a PrivateLibvirt,
+    agent: Covirtd,
+    guest: Guest,
+    vm: String,
+    north: Client,
+    south: Client,
+}
+
+impl<'a> Stage<'a> {
+    fn set(libvirt: &'a PrivateLibvirt, label: &str) -> Self {
+        let guest = Guest::boot(libvirt, label);
+        guest.await_console("GUEST-READY", 1);
+        let vm = guest.domain(&libvirt.connect()).uuid_string().expect("a UUID");
+        let agent = Covirtd::start(PROGRAM, libvirt.uri(), "");
+        let (mut north, south) = (agent.client("north"), agent.client("south"));
+        north.post(&format!("/v1/vms/{vm}/enrollment"), &json!({})).ok();
+        let shared = json!({ "to": "south", "actions": ["backup.*", "checkpoint.*"], "mode": "shared" });
+        north.post(&format!("/v1/vms/{vm}/delegations"), &shared).ok();
+        Self { libvirt, agent, guest, vm, north, south }
+    }
+
+    #[track_caller]
+    fn run(&mut self, action: &str, args: &Value) -> Value {
+        self.north.run(&self.vm, action, args)
+    }
+
+    #[track_caller]
+    fn done(&mut self, action: &str, args: &Value) -> Value {
+        let view = self.run(action, args);
+        assert_eq!(view["state"], "done", "{action}: {view:#}");
+        view["result"].clone()
+    }
+
+    /// It ends as impossible, for this reason.
+    #[track_caller]
+    fn forbidden(&mut self, action: &str, args: &Value, because: &str) {
+        let view = self.run(action, args);
+        assert_eq!((&view["state"], &view["code"]), (&json!("impossible"), &json!("state-forbids")), "{view:#}");
+        assert!(view["reason"].as_str().is_some_and(|reason| reason.contains(because)), "{view:#}");
+    }
+
+    /// The guest writes so much that nobody can guess, and has it on its disk.
+    fn write(&self, name: &str, mebibytes: u32) {
+        let script = format!(
+            "dd if=/dev/urandom of=/mnt/vda/{name} bs=1M count={mebibytes} && sync && echo WRITTEN-{name} >/dev/ttyS0"
+        );
+        self.guest.exec("/bin/sh", &["-c", &script]);
+        self.guest.await_console(&format!("WRITTEN-{name}"), 1);
+    }
+
+    /// The same, and the guest stands still afterwards.
+    #[track_caller]
+    fn write_and_halt(&mut self, name: &str, mebibytes: u32) {
+        self.write(name, mebibytes);
+        self.done("power.suspend", &json!({}));
+    }
+
+    /// What is open, as libvirt says now.
+    #[track_caller]
+    fn open(&mut self) -> Value {
+        let state = self.done("inspect.read", &json!({}));
+        state.get("jobs").cloned().unwrap_or_else(|| json!([]))
+    }
+
+    #[track_caller]
+    fn checkpoints(&mut self) -> Value {
+        self.done("inspect.read", &json!({}))["checkpoints"].clone()
+    }
+
+    #[track_caller]
+    fn until_nothing_is_open(&mut self) {
+        until("everything is over", LONG, || (self.open() == json!([])).then_some(()));
+    }
+
+    /// Goes over to what a block job made, as soon as it can.
+    #[track_caller]
+    fn pivot(&mut self) {
+        until("the job is ready", LONG, || {
+            let view = self.run("block.abort", &json!({ "disk": "vda", "pivot": true }));
+            if view["state"] != "done" {
+                assert_eq!(view["code"], "state-forbids", "{view:#}");
+                return None;
+            }
+            Some(())
+        });
+    }
+
+    fn file(&self, suffix: &str) -> PathBuf {
+        self.libvirt.folder().join(format!("{}.{suffix}", self.guest.name()))
+    }
+
+    /// The file that the guest writes to now.
+    #[track_caller]
+    fn active(&self) -> PathBuf {
+        let listed = self.libvirt.virsh(&["domblklist", self.guest.name()]);
+        let of_vda = listed.lines().find_map(|line| line.trim().strip_prefix("vda"));
+        of_vda.expect("vda is listed").trim().into()
+    }
+
+    #[track_caller]
+    fn capacity(&self) -> u64 {
+        let info = self.libvirt.virsh(&["domblkinfo", self.guest.name(), "vda"]);
+        let line = info.lines().find_map(|line| line.strip_prefix("Capacity:")).expect("a capacity");
+        line.trim().parse().expect("bytes")
+    }
+}
+
+#[track_caller]
+fn qemu_img(arguments: &[&str]) -> String {
+    let output = Command::new("qemu-img").args(arguments).output().expect("run qemu-img");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "qemu-img {arguments:?}: {errors}{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of letters")
+}
+
+/// Fails unless both hold the same, whatever their formats.
+#[track_caller]
+fn same(one: &Path, other: &Path) {
+    qemu_img(&["compare", "-U", text(one), text(other)]);
+}
+
+/// Bytes that the image itself holds, not what is below it.
+#[track_caller]
+fn held(image: &Path) -> u64 {
+    let map: Vec<Value> = serde_json::from_str(&qemu_img(&["map", "-U", "--output=json", text(image)])).expect("JSON");
+    let own = map.iter().filter(|extent| extent["depth"] == 0 && extent["data"] == true);
+    own.map(|extent| extent["length"].as_u64().expect("a length")).sum()
+}
+
+#[track_caller]
+fn backing(image: &Path) -> Value {
+    let info: Value = serde_json::from_str(&qemu_img(&["info", "-U", "--output=json", text(image)])).expect("JSON");
+    info["full-backing-filename"].clone()
+}
+
+#[test]
+fn backups_hold_what_the_guest_had_and_each_provider_has_its_own_chain() {
+    let libvirt = match PrivateLibvirt::get() {
+        Ok(libvirt) => libvirt,
+        Err(Skip(reason)) => {
+            return skip("backups_hold_what_the_guest_had_and_each_provider_has_its_own_chain", &reason);
+        }
+    };
+    let mut stage = Stage::set(&libvirt, "backups");
+    let vm = stage.vm.clone();
+    let cursor = stage.north.get("/healthz").ok()["journal"].as_u64().expect("a position");
+    let listener = stage.agent.listen("north", cursor);
+
+    stage.write_and_halt("one", 3);
+    let (full, live) = (stage.file("full"), stage.active());
+    let push = json!({ "mode": "push", "files": { "vda": full }, "checkpoint": "north.one" });
+    let begun = stage.done("backup.begin", &push);
+    assert_eq!((&begun["disks"]["vda"]["file"], &begun["checkpoint"]), (&json!(full), &json!("north.one")), "{begun}");
+    stage.until_nothing_is_open();
+    let over = Timestamp::now();
+    listener.next("the end of the call", |event| event["kind"] == "ended" && event["fact"].to_string().contains("vda"));
+    let (told, _) = listener.next("the end of the backup", |event| {
+        event["kind"] == "observed" && event["fact"]["state"].get("jobs").is_none()
+    });
+    assert!(told.duration_since(over).as_millis() < 1000, "told at {told}, over at {over}");
+    same(&full, &live);
+
+    // Nobody writes over an image, and nobody's checkpoint is made twice.
+    stage.forbidden("backup.begin", &json!({ "mode": "push", "files": { "vda": live } }), "is an image of the VM");
+    let again = json!({ "mode": "push", "files": { "vda": stage.file("again") }, "checkpoint": "north.one" });
+    stage.forbidden("backup.begin", &again, "exists already");
+
+    stage.done("power.resume", &json!({}));
+    stage.write_and_halt("two", 2);
+    let changes = stage.file("changes");
+    let since = json!({ "mode": "push", "files": { "vda": changes }, "incremental": "north.one",
+                        "checkpoint": "north.two" });
+    stage.done("backup.begin", &since);
+    stage.until_nothing_is_open();
+    let held = held(&changes);
+    assert!((2 * MIB..8 * MIB).contains(&held), "{held} bytes are what was written since");
+    qemu_img(&["rebase", "-u", "-F", "qcow2", "-b", text(&full), text(&changes)]);
+    same(&changes, &live);
+
+    // One that is read by others holds the moment at which it began, whatever the guest writes meanwhile.
+    let (socket, pulled) = (stage.file("sock"), stage.file("pulled"));
+    let pull = json!({ "mode": "pull", "socket": socket, "scratch": { "vda": stage.file("scratch") } });
+    let begun = stage.done("backup.begin", &pull);
+    assert_eq!(stage.open(), json!(["backup"]));
+    let uri = begun["disks"]["vda"]["uri"].as_str().expect("where it is read").to_owned();
+    qemu_img(&["convert", "-O", "qcow2", &uri, text(&pulled)]);
+    same(&pulled, &live);
+    stage.done("power.resume", &json!({}));
+    stage.write_and_halt("three", 1);
+    let later = stage.file("later");
+    qemu_img(&["convert", "-O", "qcow2", &uri, text(&later)]);
+    same(&later, &pulled);
+    stage.done("backup.end", &json!({}));
+    assert_eq!(stage.open(), json!([]));
+    stage.forbidden("backup.end", &json!({}), "no backup is open");
+
+    // What changed since a checkpoint is served with a bitmap that says where.
+    let pull = json!({ "mode": "pull", "socket": socket, "incremental": "north.two", "disks": ["vda"] });
+    let begun = stage.done("backup.begin", &pull);
+    assert_eq!(begun["disks"]["vda"]["bitmap"], "backup-vda", "{begun}");
+    let image = format!(
+        "driver=nbd,export=vda,server.type=unix,server.path={},x-dirty-bitmap=qemu:dirty-bitmap:backup-vda",
+        text(&socket)
+    );
+    let map: Vec<Value> =
+        serde_json::from_str(&qemu_img(&["map", "--output=json", "--image-opts", &image])).expect("JSON");
+    // In this view of QEMU's, what is dirty has no data.
+    let dirty: u64 = map.iter().filter(|extent| extent["data"] == false).filter_map(|e| e["length"].as_u64()).sum();
+    assert!((MIB..8 * MIB).contains(&dirty), "{dirty} bytes changed since: {map:?}");
+    stage.done("backup.end", &json!({}));
+
+    // A chain for each, and nobody cuts another's; what virsh made is seen, and is nobody's here.
+    assert_eq!(stage.south.run(&vm, "checkpoint.create", &json!({ "name": "south.a" }))["state"], "done");
+    libvirt.virsh(&["checkpoint-create-as", stage.guest.name(), "outsider", "--diskspec", "vda,checkpoint=bitmap"]);
+    assert_eq!(stage.checkpoints(), json!(["north.one", "north.two", "outsider", "south.a"]));
+    for name in ["north.one", "outsider"] {
+        let args = json!({ "name": name });
+        let refused = stage.south.try_submit(&vm, "checkpoint.delete", &args, 0).expect("an answer");
+        assert_eq!(refused.code(), "name-not-yours", "{}", refused.body);
+    }
+    let refused = stage.south.try_submit(&vm, "checkpoint.create", &json!({ "name": "north.x" }), 0);
+    assert_eq!(refused.expect("an answer").code(), "name-not-yours");
+    stage.done("checkpoint.delete", &json!({ "name": "north.one" }));
+    assert_eq!(stage.checkpoints(), json!(["north.two", "outsider", "south.a"]));
+    stage.forbidden("checkpoint.delete", &json!({ "name": "north.one" }), "north.one");
+}
+
+#[test]
+fn disks_grow_and_are_merged_pulled_and_copied_without_a_bit_lost() {
+    let libvirt = match PrivateLibvirt::get() {
+        Ok(libvirt) => libvirt,
+        Err(Skip(reason)) => {
+            return skip("disks_grow_and_are_merged_pulled_and_copied_without_a_bit_lost", &reason);
+        }
+    };
+    let mut stage = Stage::set(&libvirt, "disks");
+    let (own, disk) = (stage.active(), json!({ "disk": "vda" }));
+
+    let before = stage.capacity();
+    let larger = before + 32 * MIB;
+    let grown = stage.done("disk.resize", &json!({ "disk": "vda", "capacity": larger }));
+    assert_eq!((&grown["before"], stage.capacity()), (&json!(before), larger));
+    stage.done("disk.resize", &json!({ "disk": "vda", "capacity": larger }));
+    stage.forbidden("disk.resize", &json!({ "disk": "vda", "capacity": before }), "not made smaller");
+    assert_eq!(stage.capacity(), larger);
+
+    // An overlay, and back into what is below: never further down, where other guests' disks begin.
+    stage.forbidden("block.abort", &disk, "no block job is open");
+    stage.done("snapshot.create", &json!({ "name": "over", "kind": "disk-only" }));
+    assert_ne!(stage.active(), own);
+    stage.write_and_halt("four", 2);
+    let whole = stage.file("whole");
+    qemu_img(&["convert", "-U", "-O", "qcow2", text(&stage.active()), text(&whole)]);
+    let below = backing(&own);
+    let begun = stage.done("block.commit", &disk);
+    assert_eq!(begun["pivot"], true, "{begun}");
+    assert_eq!(stage.open(), json!(["block:vda"]));
+    stage.pivot();
+    assert_eq!(stage.open(), json!([]));
+    assert_eq!(stage.active(), own);
+    assert_eq!(backing(&own), below);
+    same(&own, &whole);
+
+    // What is below now is another guest's, too.
+    let neighbour = Guest::define(&libvirt, "neighbour");
+    neighbour.domain(&libvirt.connect()).create().expect("start it");
+    stage.forbidden("block.commit", &disk, "is an image of the VM neighbour");
+    stage.forbidden("block.commit", &json!({ "disk": "vda", "base": "/nowhere" }), "is no image of vda");
+    drop(neighbour);
+
+    // A mirror that is given up changes nothing; one that is gone over to is the disk.
+    let copy = |to: &Path, bandwidth: u64| json!({ "disk": "vda", "to": to, "bandwidth": bandwidth });
+    stage.done("block.copy", &copy(&stage.file("dropped"), MIB));
+    assert_eq!(stage.open(), json!(["block:vda"]));
+    let early = stage.run("block.abort", &json!({ "disk": "vda", "pivot": true }));
+    assert_eq!((&early["state"], &early["code"]), (&json!("impossible"), &json!("state-forbids")), "{early:#}");
+    stage.done("block.abort", &disk);
+    assert_eq!((stage.open(), stage.active()), (json!([]), own.clone()));
+    stage.forbidden("block.copy", &copy(&own, 0), "is an image of the VM");
+    let moved = stage.file("moved");
+    stage.done("block.copy", &copy(&moved, 0));
+    stage.pivot();
+    assert_eq!(stage.active(), moved);
+    same(&moved, &whole);
+
+    // Everything brought up into one file, and the job's own end is noticed.
+    stage.done("snapshot.create", &json!({ "name": "again", "kind": "disk-only" }));
+    let top = stage.active();
+    assert_eq!(backing(&top), json!(moved));
+    stage.done("block.pull", &disk);
+    stage.until_nothing_is_open();
+    assert_eq!((stage.active(), backing(&top)), (top.clone(), Value::Null));
+
+    // The definition is the same whether the VM runs or not.
+    let running = stage.done("inspect.read", &json!({}));
+    stage.done("power.stop", &json!({}));
+    let off = stage.done("inspect.read", &json!({}));
+    assert_eq!((&running["definition"], &running["devices"]), (&off["definition"], &off["devices"]));
+    assert!(off["definition"].is_string() && off["devices"].to_string().contains("disk:vda"), "{off:#}");
+    // Only now has QEMU written all that it knew of where things are in the image.
+    same(&top, &whole);
+}
