@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use covirt::doors::identity::{Directory, Enrolling, Peers};
 use covirt::doors::{self, Api, Bindings, Callbacks, Limits, Listener, Sessions};
-use covirt::hypervisor::{Fake, How, Mode};
+use covirt::hypervisor::{Fake, How, JobProgress, Mode};
 use covirt::journal::{Disk, Journal, Restored, TAIL_FLOOR};
 use covirt::lanes::{History, Lanes};
-use covirt::model::{CommandId, DeviceName, Kib, Operation, PowerState, StartId, VmId, VmState};
+use covirt::model::{CommandId, DeviceName, HoldKey, Kib, Operation, PowerState, StartId, VmId, VmState};
 use covirt::resolver::Policy;
 use covirtd::{Client, Session, events};
 use serde_json::{Value, json};
@@ -262,8 +262,11 @@ fn a_routine_migration_waits_for_anothers_backup_and_says_so() {
     let reason = waits["reason"].as_str().unwrap_or_default();
     assert!(reason.starts_with("the backup of south is open for"), "{waits}");
     assert_eq!((&waits["state"], &waits["waiting_on"]), (&json!("queued"), &json!([backup["id"]])));
+    let progress = JobProgress { hold: HoldKey::Backup, done: 1, total: 4, seconds_left: Some(3), elapsed_s: Some(1) };
+    agent.fake.set_progress(VmId(Uuid::from_u128(NUMBER)), vec![progress]);
     let list = agent.client("operator").get("/v1/holds").ok();
     let hold = &list["holds"][0];
+    assert_eq!(hold["progress"], json!({ "done": 1, "total": 4, "seconds_left": 3, "elapsed_s": 1 }));
     assert_eq!((&hold["hold"], &hold["owner"], &hold["name"]), (&json!("backup"), &json!("south"), &json!("web01")));
     assert_eq!((&hold["command"], &hold["action"]), (&backup["id"], &json!("backup.begin")));
     assert_eq!(hold["waiting"], json!([{ "command": migrate, "provider": "north", "action": "migrate.begin" }]));

@@ -15,6 +15,7 @@ use super::vms::{require_part, unknown_vm};
 use crate::doors::identity::Caller;
 use crate::doors::view;
 use crate::doors::wire::{HoldEnd, HoldList, HoldProgress, HoldRelease, HoldReleaseRequest, HoldView};
+use crate::hypervisor::JobProgress;
 use crate::model::{Code, HoldKey, Now, Refusal, VmId};
 use crate::resolver::{Closed, Fact, GivenUp, Lane};
 
@@ -22,6 +23,8 @@ use crate::resolver::{Closed, Fact, GivenUp, Lane};
 const REASON_MAX: usize = 1024;
 /// How long an end is waited for by a caller that does not say: an errand that fails is sent again after seconds.
 const END_WAIT: Duration = Duration::from_secs(30);
+/// How long libvirt is waited for to say how far something is: what is open is shown all the same.
+const PROGRESS_WAIT: Duration = Duration::from_secs(2);
 /// How many journal records are read at once.
 const PAGE: usize = 64;
 
@@ -67,8 +70,14 @@ async fn of_vm(api: &Api, caller: &Caller, vm: VmId) -> Result<Vec<HoldView>, Re
 }
 
 /// How far everything is that libvirt knows to be open on a VM; nothing where it cannot say so in time.
-async fn progress_of(_api: &Api, _vm: VmId) -> Vec<(HoldKey, HoldProgress)> {
-    Vec::new()
+async fn progress_of(api: &Api, vm: VmId) -> Vec<(HoldKey, HoldProgress)> {
+    let asked = tokio::time::timeout(PROGRESS_WAIT, api.lanes.hypervisor().progress(vm)).await;
+    let known = asked.ok().and_then(Result::ok).unwrap_or_default().into_iter();
+    known
+        .map(|JobProgress { hold, done, total, seconds_left, elapsed_s }| {
+            (hold, HoldProgress { done, total, seconds_left, elapsed_s })
+        })
+        .collect()
 }
 
 /// Ends what is open, and answers with the proof that it is over.
