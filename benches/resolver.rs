@@ -67,6 +67,8 @@ fn command(number: u32, by: &str, action: Action, args: Value) -> Command {
         order: Order::default(),
         issued_at: None,
         not_after: None,
+        must_start_by: None,
+        break_glass: None,
         guard: Guard::default(),
         class: Class::Routine,
         epoch: None,

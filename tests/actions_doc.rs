@@ -56,6 +56,8 @@ fn command(action: Action, which: usize) -> Command {
         order: Order::default(),
         issued_at: None,
         not_after: None,
+        must_start_by: None,
+        break_glass: None,
         guard: Guard::default(),
         class: Class::Routine,
         epoch: None,

@@ -251,6 +251,10 @@ fn run_sends_the_whole_envelope() {
         "vcpus=2",
         "--not-after",
         "2026-11-22T21:00:00Z",
+        "--must-start-by",
+        "2026-11-22T20:30:00Z",
+        "--break-glass",
+        "smoke in rack 7",
         "--wait",
         "1500ms",
     ];
@@ -265,9 +269,35 @@ fn run_sends_the_whole_envelope() {
     assert_eq!(body["guard"], json!({ "state": "running", "vcpus": 2 }));
     assert_eq!(body["class"], "critical");
     assert_eq!(body["not_after"], "2026-11-22T21:00:00.000000Z");
+    assert_eq!(body["must_start_by"], "2026-11-22T20:30:00.000000Z");
+    assert_eq!(body["break_glass"], "smoke in rack 7");
     assert!(body["issued_at"].as_str().unwrap().ends_with('Z'));
     let id: uuid::Uuid = body["id"].as_str().unwrap().parse().unwrap();
     assert_eq!(id.get_version_num(), 7);
+}
+
+#[test]
+fn the_operators_word_and_a_hand_over_are_said_as_the_api_expects() {
+    let conflict = json!({ "id": VM, "between": [ID, ID], "contested": ["power"], "opened_at": "2026-11-22T20:00:00Z",
+        "feasible": { "first_then_second": null, "second_then_first": null }, "asked": [], "settled_at": null,
+        "verdict": null, "moot": null });
+    let stub = Stub::answering(move |_| (200, conflict.clone()));
+    assert_eq!(code(&stub.run(&["conflict", "decide", VM, "--first", ID])), 0);
+    let seen = stub.seen().remove(0);
+    assert_eq!((seen.call, seen.body), (format!("POST /v1/conflicts/{VM}/decision"), json!({ "first": ID })));
+    let draining = json!({ "by": "north", "closing": { "south": ["power.stop"] }, "until": "2026-11-22T20:10:00Z",
+        "waits_for": [ID] });
+    let delegations = json!({ "primary": "north", "epoch": 3, "delegations": [], "draining": draining });
+    let stub = Stub::answering(move |_| (200, delegations.clone()));
+    let shown = stub.run(&["revoke", VM, "--from", "south", "power.stop", "--drain"]);
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(text.contains("power.stop") && text.contains(ID), "{text}");
+    assert_eq!(code(&stub.run(&["revoke", VM, "--from", "south", "--drain"])), 0);
+    assert_eq!(code(&stub.run(&["delegate", VM, "--to", "south", "power.stop", "--drain"])), 0);
+    let seen = stub.seen();
+    assert_eq!(seen[0].call, format!("DELETE /v1/vms/{VM}/delegations/south?actions=power.stop&drain=true"));
+    assert_eq!(seen[1].call, format!("DELETE /v1/vms/{VM}/delegations/south?drain=true"));
+    assert_eq!(seen[2].body["drain"], true);
 }
 
 #[test]

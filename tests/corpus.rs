@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use covirt::discovery::{Discovered, Inventory, Limits, parse_domain, parse_network};
+use covirt::discovery::{Discovered, Inventory, Limits, parse_domain, parse_network, recognise};
 
 /// The folder of real XML, or none with the reason printed.
 fn corpus() -> Option<PathBuf> {
@@ -52,6 +52,16 @@ fn nothing_in_a_domain_that_libvirt_accepts_is_unknown() {
     let list: Vec<String> =
         unknown.iter().map(|(path, (count, place))| format!("{path}: {count} times, first in {place}")).collect();
     assert!(list.is_empty(), "{}", list.join("\n"));
+}
+
+#[test]
+fn no_manager_is_seen_in_what_none_has_made() {
+    let Some(folder) = corpus() else { return };
+    let names = std::fs::read_to_string(folder.join("accepted.txt")).unwrap();
+    for name in names.lines().filter(|line| !line.is_empty()) {
+        let bytes = std::fs::read(folder.join("domain").join(name)).unwrap();
+        assert_eq!(recognise(&parse_domain(&bytes, Limits::default()).unwrap()), [], "{name}");
+    }
 }
 
 #[test]

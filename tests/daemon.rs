@@ -8,8 +8,12 @@ mod bad_input;
 mod faults;
 #[path = "daemon/life.rs"]
 mod life;
+#[path = "daemon/managers.rs"]
+mod managers;
 #[path = "daemon/provider_sessions.rs"]
 mod provider_sessions;
 mod support;
 #[path = "daemon/visibility.rs"]
 mod visibility;
+#[path = "daemon/waiting.rs"]
+mod waiting;

@@ -38,6 +38,9 @@ fn contents(path: &Path) -> Vec<(Position, Entry)> {
     let mut found = Vec::new();
     let mut store = SqliteStore::open_replaying(path, &mut |position, entry| found.push((position, entry))).unwrap();
     assert_eq!(store.verify().unwrap().records, found.len() as u64);
+    drop(store);
+    // Verifying compared the snapshots with the facts; a start from them finds the same end.
+    assert_eq!(SqliteStore::restore(path).unwrap().0.last(), found.len() as u64);
     found
 }
 
@@ -84,8 +87,10 @@ fn child_that_appends_until_killed() {
     let Some(path) = child_journal() else { return };
     let mut steps: BTreeMap<u64, u64> = BTreeMap::new();
     let mut count = |_, entry: Entry| *steps.entry(lane_and_step(&entry).0).or_default() += 1;
-    let store = SqliteStore::open_replaying(&path, &mut count).unwrap();
-    let journal = Journal::start(Box::new(store)).unwrap();
+    drop(SqliteStore::open_replaying(&path, &mut count).unwrap());
+    let (store, restored) = SqliteStore::restore(&path).unwrap();
+    // Snapshots as often as may be, so that some are cut short as well.
+    let journal = Journal::start_keeping(Box::new(store), restored.coverage, 0).unwrap();
     let (answered, answers) = mpsc::channel();
     let mut waiting = 0;
     loop {
@@ -200,7 +205,9 @@ fn child_that_fills_its_disk() {
     let Some(path) = child_journal() else { return };
     // SAFETY: ignoring a signal installs no code of ours. Without it the limit kills instead of failing the write.
     unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }.unwrap();
-    let journal = Journal::start(Box::new(SqliteStore::open(&path).unwrap())).unwrap();
+    let (store, restored) = SqliteStore::restore(&path).unwrap();
+    // Snapshots are written all the time, on the full disk as well: the facts are not concerned.
+    let journal = Journal::start_keeping(Box::new(store), restored.coverage, 0).unwrap();
     let append = |lane, step| {
         let (answered, answer) = mpsc::channel();
         journal.append(&entry(lane, step), move |result| answered.send(result).unwrap());

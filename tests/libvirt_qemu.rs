@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use covirt::discovery::AddressOrigin;
 use covirt::hypervisor::{AskHypervisorError, Event, Hypervisor, Libvirt, Options};
-use covirt::model::{Action, Code, Kib, PowerState, VmId};
+use covirt::model::{Action, Cause, Code, Happening, Kib, PowerState, VmId};
 use covirt::resolver::{CallResult, Evidence};
 use libvirt_calls::{act, call, done, until_event};
 use support::qemu::{Guest, PrivateLibvirt, Skip};
@@ -90,12 +90,13 @@ fn a_guest_goes_through_its_life() {
         assert_eq!(set["guest_memory_kib"], json!(smaller), "{set}");
         assert_eq!(libvirt.observe(vm).await.expect("observe").memory_kib, smaller);
 
-        until_event(&mut events, &Event::Changed(vm), Duration::from_secs(1)).await;
+        let metadata = Happening { cause: Cause::MetadataChanged, subject: Some("https://north.example/".to_owned()) };
+        until_event(&mut events, &Event::Happened(vm, metadata), Duration::from_secs(1)).await;
         timed("reset", done(&libvirt, vm, Action::PowerReset, none())).await;
-        until_event(&mut events, &Event::Rebooted(vm), Duration::from_secs(1)).await;
+        until_event(&mut events, &Event::Happened(vm, Cause::Rebooted.into()), Duration::from_secs(1)).await;
         guest.await_agent();
         timed("reboot", done(&libvirt, vm, Action::PowerReboot, none())).await;
-        until_event(&mut events, &Event::Rebooted(vm), Duration::from_secs(1)).await;
+        until_event(&mut events, &Event::Happened(vm, Cause::Rebooted.into()), Duration::from_secs(1)).await;
         guest.await_agent();
 
         if state.vcpus < state.vcpus_max {
@@ -131,7 +132,7 @@ fn a_guest_that_does_not_answer_fails_its_shutdown_in_time() {
         while events.try_recv().is_ok() {}
         let begun = Instant::now();
         guest.domain(&libvirtd.connect()).destroy().expect("destroy");
-        until_event(&mut events, &Event::Changed(vm), Duration::from_secs(1)).await;
+        until_event(&mut events, &Event::Changed(vm, Some(Cause::Destroyed)), Duration::from_secs(1)).await;
         eprintln!("destroyed and seen: {:?}", begun.elapsed());
         assert_eq!(libvirt.observe(vm).await.expect("observe").power, PowerState::ShutOff);
     });

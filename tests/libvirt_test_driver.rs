@@ -10,7 +10,7 @@ use virt::connect::Connect;
 use virt::sys;
 
 use covirt::hypervisor::{Event, Hypervisor, Libvirt, Options};
-use covirt::model::{Action, Code, PowerState, VmId};
+use covirt::model::{Action, Cause, Code, PowerState, VmId};
 use covirt::resolver::{CallResult, Evidence};
 use libvirt_calls::{call, done, until_event};
 
@@ -60,9 +60,9 @@ async fn every_action_does_what_it_declares() {
         done(&libvirt, vm, action, args).await;
         until_quiet(&libvirt, vm, action).await;
     }
-    until_event(&mut events, &Event::Changed(vm), Duration::from_secs(1)).await;
+    until_event(&mut events, &Event::Changed(vm, Some(Cause::Destroyed)), Duration::from_secs(1)).await;
     undefine(&connect, vm);
-    until_event(&mut events, &Event::Gone(vm), Duration::from_secs(1)).await;
+    until_event(&mut events, &Event::Gone(vm, Some(Cause::Undefined)), Duration::from_secs(1)).await;
 }
 
 /// After each action the VM is as the action declares.

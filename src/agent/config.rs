@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::doors::identity::{Directory, Enrolling, Peers};
 use crate::doors::{Hook, Limits};
 use crate::model::ProviderId;
-use crate::resolver::{Consent, GatherFor, HookUse, Policy, Said};
+use crate::resolver::{Consent, GatherFor, HookUse, Policy, Said, pair};
 
 /// Why a configuration is not usable.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +111,11 @@ struct LaneTable {
     hook_timeout_ms: Option<u64>,
     callback_budget_ms: Option<u64>,
     clock_limit_ms: Option<u64>,
+    max_deferrals: Option<u32>,
+    turn_margin_ms: Option<u64>,
+    escalate: Vec<[ProviderId; 2]>,
+    escalate_wait_ms: Option<u64>,
+    drain_wait_ms: Option<u64>,
     queue_limit: Option<usize>,
 }
 
@@ -178,6 +183,9 @@ impl File {
         if policy.queue_limit == 0 {
             return Err("lane.queue_limit is at least 1".to_owned());
         }
+        if policy.max_deferrals == 0 {
+            return Err("lane.max_deferrals is at least 1".to_owned());
+        }
         // The host's root is its owner unless the file says otherwise.
         let uids = self.operator.uids.unwrap_or_else(|| BTreeSet::from([0]));
         let operator = Peers { uids, gids: self.operator.gids };
@@ -187,6 +195,9 @@ impl File {
             if provider.id.is_operator() {
                 return Err("a provider cannot be called operator: that is the host's owner".to_owned());
             }
+            if provider.id.is_agent() {
+                return Err("a provider cannot be called covirt: that is the agent itself".to_owned());
+            }
             let enrolling = if provider.may_enroll { Enrolling::Yes } else { Enrolling::No };
             let peers = Peers { uids: provider.uids, gids: provider.gids };
             if directory.providers.insert(provider.id.clone(), (peers, enrolling)).is_some() {
@@ -195,6 +206,12 @@ impl File {
             standing.extend(provider.standing.map(|said| (provider.id.clone(), said)));
             let consent = Consent { standing: provider.standing, on_silence: provider.on_silence };
             policy.consent.insert(provider.id, consent);
+        }
+        let known = |id: &ProviderId| directory.providers.contains_key(id);
+        if let Some((one, other)) =
+            policy.escalate.iter().find(|(one, other)| one == other || !known(one) || !known(other))
+        {
+            return Err(format!("lane.escalate names two providers that are configured, not {one} and {other}"));
         }
         Ok(Config {
             socket: absolute("agent.socket", self.agent.socket)?,
@@ -235,6 +252,11 @@ impl LaneTable {
             ask_timeout: span(self.ask_timeout_ms, default.ask_timeout),
             callback_budget: span(self.callback_budget_ms, default.callback_budget),
             clock_limit: span(self.clock_limit_ms, default.clock_limit),
+            max_deferrals: self.max_deferrals.unwrap_or(default.max_deferrals),
+            turn_margin: span(self.turn_margin_ms, default.turn_margin),
+            escalate: self.escalate.iter().cloned().map(|[one, other]| pair(one, other)).collect(),
+            escalate_wait: span(self.escalate_wait_ms, default.escalate_wait),
+            drain_wait: span(self.drain_wait_ms, default.drain_wait),
             queue_limit: self.queue_limit.unwrap_or(default.queue_limit),
             consent: BTreeMap::new(),
         }
@@ -277,6 +299,14 @@ mod tests {
     }
 
     #[test]
+    fn a_pair_that_the_operator_decides_about_may_be_named_either_way() {
+        let text = "[lane]\nescalate = [['south', 'north']]\nescalate_wait_ms = 9000\n[[provider]]\nid = 'north'\n[[provider]]\nid = 'south'\n";
+        let policy = parse(text).unwrap().policy;
+        assert_eq!(policy.escalate, [("north".parse().unwrap(), "south".parse().unwrap())].into());
+        assert_eq!(policy.escalate_wait, Duration::from_secs(9));
+    }
+
+    #[test]
     fn a_mistake_is_named_with_its_place() {
         for (text, says) in [
             ("[agent]\nsokcet = '/x'\n", "sokcet"),
@@ -289,6 +319,9 @@ mod tests {
             ("[agent]\nsocket_mode = 'rw'\n", "octal"),
             ("[hook]\ncommand = []\n", "hook.command"),
             ("[lane]\nqueue_limit = 0\n", "queue_limit"),
+            ("[lane]\nmax_deferrals = 0\n", "max_deferrals"),
+            ("[lane]\nescalate = [['a', 'b']]\n[[provider]]\nid = 'a'\n", "lane.escalate"),
+            ("[lane]\nescalate = [['a', 'a']]\n[[provider]]\nid = 'a'\n", "lane.escalate"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(says) && error.contains("covirt.toml"), "{error}");

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::config::Config;
 use crate::doors::{self, Api, Bindings, Callbacks, Listener, Sessions};
 use crate::hypervisor::{ConnectError, Libvirt, Options};
-use crate::journal::{Journal, OpenJournalError, SqliteStore};
+use crate::journal::{Journal, OpenJournalError, Restored, SqliteStore, Store, TAIL_FLOOR};
 use crate::lanes::{History, Lanes};
 
 /// How long calls at the hypervisor may go on once the agent is told to stop.
@@ -76,9 +76,9 @@ fn open_journal(config: &Config) -> Result<(Journal, History), RunAgentError> {
         .mode(0o700)
         .create(&config.state_dir)
         .map_err(|source| RunAgentError::StateDir { path: config.state_dir.clone(), source })?;
-    let mut history = History::default();
-    let store =
-        SqliteStore::open_replaying(&config.state_dir.join("journal.sqlite"), &mut |_, entry| history.take(&entry))?;
-    let journal = Journal::start(Box::new(store)).map_err(RunAgentError::System)?;
-    Ok((journal, history))
+    let (store, restored) = SqliteStore::restore(&config.state_dir.join("journal.sqlite"))?;
+    let Restored { states, last, replayed, snapshots, coverage } = restored;
+    tracing::info!(records = store.last(), snapshots, replayed, "the journal is open");
+    let journal = Journal::start_keeping(Box::new(store), coverage, TAIL_FLOOR).map_err(RunAgentError::System)?;
+    Ok((journal, History::new(states, last)))
 }

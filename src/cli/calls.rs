@@ -6,10 +6,11 @@ use super::client::{CallAgentError, Client};
 use super::fault::CarryOutError;
 use crate::discovery::Inventory;
 use crate::doors::wire::{
-    AuditReport, CommandList, CommandRequest, CommandView, ConflictList, DelegateRequest, Delegations, EnrollRequest,
-    EventPage, Explanation, Health, Identity, VmDetail, VmList,
+    AuditReport, CommandList, CommandRequest, CommandView, ConflictList, DecisionRequest, DelegateRequest, Delegations,
+    EnrollRequest, Enrollment, EventPage, Explanation, Health, Identity, VmDetail, VmList,
 };
-use crate::model::{CommandId, ProviderId, VmId};
+use crate::model::{CommandId, ConflictId, ProviderId, VmId};
+use crate::resolver::ConflictRecord;
 
 /// How many events one page may hold.
 const EVENTS_PER_PAGE: usize = 1000;
@@ -68,7 +69,7 @@ impl Client {
     }
 
     /// Begins to have a VM co-managed.
-    pub async fn enroll(&self, vm: VmId, request: &EnrollRequest) -> Result<VmDetail, CallAgentError> {
+    pub async fn enroll(&self, vm: VmId, request: &EnrollRequest) -> Result<Enrollment, CallAgentError> {
         self.post(&format!("/v1/vms/{vm}/enrollment"), request, NOW).await
     }
 
@@ -88,8 +89,16 @@ impl Client {
     }
 
     /// Takes actions back; all of them when none is named.
-    pub async fn revoke(&self, vm: VmId, from: &ProviderId, actions: &[String]) -> Result<Delegations, CallAgentError> {
-        let query = if actions.is_empty() { String::new() } else { format!("?actions={}", escape(&actions.join(","))) };
+    pub async fn revoke(
+        &self,
+        vm: VmId,
+        from: &ProviderId,
+        actions: &[String],
+        drain: bool,
+    ) -> Result<Delegations, CallAgentError> {
+        let actions = (!actions.is_empty()).then(|| format!("actions={}", escape(&actions.join(","))));
+        let query: Vec<String> = actions.into_iter().chain(drain.then(|| "drain=true".to_owned())).collect();
+        let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
         self.delete(&format!("/v1/vms/{vm}/delegations/{from}{query}")).await
     }
 
@@ -121,6 +130,11 @@ impl Client {
     /// A VM's conflicts.
     pub async fn conflicts(&self, vm: VmId) -> Result<ConflictList, CallAgentError> {
         self.get(&format!("/v1/vms/{vm}/conflicts"), NOW).await
+    }
+
+    /// Says which command of a conflict goes first.
+    pub async fn decide(&self, id: ConflictId, first: CommandId) -> Result<ConflictRecord, CallAgentError> {
+        self.post(&format!("/v1/conflicts/{id}/decision"), &DecisionRequest { first }, NOW).await
     }
 
     /// Why a command went as it did.

@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::fault::CarryOutError;
 use super::output::{Output, Shown};
 use super::provider::word;
-use super::table::Table;
+use super::table::{Table, plain};
 use super::times::clock;
 use crate::doors::wire::CommandView;
 use crate::model::CommandId;
@@ -108,6 +108,9 @@ pub(super) fn print_command(output: &mut Output, view: &CommandView) -> io::Resu
         note @ (StampNote::ClampedFuture | StampNote::ClockBeyondLimit) => format!(" ({})", word(&note)),
     };
     table.pair("issued", view.issued_at.map(|at| format!("{at}{stamp}")));
+    table.pair("must start by", view.must_start_by.map(|at| at.to_string()));
+    table.pair("broke the glass", view.break_glass.as_deref().map(plain));
+    table.pair("put back", (view.deferrals > 0).then(|| format!("{} times", view.deferrals)));
     table.pair("received", Some(view.received_at.to_string()));
     table.pair("started", view.started_at.map(|at| at.to_string()));
     table.pair("finished", view.finished_at.map(|at| at.to_string()));

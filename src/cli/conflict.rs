@@ -12,7 +12,7 @@ use super::provider::word;
 use super::table::Table;
 use super::times::clock;
 use crate::doors::wire::Explanation;
-use crate::model::CommandId;
+use crate::model::{CommandId, ConflictId};
 use crate::resolver::{Answer, AskRecord, ConflictRecord, Party};
 
 /// `conflicts`.
@@ -31,6 +31,51 @@ pub struct ExplainArgs {
     id: CommandId,
     #[command(flatten)]
     pub(super) shown: Shown,
+}
+
+/// What is contested, and the operator's word on it
+#[derive(Debug, clap::Subcommand)]
+pub enum ConflictCommand {
+    /// List a VM's conflicts, those that wait for the operator among them
+    List(ConflictsArgs),
+    /// Say which command of a conflict goes first (operator)
+    Decide(DecideArgs),
+}
+
+/// `conflict decide`.
+#[derive(Debug, clap::Args)]
+pub struct DecideArgs {
+    /// The conflict's id
+    id: ConflictId,
+    /// The id of the command that goes first
+    #[arg(long, value_name = "COMMAND")]
+    first: CommandId,
+    #[command(flatten)]
+    pub(super) shown: Shown,
+}
+
+impl ConflictCommand {
+    pub(super) const fn shown(&self) -> &Shown {
+        match self {
+            Self::List(args) => &args.shown,
+            Self::Decide(args) => &args.shown,
+        }
+    }
+}
+
+/// Lists conflicts, or decides one.
+///
+/// *Errors*: those of the call and of writing.
+pub async fn conflict(client: &Client, command: &ConflictCommand, output: &mut Output) -> Result<Exit, CarryOutError> {
+    let args = match command {
+        ConflictCommand::List(args) => return conflicts(client, args, output).await,
+        ConflictCommand::Decide(args) => args,
+    };
+    output.show(&client.decide(args.id, args.first).await?, |output, conflict| {
+        let rule = conflict.verdict.as_ref().map_or("", |verdict| verdict.rule.as_str());
+        output.line(&format!("conflict {}: {} goes first, by {rule}", conflict.id, args.first))
+    })?;
+    Ok(Exit::Done)
 }
 
 /// Lists a VM's conflicts.
@@ -87,6 +132,9 @@ fn print_conflict(output: &mut Output, conflict: &ConflictRecord, names: &Names)
     for asked in &conflict.asked {
         table.pair("asked", Some(ask_sentence(asked, names)));
     }
+    let waits = conflict.escalated_until.filter(|_| conflict.verdict.is_none() && conflict.moot.is_none());
+    let decide = |until| format!("for the operator until {until}: covirt conflict decide {} --first ID", conflict.id);
+    table.pair("waits", waits.map(decide));
     if let Some(verdict) = &conflict.verdict {
         let at = conflict.settled_at.map_or_else(dash, |at| at.to_string());
         table.pair("settled", Some(format!("{at} by {}", verdict.rule.as_str())));

@@ -31,6 +31,9 @@ pub struct DelegateArgs {
     /// How long they have them [default: until revoked]
     #[arg(long, value_name = "SPAN", value_parser = parse_lease)]
     lease: Option<Duration>,
+    /// Let what is in flight end first; nothing new is taken in meanwhile
+    #[arg(long)]
+    drain: bool,
     #[command(flatten)]
     pub(super) shown: Shown,
 }
@@ -46,6 +49,9 @@ pub struct RevokeArgs {
     /// Actions [default: all they have]
     #[arg(value_name = "ACTION")]
     actions: Vec<String>,
+    /// Let what is in flight end first; nothing new is taken in meanwhile
+    #[arg(long)]
+    drain: bool,
     #[command(flatten)]
     pub(super) shown: Shown,
 }
@@ -69,6 +75,7 @@ pub async fn delegate(client: &Client, args: &DelegateArgs, output: &mut Output)
         actions: args.actions.clone(),
         mode: if args.shared { Mode::Shared } else { Mode::Exclusive },
         lease_s: args.lease.map(|lease| lease.as_secs()),
+        drain: args.drain,
     };
     let delegations = client.delegate(vm, &request).await?;
     output.show(&delegations, print_delegations)?;
@@ -80,7 +87,7 @@ pub async fn delegate(client: &Client, args: &DelegateArgs, output: &mut Output)
 /// *Errors*: those of the call and of writing.
 pub async fn revoke(client: &Client, args: &RevokeArgs, output: &mut Output) -> Result<Exit, CarryOutError> {
     let vm = client.find_vm(&args.vm).await?;
-    let delegations = client.revoke(vm, &args.from, &args.actions).await?;
+    let delegations = client.revoke(vm, &args.from, &args.actions, args.drain).await?;
     output.show(&delegations, print_delegations)?;
     Ok(Exit::Done)
 }
@@ -96,7 +103,19 @@ pub async fn delegations(client: &Client, args: &DelegationsArgs, output: &mut O
 
 fn print_delegations(output: &mut Output, delegations: &Delegations) -> io::Result<()> {
     output.line(&format!("primary {}, epoch {}", delegations.primary, delegations.epoch))?;
-    output.table(&delegations_table(delegations), "nothing is delegated: the primary holds every action")
+    output.table(&delegations_table(delegations), "nothing is delegated: the primary holds every action")?;
+    let Some(draining) = &delegations.draining else { return Ok(()) };
+    output.gap()?;
+    output.heading(&format!("{} is handing over", draining.by))?;
+    let mut table = Table::bare();
+    for (provider, actions) in &draining.closing {
+        let actions: Vec<String> = actions.iter().map(ToString::to_string).collect();
+        table.pair("nothing new", Some(format!("by {provider}: {}", actions.join(", "))));
+    }
+    let waits_for: Vec<String> = draining.waits_for.iter().map(ToString::to_string).collect();
+    table.pair("waits for", Some(waits_for.join(" ")));
+    table.pair("given up at", Some(draining.until.to_string()));
+    output.table(&table, "")
 }
 
 /// One row an action.

@@ -51,7 +51,7 @@ use agent_state::{AuditCommand, PlainArgs};
 use artifacts::ArtifactsCommand;
 use client::{Client, DEFAULT_SOCKET};
 use command::{CancelArgs, CommandArgs, CommandsArgs};
-use conflict::{ConflictsArgs, ExplainArgs};
+use conflict::{ConflictCommand, ConflictsArgs, ExplainArgs};
 use delegate::{DelegateArgs, DelegationsArgs, RevokeArgs};
 use demo::DemoArgs;
 use documents::Surroundings;
@@ -117,6 +117,8 @@ enum Task {
     Cancel(CancelArgs),
     /// List a VM's conflicts: who was asked, and what was decided
     Conflicts(ConflictsArgs),
+    #[command(subcommand)]
+    Conflict(ConflictCommand),
     /// Tell why a command went as it did
     Explain(ExplainArgs),
     /// Show a VM's history: who, what, order, issue time, decision, rule, outcome
@@ -159,6 +161,7 @@ impl Task {
             Self::Command(args) => args.shown.format,
             Self::Cancel(args) => args.shown.format,
             Self::Conflicts(args) => args.shown.format,
+            Self::Conflict(command) => command.shown().format,
             Self::Explain(args) => args.shown.format,
             Self::Timeline(args) => args.shown.format,
             Self::Events(args) => args.shown.format,
@@ -215,6 +218,7 @@ async fn ask_agent(arguments: &Arguments) -> Result<Exit, CarryOutError> {
         Task::Command(args) => command::command(client, args, output).await,
         Task::Cancel(args) => command::cancel(client, args, output).await,
         Task::Conflicts(args) => conflict::conflicts(client, args, output).await,
+        Task::Conflict(command) => conflict::conflict(client, command, output).await,
         Task::Explain(args) => conflict::explain(client, args, output).await,
         Task::Timeline(args) => timeline::timeline(client, args, output).await,
         Task::Events(args) => events::events(client, args, output).await,

@@ -159,8 +159,9 @@ fn sentence(message: &FromAgent, args: &SessionArgs) -> String {
     match message {
         FromAgent::Welcome { provider, cursor } => format!("{at}  welcome   {provider}, events from cursor {cursor}"),
         FromAgent::Clock { t0, t1, t2 } => format!("{at}  clock     {t0} {t1} {t2}"),
-        FromAgent::ClockEstimate { offset_us, uncertainty_us } => {
-            format!("{at}  clock     {offset_us} us ahead of the agent's, give or take {uncertainty_us} us")
+        FromAgent::ClockEstimate { offset_us, uncertainty_us, warning } => {
+            let warning = warning.as_ref().map(|warning| format!("\n{:24}{warning}", "")).unwrap_or_default();
+            format!("{at}  clock     {offset_us} us ahead of the agent's, give or take {uncertainty_us} us{warning}")
         }
         FromAgent::Ask { ask, epoch, mine, theirs, contested, feasible, answer_within_ms, .. } => {
             let answer = if args.silent { "silence".to_owned() } else { word(&args.answer) };

@@ -46,6 +46,12 @@ pub struct RunArgs {
     /// Not to be begun after this: a time, or +30s from now
     #[arg(long, value_name = "TIME", value_parser = parse_moment, help_heading = "Order")]
     not_after: Option<Moment>,
+    /// Wished to have begun by this: a time, or +30s from now; near then it goes before its equals
+    #[arg(long, value_name = "TIME", value_parser = parse_moment, help_heading = "Order")]
+    must_start_by: Option<Moment>,
+    /// Past every delegation and queue; the operator alone, for the reason that it gives
+    #[arg(long, value_name = "REASON", help_heading = "Order")]
+    break_glass: Option<String>,
     /// routine, critical or emergency
     #[arg(long, value_name = "CLASS", default_value = "routine", value_parser = parse_class, help_heading = "Order")]
     class: Class,
@@ -120,6 +126,8 @@ impl RunArgs {
             order: Order { seq: self.seq, after: self.after.iter().copied().collect::<BTreeSet<_>>() },
             issued_at: Some(self.issued_at.unwrap_or(now)),
             not_after: self.not_after.map(|moment| moment.from(now)),
+            must_start_by: self.must_start_by.map(|moment| moment.from(now)),
+            break_glass: self.break_glass.clone(),
             guard: guard(&self.guard).unwrap_or_default(),
             class: self.class,
             epoch: self.epoch,

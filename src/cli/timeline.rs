@@ -18,7 +18,7 @@ use super::table::Table;
 use super::times::clock;
 use crate::doors::wire::Event;
 use crate::model::{Class, CommandId, ProviderId, VmId, Wall};
-use crate::resolver::{Fact, Rule, StampNote};
+use crate::resolver::{Fact, Origin, Rule, StampNote};
 
 /// `timeline`.
 #[derive(Debug, clap::Args)]
@@ -117,6 +117,15 @@ impl Known {
         match fact {
             Fact::Enrolled { primary, .. } => Row { who: by(&primary), ..row },
             Fact::Released { by: who } | Fact::Delegation { by: who, .. } => Row { who: by(&who), ..row },
+            Fact::DrainBegan { by: who, drain } => {
+                let closing: Vec<String> = drain.closing.keys().map(ToString::to_string).collect();
+                says(format!("until {} has nothing in flight", closing.join(" and ")), Row { who: by(&who), ..row })
+            }
+            Fact::DrainEnded { failed } => says(failed.unwrap_or_else(|| "nothing is in flight".to_owned()), row),
+            Fact::Escalated { .. } => says("the operator is to decide".to_owned(), row),
+            Fact::Decided { by: who, first, .. } => {
+                says(format!("{} first", self.0.short(first)), Row { who: by(&who), ..row })
+            }
             Fact::Admitted(admission) => Row {
                 issued_at: admission.command.issued_at,
                 outcome: Some(admitted(admission.command.class, admission.stamp)),
@@ -150,7 +159,28 @@ impl Known {
                 let told = format!("{}, then {}", self.0.short(verdict.first), self.0.short(verdict.second));
                 says(told, Row { rule: Some(verdict.rule), ..row })
             }
-            Fact::Observed { .. } | Fact::Vanished {} => row,
+            Fact::HoldOpened { hold, command, owner, .. } => {
+                let row = Row { who: owner.as_ref().and_then(by), ..says(format!("{hold} is open"), row) };
+                command.into_iter().fold(row, |row, command| self.about(row, command))
+            }
+            Fact::HoldGivenUp { hold, why } => says(format!("{hold} is to be ended: {why}"), row),
+            Fact::HoldClosed { hold, how } => says(format!("{hold} is over: {how}"), row),
+            Fact::Observed { origin, .. } | Fact::Happened { origin, .. } | Fact::Vanished { origin: Some(origin) } => {
+                self.brought_about(row, &origin)
+            }
+            Fact::Vanished { origin: None } => row,
+        }
+    }
+
+    /// Who made the VM so, and by what.
+    fn brought_about(&self, row: Row, origin: &Origin) -> Row {
+        match origin {
+            Origin::Command { command } => Row { outcome: Some(row.text.clone()), ..self.about(row, *command) },
+            Origin::Look => Row { who: Some("covirt".to_owned()), ..row },
+            Origin::OutOfBand { .. } | Origin::Guest { .. } | Origin::Hypervisor { .. } => {
+                let (who, what) = (origin.actor(), origin.cause());
+                Row { who: who.map(|who| who.to_string()), what: what.map(|what| what.to_string()), ..row }
+            }
         }
     }
 
@@ -168,5 +198,33 @@ fn admitted(class: Class, stamp: StampNote) -> String {
         StampNote::Missing | StampNote::ClampedFuture | StampNote::ClockBeyondLimit => {
             format!("{class}, issue time: {}", word(&stamp))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Cause;
+
+    fn row(origin: Origin) -> Row {
+        let fact = Fact::Happened { origin, subject: None };
+        let vm = VmId(uuid::Uuid::from_u128(1));
+        let (at, fact) = (Wall::from_micros(0), serde_json::to_value(fact).unwrap());
+        let event = Event { cursor: 1, at, vm, kind: "happened".to_owned(), text: "it happened".to_owned(), fact };
+        Known(Vec::new().into()).row(event)
+    }
+
+    #[test]
+    fn whoever_acted_past_covirt_has_a_row_like_a_provider() {
+        let told = |origin| {
+            let row = row(origin);
+            (row.who.unwrap_or_default(), row.what.unwrap_or_default())
+        };
+        let pair = |who: &str, what: &str| (who.to_owned(), what.to_owned());
+        assert_eq!(told(Origin::past_us(Some(Cause::Rebooted))), pair("guest", "rebooted"));
+        assert_eq!(told(Origin::past_us(Some(Cause::NoSpace))), pair("hypervisor", "no-space"));
+        assert_eq!(told(Origin::past_us(Some(Cause::DeviceRemoved))), pair("out-of-band", "device-removed"));
+        assert_eq!(told(Origin::past_us(None)), pair("out-of-band", ""));
+        assert_eq!(told(Origin::Look), pair("covirt", ""));
     }
 }

@@ -9,7 +9,7 @@ use super::output::{Output, Shown};
 use super::table::Table;
 use super::vm_diff;
 use super::vm_shown::{UnknownShown, VmShown, print_unknown, print_vm};
-use crate::doors::wire::{EnrollRequest, VmDetail, VmSummary};
+use crate::doors::wire::{EnrollRequest, Enrollment, VmSummary};
 use crate::model::{Code, ProviderId};
 
 /// VMs and their co-management
@@ -136,11 +136,20 @@ fn print_list(output: &mut Output, vms: &[VmSummary]) -> io::Result<()> {
     output.table(&table, "there is no VM that you may see")
 }
 
-fn print_enrolled(output: &mut Output, vm: &VmDetail) -> io::Result<()> {
+fn print_enrolled(output: &mut Output, enrolled: &Enrollment) -> io::Result<()> {
+    let vm = &enrolled.vm;
     let mut table = Table::bare();
     table.pair("vm", Some(format!("{} ({})", vm.name, vm.vm)));
     table.pair("state", Some(vm.state.to_string()));
     table.pair("generation", Some(vm.generation.clone()));
     table.pair("primary", Some(format!("{}, epoch {}", vm.delegations.primary, vm.delegations.epoch)));
-    output.table(&table, "")
+    output.table(&table, "")?;
+    for warning in &enrolled.warnings {
+        output.line("")?;
+        output.line(&format!("warning: {} knows this VM, too ({}).", warning.manager.name(), warning.mark))?;
+        output.line(&format!("  What it does by itself: {}.", warning.loops))?;
+        output.line(&format!("  To have it leave this VM alone: {}.", warning.tell))?;
+        output.line(&format!("  More: {}", warning.documentation))?;
+    }
+    Ok(())
 }

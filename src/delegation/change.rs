@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::authority::{Authority, Hold, Mode};
 use crate::model::{Action, Code, CommandId, Mono, Now, ProviderId, Refusal, Wall};
 
-/// What somebody asks to be changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What somebody asks to be changed. Journalled as part of a [`Drain`](super::Drain).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "kebab-case")]
 pub enum ChangeRequest {
     /// Give actions to another provider.
     Delegate {
@@ -22,6 +23,7 @@ pub enum ChangeRequest {
         /// Alone or together.
         mode: Mode,
         /// For how long; none until revoked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         lease: Option<Duration>,
     },
     /// Take actions back.
@@ -33,6 +35,16 @@ pub enum ChangeRequest {
         /// Which; empty for all.
         actions: BTreeSet<Action>,
     },
+}
+
+impl ChangeRequest {
+    /// Who asks.
+    #[must_use]
+    pub const fn by(&self) -> &ProviderId {
+        match self {
+            Self::Delegate { by, .. } | Self::Revoke { by, .. } => by,
+        }
+    }
 }
 
 /// A change that was decided; applying it is the only way the table changes.
@@ -57,7 +69,7 @@ pub enum Change {
 }
 
 /// What a provider has in flight: what has not ended, by provider and action.
-pub(super) type InFlight = BTreeSet<(ProviderId, Action, CommandId)>;
+pub type InFlight = BTreeSet<(ProviderId, Action, CommandId)>;
 
 /// Decides a request.
 ///
@@ -74,7 +86,7 @@ pub fn decide(
     match request {
         ChangeRequest::Delegate { by, to, actions, mode, lease } => {
             may_change(authority, by)?;
-            if to.is_operator() || *to == authority.primary {
+            if to.is_operator() || to.is_agent() || *to == authority.primary {
                 let message = format!("{to} cannot be delegated to: it holds its actions already");
                 return Err(Refusal::new(Code::BadDelegate, message));
             }

@@ -11,8 +11,10 @@
 
 mod authority;
 mod change;
+mod drain;
 #[cfg(test)]
 mod tests;
 
 pub use authority::{Authority, Grant, Hold, Mode};
-pub use change::{Change, ChangeRequest, decide};
+pub use change::{Change, ChangeRequest, InFlight, decide};
+pub use drain::Drain;

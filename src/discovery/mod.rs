@@ -24,6 +24,7 @@ mod host;
 mod inventory;
 mod known;
 mod limits;
+mod manager;
 mod memory;
 mod network;
 mod nic;
@@ -62,6 +63,7 @@ pub use inventory::{
     AgentAddress, Definition, Discovered, INVENTORY_FORMAT, Inactive, Inventory, Lease, Neighbour, UnknownPart,
 };
 pub use limits::Limits;
+pub use manager::{Manager, Recognised, recognise};
 pub use memory::{Balloon, HugePages, Memory, MemoryHotplug, MemoryModule};
 pub use network::{
     DhcpHost, DnsRecord, DnsService, DomainForwarder, ForwardDevice, ForwardMode, Nat, Network, Portgroup,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
 use super::wire::FromAgent;
-use crate::model::{ClockEstimate, Code, ConflictId, ProviderId, VmId};
+use crate::model::{ClockEstimate, ClockFilter, Code, ConflictId, Now, ProviderId, StepWatch, VmId};
 
 /// How many messages wait for a slow provider before its session is ended.
 pub(crate) const OUTBOX: usize = 64;
@@ -23,7 +23,9 @@ pub struct Sessions(Arc<Mutex<Table>>);
 #[derive(Default)]
 struct Table {
     open: BTreeMap<ProviderId, Session>,
-    clocks: BTreeMap<ProviderId, ClockEstimate>,
+    /// What is known of each provider's clock. It outlives the session, and becomes less certain with time.
+    clocks: BTreeMap<ProviderId, ClockFilter>,
+    steps: StepWatch,
     opened: u64,
     /// The agent stops: sessions end, and no new ones last.
     ending: bool,
@@ -75,7 +77,6 @@ impl Sessions {
         if table.open.get(provider).is_none_or(|session| session.number != number) {
             return Vec::new();
         }
-        table.clocks.remove(provider);
         table.open.remove(provider).map(|session| Vec::from(session.asks)).unwrap_or_default()
     }
 
@@ -111,21 +112,16 @@ impl Sessions {
         table.open.get(provider)?.asks.iter().find(|ask| ask.conflict == conflict).copied()
     }
 
-    /// What is known of a provider's clock.
-    pub(crate) fn clock_of(&self, provider: &ProviderId) -> Option<ClockEstimate> {
-        self.table().clocks.get(provider).copied()
+    /// What is known of a provider's clock now. Of one that was never measured: it is a local peer, and its clock is ours.
+    pub(crate) fn clock_of(&self, provider: &ProviderId, now: Now) -> ClockEstimate {
+        let mut table = self.table();
+        let shared = table.steps.shared(now);
+        table.clocks.get(provider).and_then(|filter| filter.estimate(now)).unwrap_or(shared)
     }
 
-    /// Notes a clock sample; of several the most certain stands.
-    pub(crate) fn note_clock(&self, provider: &ProviderId, sample: ClockEstimate) -> ClockEstimate {
-        let mut table = self.table();
-        let known = table.clocks.entry(provider.clone()).or_insert(sample);
-        let moved =
-            known.offset_us.abs_diff(sample.offset_us) > known.uncertainty_us.saturating_add(sample.uncertainty_us);
-        if moved || sample.uncertainty_us <= known.uncertainty_us {
-            *known = sample;
-        }
-        *known
+    /// Notes a clock sample; gives what is known from now on.
+    pub(crate) fn note_clock(&self, provider: &ProviderId, sample: ClockEstimate, now: Now) -> ClockEstimate {
+        self.table().clocks.entry(provider.clone()).or_default().note(sample, now)
     }
 }
 
@@ -143,6 +139,7 @@ pub(crate) enum Sent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Mono, Wall};
 
     fn estimate(offset_us: i64, uncertainty_us: u64) -> ClockEstimate {
         ClockEstimate { offset_us, uncertainty_us }
@@ -167,12 +164,16 @@ mod tests {
     }
 
     #[test]
-    fn the_most_certain_clock_sample_stands_until_the_clock_moves() {
+    fn what_is_known_of_a_clock_outlives_the_session_and_becomes_less_certain() {
         let sessions = Sessions::default();
         let north: ProviderId = "north".parse().unwrap();
-        sessions.note_clock(&north, estimate(100, 50));
-        assert_eq!(sessions.note_clock(&north, estimate(120, 90)), estimate(100, 50));
-        assert_eq!(sessions.note_clock(&north, estimate(110, 20)), estimate(110, 20));
-        assert_eq!(sessions.note_clock(&north, estimate(9_000, 90)), estimate(9_000, 90));
+        let at =
+            |s: u32| Now { mono: Mono(u64::from(s) * 1_000_000), wall: Wall::from_micros(i64::from(s) * 1_000_000) };
+        assert_eq!(sessions.clock_of(&north, at(1)), ClockEstimate::SHARED);
+        let session = sessions.open(&north);
+        sessions.note_clock(&north, estimate(240_000_000, 50), at(1));
+        sessions.close(&north, session.number);
+        assert_eq!(sessions.clock_of(&north, at(1)), estimate(240_000_000, 50));
+        assert_eq!(sessions.clock_of(&north, at(11)), estimate(240_000_000, 1_050));
     }
 }

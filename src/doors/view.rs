@@ -1,11 +1,10 @@
 //! From what a lane knows to what travels.
 
-use super::wire::{CommandState, CommandView, DelegatedAction, Delegations, Event, Explanation, VmDetail};
-use crate::delegation::Authority;
+use super::wire::{CommandState, CommandView, DelegatedAction, Delegations, Draining, Event, Explanation, VmDetail};
 use crate::journal::{Entry, Position};
 use crate::model::{Mono, Now, ProviderId, Wall};
 use crate::resolver::{
-    Answer, ConflictRecord, Fact, Heard, Lane, Origin, Party, Phase, State, Tracked, deciding_rule, story, waiting,
+    Answer, ConflictRecord, Fact, Heard, Lane, Party, Phase, State, Tracked, deciding_rule, story, waiting,
 };
 
 /// A command as its lane knows it.
@@ -48,6 +47,9 @@ fn command_of(state: &State, tracked: &Tracked, waits: Option<(String, Vec<crate
         order: command.order.clone(),
         class: command.class,
         issued_at: command.issued_at,
+        must_start_by: command.must_start_by,
+        break_glass: command.break_glass.clone(),
+        deferrals: tracked.deferrals(),
         stamp: tracked.admission().stamp,
         seq_gap: tracked.gap(),
         state: stands,
@@ -74,8 +76,9 @@ pub(crate) fn explanation(state: &State, tracked: &Tracked, view: CommandView) -
     }
 }
 
-/// Who may do what.
-pub(crate) fn delegations(authority: &Authority, now: Mono) -> Delegations {
+/// Who may do what; none when the VM is not co-managed.
+pub(crate) fn delegations(state: &State, now: Mono) -> Option<Delegations> {
+    let authority = state.authority()?;
     let delegations = (authority.delegated.iter())
         .flat_map(|(action, holders)| holders.iter().map(move |(provider, hold)| (action, provider, hold)))
         .filter(|(_, _, hold)| hold.expires.is_none_or(|end| now < end))
@@ -86,13 +89,23 @@ pub(crate) fn delegations(authority: &Authority, now: Mono) -> Delegations {
             epoch: hold.epoch,
             expires_at: hold.expires_at,
         });
-    Delegations { primary: authority.primary.clone(), epoch: authority.epoch, delegations: delegations.collect() }
+    Some(Delegations {
+        primary: authority.primary.clone(),
+        epoch: authority.epoch,
+        delegations: delegations.collect(),
+        draining: state.drain().map(|drain| Draining {
+            by: drain.request.by().clone(),
+            closing: drain.closing.clone(),
+            until: drain.until,
+            waits_for: state.drain_waits_for(),
+        }),
+    })
 }
 
 /// A co-managed VM; none when it is not co-managed.
 pub(crate) fn vm(lane: &Lane, caller: &ProviderId, now: Now) -> Option<VmDetail> {
     let state = lane.state();
-    let (authority, believed) = (state.authority()?, state.believed()?);
+    let believed = state.believed()?;
     Some(VmDetail {
         vm: state.vm(),
         name: state.name().to_owned(),
@@ -101,7 +114,7 @@ pub(crate) fn vm(lane: &Lane, caller: &ProviderId, now: Now) -> Option<VmDetail>
         vcpus: believed.vcpus,
         memory_kib: believed.memory_kib,
         snapshots: believed.snapshots.clone(),
-        delegations: delegations(authority, now.mono),
+        delegations: delegations(state, now.mono)?,
         next_seq: state.highest_seq(caller).saturating_add(1),
         live_commands: state.live_count(),
     })
@@ -124,10 +137,18 @@ fn sentence(fact: &Fact) -> String {
         Fact::Enrolled { name, primary, .. } => format!("{primary} enrolled {name}"),
         Fact::Released { by } => format!("{by} ended co-management"),
         Fact::Delegation { change, .. } => change_sentence(change),
+        Fact::DrainBegan { by, drain } => {
+            let whose: Vec<String> = drain.closing.keys().map(ToString::to_string).collect();
+            format!("{by} is handing over; what {} has in flight ends first", whose.join(" and "))
+        }
+        Fact::DrainEnded { failed: None } => "what was in flight has ended; the hand-over takes effect".to_owned(),
+        Fact::DrainEnded { failed: Some(reason) } => format!("the hand-over did not come about: {reason}"),
         Fact::Admitted(admission) => {
             let command = &admission.command;
             let seq = command.order.seq.unwrap_or_default();
-            format!("{} sent {} as number {seq}: {}", command.provider, command.operation.action(), command.id)
+            let glass = command.break_glass.as_ref().map(|why| format!(", breaking the glass ({why})"));
+            let (action, glass) = (command.operation.action(), glass.unwrap_or_default());
+            format!("{} sent {action} as number {seq}{glass}: {}", command.provider, command.id)
         }
         Fact::GapFlagged { command, expected } => format!("{command} goes on without sequence number {expected}"),
         Fact::ConflictOpened { conflict, between: [a, b], contested, .. } => {
@@ -150,6 +171,8 @@ fn sentence(fact: &Fact) -> String {
             };
             format!("{} about {conflict}: {said} ({heard})", party(by))
         }
+        Fact::Escalated { conflict, .. } => format!("both want to be first; the operator is to decide {conflict}"),
+        Fact::Decided { conflict, by, first } => format!("{by} says of {conflict}: {first} first"),
         Fact::Settled { verdict, .. } => {
             format!("{} goes before {}, by {}", verdict.first, verdict.second, verdict.rule.as_str())
         }
@@ -157,15 +180,19 @@ fn sentence(fact: &Fact) -> String {
         Fact::BecameUnknown { command } => format!("the answer to {command} was lost; it is observed"),
         Fact::FoundUndone { command } => format!("{command} is seen not to have taken effect; it waits again"),
         Fact::Ended { command, outcome } => format!("{command} ended {}: {}", outcome.ending, outcome.reason),
+        Fact::HoldOpened { hold, owner: Some(owner), .. } => format!("{owner} has a {hold} open"),
+        Fact::HoldOpened { hold, owner: None, .. } => format!("a {hold} is open that was begun past covirt"),
+        Fact::HoldGivenUp { hold, why } => format!("the {hold} is to be ended: {why}"),
+        Fact::HoldClosed { hold, how } => format!("the {hold} is over: {how}"),
         Fact::Observed { state, origin } => {
-            let by = match origin {
-                Origin::Command { command } => format!("by {command}"),
-                Origin::OutOfBand => "out of band".to_owned(),
-                Origin::Look => "as the agent looked".to_owned(),
-            };
-            format!("the VM is {}, {} vCPUs, {} ({by})", state.power, state.vcpus, state.memory_kib)
+            format!("the VM is {}, {} vCPUs, {} ({origin})", state.power, state.vcpus, state.memory_kib)
         }
-        Fact::Vanished {} => "the VM does not exist any more".to_owned(),
+        Fact::Happened { origin, subject } => {
+            let about = subject.as_ref().map(|subject| format!(" ({subject})")).unwrap_or_default();
+            format!("it happened {origin}{about}")
+        }
+        Fact::Vanished { origin: Some(origin) } => format!("the VM does not exist any more ({origin})"),
+        Fact::Vanished { origin: None } => "the VM does not exist any more".to_owned(),
     }
 }
 

@@ -104,6 +104,16 @@ pub(super) fn when_gone(operation: &Operation) -> Evidence {
     }
 }
 
+/// Why a call that was decided for one start of a VM must not be made on another.
+pub(super) fn other_start(expected: StartId, now: StartId) -> Option<String> {
+    match (expected.0, now.0) {
+        (then, now) if then == now => None,
+        (Some(then), None) => Some(format!("the VM has stopped meanwhile (start {then} was expected)")),
+        (None, _) => Some("the VM was started meanwhile".to_owned()),
+        (Some(then), Some(now)) => Some(format!("the VM was started again meanwhile (start {now}, expected {then})")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

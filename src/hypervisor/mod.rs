@@ -14,7 +14,7 @@ use std::pin::Pin;
 use tokio::sync::mpsc;
 
 use crate::discovery::Inventory;
-use crate::model::{PowerState, VmId, VmState};
+use crate::model::{Cause, Happening, PowerState, VmId, VmState};
 use crate::resolver::{Call, CallResult, Evidence};
 
 pub use self::fake::{Fake, Fate, FinishError, How, Mode};
@@ -59,18 +59,31 @@ pub enum AskHypervisorError {
 /// Something that happened at the hypervisor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A VM changed in a way that lanes look at: life cycle, balloon, definition, metadata, snapshot.
-    Changed(VmId),
+    /// A VM's state changed, or may have: life cycle, balloon. By what, if that was said.
+    Changed(VmId, Option<Cause>),
     /// A VM's vCPUs were halted or let go, as a suspend or a resume does it; nothing else is said to have changed.
     Power(VmId, PowerState),
-    /// The guest restarted itself, or was restarted.
-    Rebooted(VmId),
-    /// The VM was undefined, or a transient one stopped.
-    Gone(VmId),
+    /// Something happened to a VM that its state need not show: its guest restarted, a device went, its definition was
+    /// replaced.
+    Happened(VmId, Happening),
+    /// The VM was undefined, or a transient one stopped; by what, if that was said.
+    Gone(VmId, Option<Cause>),
     /// The connection was lost; calls under way end as lost, later ones fail until it is back.
     Disconnected,
     /// The connection is back; whatever happened meanwhile was not seen.
     Reconnected,
+}
+
+impl Event {
+    /// What happened, if that was said.
+    #[must_use]
+    pub fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Changed(_, cause) | Self::Gone(_, cause) => *cause,
+            Self::Happened(_, happening) => Some(happening.cause),
+            Self::Power(..) | Self::Disconnected | Self::Reconnected => None,
+        }
+    }
 }
 
 /// A hypervisor as the agent sees it.

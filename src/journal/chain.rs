@@ -63,21 +63,32 @@ impl Chain {
         Self { last, head: Digest(hash.finalize().into()) }
     }
 
-    /// Takes in the record that a store has next, if it is the one that was written there, and reads it.
+    /// Takes in the record that a store has next, if it is the one that was written there.
     ///
     /// *Errors*: [`Damage`] at the position that does not fit.
-    pub fn follow(&mut self, stored: &Stored) -> Result<Entry, Damage> {
+    pub fn check(&mut self, stored: &Stored) -> Result<(), Damage> {
         let position = self.last.saturating_add(1);
         if stored.position != position {
-            return Err(Damage { position, what: What::Missing { next: stored.position } });
+            return Err(Damage::at(position, What::Missing { next: stored.position }));
         }
         let next = self.with(&stored.record);
         if next.head != stored.digest {
-            return Err(Damage { position, what: What::Changed });
+            return Err(Damage::at(position, What::Changed).of(stored.record.vm()));
         }
-        let entry = stored.record.decode().map_err(|error| Damage { position, what: What::Undecodable(error) })?;
         *self = next;
-        Ok(entry)
+        Ok(())
+    }
+
+    /// The same, and reads it.
+    ///
+    /// *Errors*: [`Damage`] at the position that does not fit, or cannot be read.
+    pub fn follow(&mut self, stored: &Stored) -> Result<Entry, Damage> {
+        let before = *self;
+        self.check(stored)?;
+        stored.record.decode().map_err(|error| {
+            *self = before;
+            Damage::at(stored.position, What::Undecodable(error)).of(stored.record.vm())
+        })
     }
 }
 
@@ -114,11 +125,11 @@ mod tests {
         let mut follow = Chain::EMPTY;
         follow.follow(&stored[0]).unwrap();
         let missing = follow.follow(&stored[2]).unwrap_err();
-        assert_eq!(missing, Damage { position: 2, what: What::Missing { next: 3 } });
+        assert_eq!(missing, Damage::at(2, What::Missing { next: 3 }));
 
         let mut changed = stored[1].clone();
         changed.record = stored[2].record.clone();
-        assert_eq!(follow.follow(&changed).unwrap_err(), Damage { position: 2, what: What::Changed });
+        assert_eq!(follow.follow(&changed).unwrap_err(), Damage::at(2, What::Changed).of(samples::vm(1)));
         assert_eq!(follow.last, 1);
     }
 }

@@ -87,12 +87,32 @@ impl ReplayError {
 
 /// The first place at which a journal is not what was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the journal is damaged at record {position}: {what}")]
+#[error("the journal is damaged at record {position}{}: {what}", of_vm(vm.as_ref()))]
 pub struct Damage {
     /// The record that is not as it was written; 0 when it is the journal as a whole.
     pub position: Position,
+    /// The VM it is about, as the damaged record says; none when nothing says it.
+    pub vm: Option<VmId>,
     /// What is wrong there.
     pub what: What,
+}
+
+fn of_vm(vm: Option<&VmId>) -> String {
+    vm.map_or_else(String::new, |vm| format!(" (of VM {vm})"))
+}
+
+impl Damage {
+    /// Damage at a record, or with 0 to the journal as a whole.
+    #[must_use]
+    pub const fn at(position: Position, what: What) -> Self {
+        Self { position, vm: None, what }
+    }
+
+    /// The same, naming the VM it is about.
+    #[must_use]
+    pub fn of(self, vm: VmId) -> Self {
+        Self { vm: Some(vm), ..self }
+    }
 }
 
 /// What is wrong with a record.
@@ -113,6 +133,12 @@ pub enum What {
     /// The storage cannot give it out.
     #[error("it cannot be read: {0}")]
     Unreadable(String),
+    /// Some of what is written about its VM is not found by the VM.
+    #[error("the index of VMs does not fit the records up to here")]
+    Index,
+    /// The records are whole; a snapshot that ends here is not what they add up to.
+    #[error("the snapshot that ends here is not what the records add up to: {0}")]
+    Snapshot(String),
 }
 
 /// Why an open journal was not found to be what was written.

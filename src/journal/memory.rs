@@ -3,14 +3,17 @@
 //! A [`Disk`] outlives the stores that are opened on it, as a disk outlives a process. What was appended is on it for
 //! good once synced; a crash decides about the rest. `parity` runs one list of behaviours against this and SQLite.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::audit;
 use super::chain::Chain;
 use super::codec::Record;
-use super::error::{AppendError, OpenJournalError, ReplayError};
-use super::store::{Store, Stored, verify_slice};
+use super::error::{AppendError, Damage, OpenJournalError, ReplayError};
+use super::restore::{Restored, restore};
+use super::snapshot::{Basis, Headers, Snapshot};
+use super::store::{Store, Stored};
 use super::{Entry, Position};
 use crate::model::VmId;
 
@@ -50,7 +53,19 @@ struct State {
     open: bool,
     appends: u64,
     faults: BTreeMap<u64, Fault>,
+    snapshots: BTreeMap<VmId, Snapshot>,
+    basis: Option<Basis>,
+    /// How many snapshots were tried, and which of them meet a full disk.
+    keeps: u64,
+    unkept: BTreeSet<u64>,
     room: Option<usize>,
+}
+
+impl State {
+    fn used(&self) -> usize {
+        let records = self.records.iter().map(|stored| stored.record.facts().len());
+        records.chain(self.snapshots.values().map(|snapshot| snapshot.body.len())).sum()
+    }
 }
 
 impl Disk {
@@ -60,7 +75,7 @@ impl Disk {
         Self::default()
     }
 
-    /// Opens the journal on it, checking every record.
+    /// Opens the journal on it, checking all there is.
     ///
     /// *Errors*: [`OpenJournalError::InUse`] while another store of this life lives; [`OpenJournalError::Damaged`].
     pub fn open(&self) -> Result<MemoryStore, OpenJournalError> {
@@ -71,20 +86,49 @@ impl Disk {
     ///
     /// *Errors*: as [`Self::open`].
     pub fn open_replaying(&self, each: &mut dyn FnMut(Position, Entry)) -> Result<MemoryStore, OpenJournalError> {
-        let life = {
-            let mut state = self.state();
-            if state.open {
-                return Err(OpenJournalError::InUse { path: PathBuf::from("memory") });
-            }
-            state.open = true;
-            state.life
-        };
-        let mut store = MemoryStore { disk: self.clone(), life, chain: Chain::EMPTY };
-        let mut chain = Chain::EMPTY;
-        let damaged = |damage| OpenJournalError::Damaged { path: PathBuf::from("memory"), damage };
-        while verify_slice(&mut store, &mut chain, each).map_err(damaged)?.is_continue() {}
-        store.chain = chain;
+        let mut store = self.connect()?;
+        let verified = audit::run(&mut store, None, each).map_err(damaged)?;
+        store.chain = Chain { last: verified.records, head: verified.head };
         Ok(store)
+    }
+
+    /// Opens the journal as an agent does: the newest snapshots, and what came after them.
+    ///
+    /// *Errors*: as [`Self::open`].
+    pub fn restore(&self) -> Result<(MemoryStore, Restored), OpenJournalError> {
+        let mut store = self.connect()?;
+        let (chain, restored) = restore(&mut store).map_err(damaged)?;
+        store.chain = chain;
+        Ok((store, restored))
+    }
+
+    fn connect(&self) -> Result<MemoryStore, OpenJournalError> {
+        let mut state = self.state();
+        if state.open {
+            return Err(OpenJournalError::InUse { path: PathBuf::from("memory") });
+        }
+        state.open = true;
+        Ok(MemoryStore { disk: self.clone(), life: state.life, chain: Chain::EMPTY })
+    }
+
+    /// Lets the `nth` snapshot, counted from 1 over the life of the disk, meet a full disk.
+    pub fn fail_keep(&self, nth: u64) {
+        self.state().unkept.insert(nth);
+    }
+
+    /// How many snapshots were tried so far.
+    #[must_use]
+    pub fn keeps(&self) -> u64 {
+        self.state().keeps
+    }
+
+    /// Changes a snapshot behind the journal's back; none removes it.
+    pub fn tamper_snapshot(&self, vm: VmId, change: Option<&dyn Fn(&mut Snapshot)>) {
+        let mut state = self.state();
+        match change {
+            Some(change) => state.snapshots.get_mut(&vm).into_iter().for_each(change),
+            None => drop(state.snapshots.remove(&vm)),
+        }
     }
 
     /// Lets the `nth` append, counted from 1 over the life of the disk, meet a fault.
@@ -98,7 +142,7 @@ impl Disk {
         self.state().appends
     }
 
-    /// Limits what fits on the disk from now on. *Units*: bytes of facts, all records together; none is no limit.
+    /// Limits what fits on the disk from now on. *Units*: bytes of facts and snapshots together; none is no limit.
     pub fn set_room(&self, room: Option<usize>) {
         self.state().room = room;
     }
@@ -159,7 +203,7 @@ impl Store for MemoryStore {
         }
         state.appends = state.appends.saturating_add(1);
         let fault = state.faults.remove(&state.appends);
-        let used: usize = state.records.iter().map(|stored| stored.record.facts().len()).sum();
+        let used = state.used();
         let needed: usize = records.iter().map(|record| record.facts().len()).sum();
         if state.room.is_some_and(|room| used.saturating_add(needed) > room) {
             return Err(refuse("the disk is full"));
@@ -198,9 +242,54 @@ impl Store for MemoryStore {
         Ok(wanted.take(at_most).cloned().collect())
     }
 
+    fn count(&mut self, vm: VmId, after: Position, through: Position) -> Result<u64, ReplayError> {
+        let state = self.disk.state();
+        let start = state.records.partition_point(|stored| stored.position <= after);
+        let wanted = state.records.iter().skip(start).take_while(|stored| stored.position <= through);
+        Ok(wanted.filter(|stored| stored.record.vm() == vm).count() as u64)
+    }
+
+    fn basis(&mut self) -> Result<Option<Basis>, ReplayError> {
+        Ok(self.disk.state().basis)
+    }
+
+    fn headers(&mut self) -> Result<Headers, ReplayError> {
+        Ok(self.disk.state().snapshots.iter().map(|(vm, snapshot)| (*vm, snapshot.header)).collect())
+    }
+
+    fn snapshot(&mut self, vm: VmId) -> Result<Option<Snapshot>, ReplayError> {
+        Ok(self.disk.state().snapshots.get(&vm).cloned())
+    }
+
+    fn keep(&mut self, snapshot: &Snapshot, basis: &Basis, alone: bool) -> Result<(), AppendError> {
+        let mut guard = self.disk.state();
+        let state = &mut *guard;
+        state.keeps = state.keeps.saturating_add(1);
+        let full = state.unkept.remove(&state.keeps)
+            || state.room.is_some_and(|room| state.used().saturating_add(snapshot.body.len()) > room);
+        if full || state.life != self.life {
+            return Err(AppendError::Unwritable {
+                reason: "the disk is full, or went on without this store".to_owned(),
+            });
+        }
+        if alone {
+            state.snapshots.clear();
+        }
+        state.snapshots.insert(snapshot.header.vm, snapshot.clone());
+        state.basis = Some(*basis);
+        // One log: what syncs the snapshot syncs what was written before it, and over what was refused.
+        state.synced = state.records.len();
+        state.refused.clear();
+        Ok(())
+    }
+
     fn chain(&self) -> Chain {
         self.chain
     }
+}
+
+fn damaged(damage: Damage) -> OpenJournalError {
+    OpenJournalError::Damaged { path: PathBuf::from("memory"), damage }
 }
 
 impl Drop for MemoryStore {

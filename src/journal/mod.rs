@@ -11,10 +11,14 @@
 //! that no entry of a lane is written after one of the same lane was refused (until the lane was rebuilt), and that a
 //! changed or missing record is found and named by its position. `docs/journal.md` has the format and the figures.
 
+mod audit;
 mod chain;
 mod codec;
+mod coverage;
 mod error;
 mod memory;
+mod restore;
+mod snapshot;
 mod sqlite;
 mod store;
 mod writer;
@@ -23,14 +27,20 @@ mod writer;
 mod parity;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+#[path = "../../tests/support/traffic.rs"]
+mod traffic;
 
 use crate::model::{Now, VmId};
 use crate::resolver::Fact;
 
 pub use chain::{Chain, Digest};
 pub use codec::{DecodeError, EncodeError, Encoding, RECORD_MAX_BYTES, Record};
+pub use coverage::{Coverage, Errand, TAIL_FLOOR};
 pub use error::{AppendError, Damage, OpenJournalError, ReplayError, VerifyError, What};
 pub use memory::{Disk, Fault, MemoryStore, Tail};
+pub use restore::Restored;
+pub use snapshot::{Basis, FACTS_CODE, Header, Headers, Snapshot, UnusableSnapshotError};
 pub use sqlite::{FORMAT, SqliteStore};
 pub use store::{Each, Store, Stored, Verified};
 pub use writer::{Journal, QUEUE_MAX_BYTES, QUEUE_MAX_ENTRIES};

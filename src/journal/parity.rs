@@ -6,14 +6,24 @@ use std::path::PathBuf;
 use super::samples::{entry, vm};
 use super::*;
 
+mod keeping;
+mod snapshots;
+
 /// Somewhere a journal lives, so that it can be opened again.
 trait Place {
+    /// Thoroughly, as a check does.
     fn open(&self) -> Result<Box<dyn Store>, OpenJournalError>;
+    /// As an agent does.
+    fn restore(&self) -> Result<(Box<dyn Store>, Restored), OpenJournalError>;
 }
 
 impl Place for Disk {
     fn open(&self) -> Result<Box<dyn Store>, OpenJournalError> {
         Self::open(self).map(|store| Box::new(store) as Box<dyn Store>)
+    }
+
+    fn restore(&self) -> Result<(Box<dyn Store>, Restored), OpenJournalError> {
+        Self::restore(self).map(|(store, restored)| (Box::new(store) as Box<dyn Store>, restored))
     }
 }
 
@@ -33,6 +43,10 @@ impl File {
 impl Place for File {
     fn open(&self) -> Result<Box<dyn Store>, OpenJournalError> {
         SqliteStore::open(&self.path).map(|store| Box::new(store) as Box<dyn Store>)
+    }
+
+    fn restore(&self) -> Result<(Box<dyn Store>, Restored), OpenJournalError> {
+        SqliteStore::restore(&self.path).map(|(store, restored)| (Box::new(store) as Box<dyn Store>, restored))
     }
 }
 

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::Entry;
 use crate::delegation::{Change, Grant, Mode};
 use crate::model::{
-    Action, Class, Code, Command, CommandId, ConflictId, Ending, Guard, Interval, Kib, Mono, Now, Operation, Order,
-    Outcome, PowerState, ProviderId, Resource, StartId, VmId, VmState, Wall,
+    Action, Cause, Class, Code, Command, CommandId, ConflictId, Ending, Guard, Interval, Kib, Mono, Now, Operation,
+    Order, Outcome, PowerState, ProviderId, Resource, StartId, VmId, VmState, Wall,
 };
 use crate::resolver::{Admission, Answer, Fact, Feasible, Finding, Heard, Origin, Party, Rule, StampNote, Verdict};
 
@@ -77,6 +77,8 @@ fn admission(operation: Operation) -> Fact {
         order: Order { seq: Some(7), after: BTreeSet::from([command_id(2)]) },
         issued_at: Some(at(1).wall),
         not_after: None,
+        must_start_by: None,
+        break_glass: None,
         guard: Guard { state: Some(PowerState::Running), ..Guard::default() },
         class: Class::Critical,
         epoch: Some(2),
@@ -91,6 +93,7 @@ fn admission(operation: Operation) -> Fact {
         issued: Some(issued),
         stamp: StampNote::ClampedFuture,
         deadline,
+        must_start_by: Some(Mono(66)),
     }))
 }
 
@@ -158,8 +161,14 @@ pub(super) fn every_fact() -> Vec<Fact> {
             outcome: Outcome::new(Ending::Superseded, Code::Overwritten, "").because_of(Some(command_id(1))),
         },
         Fact::Observed { state: state(), origin: Origin::Command { command: command_id(1) } },
-        Fact::Observed { state: state(), origin: Origin::OutOfBand },
-        Fact::Vanished {},
+        Fact::Observed { state: state(), origin: Origin::past_us(None) },
+        Fact::Observed { state: state(), origin: Origin::past_us(Some(Cause::Destroyed)) },
+        Fact::Observed { state: state(), origin: Origin::past_us(Some(Cause::GuestShutdown)) },
+        Fact::Observed { state: state(), origin: Origin::past_us(Some(Cause::Crashed)) },
+        Fact::Happened { origin: Origin::past_us(Some(Cause::Rebooted)), subject: None },
+        Fact::Happened { origin: Origin::past_us(Some(Cause::DeviceRemoved)), subject: Some("net0".to_owned()) },
+        Fact::Vanished { origin: None },
+        Fact::Vanished { origin: Some(Origin::past_us(Some(Cause::Undefined))) },
     ]
 }
 

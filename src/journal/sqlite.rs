@@ -12,14 +12,18 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, Row, ffi, params};
 
+use super::audit;
 use super::chain::{Chain, Digest};
 use super::codec::{Encoding, Record};
-use super::error::{AppendError, OpenJournalError, ReplayError};
-use super::store::{Store, Stored, verify_slice};
+use super::error::{AppendError, Damage, OpenJournalError, ReplayError};
+use super::restore::{Restored, restore};
+use super::snapshot::{Basis, Headers, Snapshot};
+use super::store::{Store, Stored};
 use super::{DecodeError, Entry, Position};
 use crate::model::{Mono, Now, VmId, Wall};
 
 mod file;
+mod snapshots;
 
 pub use file::FORMAT;
 use file::LockedFile;
@@ -47,31 +51,56 @@ pub struct SqliteStore {
     path: PathBuf,
     chain: Chain,
     log_pages: u64,
+    /// Whether the file has tables for them: an older format has not, until it was read.
+    has_snapshots: bool,
 }
 
 impl SqliteStore {
-    /// Opens a journal, or creates an empty one, and checks every record.
+    /// Opens a journal, or creates an empty one, and checks all there is: every record, snapshot and page.
     ///
     /// *Errors*: [`OpenJournalError`]; no record is changed, whatever is wrong with it.
     pub fn open(path: &Path) -> Result<Self, OpenJournalError> {
         Self::open_replaying(path, &mut |_, _| {})
     }
 
-    /// The same, handing out every entry on the way, so that starting reads the journal once. When it fails, what
-    /// was handed out is to be forgotten.
+    /// The same, handing out every entry on the way. When it fails, what was handed out is to be forgotten.
     ///
     /// *Errors*: [`OpenJournalError`]; no record is changed, whatever is wrong with it.
     pub fn open_replaying(path: &Path, each: &mut dyn FnMut(Position, Entry)) -> Result<Self, OpenJournalError> {
+        Self::opened(path, |store| {
+            let verified = audit::run(store, None, each)?;
+            file::check_pages(&store.db)?;
+            Ok((Chain { last: verified.records, head: verified.head }, ()))
+        })
+        .map(|(store, ())| store)
+    }
+
+    /// Opens a journal, or creates an empty one, as an agent does: the newest snapshots, and what came after them. It
+    /// takes as long as there is live state, however long the history is; what is older is not looked at.
+    ///
+    /// *Errors*: [`OpenJournalError`]; no record is changed, whatever is wrong with it.
+    pub fn restore(path: &Path) -> Result<(Self, Restored), OpenJournalError> {
+        Self::opened(path, restore)
+    }
+
+    fn opened<T>(
+        path: &Path,
+        read: impl FnOnce(&mut Self) -> Result<(Chain, T), Damage>,
+    ) -> Result<(Self, T), OpenJournalError> {
         let file = LockedFile::open(path)?;
-        let db = file::connect(&file, path)?;
-        let mut store = Self { db, _file: file, path: path.to_owned(), chain: Chain::EMPTY, log_pages: 0 };
-        let damaged = |damage| OpenJournalError::Damaged { path: path.to_owned(), damage };
-        let mut chain = Chain::EMPTY;
-        while verify_slice(&mut store, &mut chain, each).map_err(damaged)?.is_continue() {}
-        // The chain does not cover the index that replaying one VM relies on.
-        file::check_pages(&store.db).map_err(damaged)?;
+        let (db, format) = file::connect(&file, path)?;
+        let has_snapshots = format >= file::FORMAT_WITH_SNAPSHOTS;
+        let path = path.to_owned();
+        let mut store = Self { db, _file: file, path, chain: Chain::EMPTY, log_pages: 0, has_snapshots };
+        let (chain, found) =
+            read(&mut store).map_err(|damage| OpenJournalError::Damaged { path: store.path.clone(), damage })?;
         store.chain = chain;
-        Ok(store)
+        // Only what was found whole is made a journal of the present format.
+        if format < FORMAT {
+            file::upgrade(&store.db, &store.path)?;
+            store.has_snapshots = true;
+        }
+        Ok((store, found))
     }
 
     /// Where it is.
@@ -104,6 +133,17 @@ impl SqliteStore {
         Ok((chain, pages))
     }
 
+    /// After a transaction that failed.
+    fn refused(&mut self, error: &rusqlite::Error) -> AppendError {
+        // When it was the sync that failed, the refused batch may stand in the log, whole. SQLite would overwrite it
+        // with the next one; should the agent end before that, the next start would find it. Emptying the log removes
+        // it now.
+        if sync_failed(error) {
+            self.checkpoint("TRUNCATE");
+        }
+        AppendError::Unwritable { reason: error.to_string() }
+    }
+
     /// Moves the log into the database. Failing costs nothing but log space: what was committed stays in the log.
     fn checkpoint(&mut self, how: &str) {
         let outcome = self.db.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |row| row.get::<_, i64>(0));
@@ -129,15 +169,7 @@ impl Store for SqliteStore {
                 }
                 Ok(chain.last)
             }
-            Err(error) => {
-                // When it was the sync that failed, the refused batch may stand in the log, whole. SQLite would
-                // overwrite it with the next one; should the agent end before that, the next start would find it.
-                // Emptying the log removes it now.
-                if sync_failed(&error) {
-                    self.checkpoint("TRUNCATE");
-                }
-                Err(AppendError::Unwritable { reason: error.to_string() })
-            }
+            Err(error) => Err(self.refused(&error)),
         }
     }
 
@@ -173,6 +205,32 @@ impl Store for SqliteStore {
             }
         }
         Ok(found)
+    }
+
+    fn count(&mut self, vm: VmId, after: Position, through: Position) -> Result<u64, ReplayError> {
+        snapshots::count(&self.db, vm, after, through)
+    }
+
+    fn basis(&mut self) -> Result<Option<Basis>, ReplayError> {
+        if self.has_snapshots { snapshots::basis(&self.db) } else { Ok(None) }
+    }
+
+    fn headers(&mut self) -> Result<Headers, ReplayError> {
+        if self.has_snapshots { snapshots::headers(&self.db) } else { Ok(Headers::new()) }
+    }
+
+    fn snapshot(&mut self, vm: VmId) -> Result<Option<Snapshot>, ReplayError> {
+        if self.has_snapshots { snapshots::snapshot(&self.db, vm) } else { Ok(None) }
+    }
+
+    fn keep(&mut self, snapshot: &Snapshot, basis: &Basis, alone: bool) -> Result<(), AppendError> {
+        match snapshots::keep(&mut self.db, snapshot, basis, alone) {
+            Ok(()) => {
+                self.log_pages = self.log_pages.saturating_add(4 + snapshot.body.len() as u64 / 4096);
+                Ok(())
+            }
+            Err(error) => Err(self.refused(&error)),
+        }
     }
 
     fn chain(&self) -> Chain {

@@ -1,14 +1,16 @@
 //! What a journal needs of its storage, and what follows from that.
 //!
-//! A backend gives four things: append a batch as one, read a slice, say where the end is, do upkeep. Replay, pages
-//! and verification are written once, here, over slices; so a backend cannot answer them differently, and the writer
-//! thread can put commits between two slices.
+//! A backend appends a batch as one, reads a slice, counts a VM's records by its index, keeps snapshots beside the
+//! records, says where the end is, and does upkeep. Replay, pages, restoring and verification are written once, over
+//! these; so a backend cannot answer them differently, and the writer thread can put commits between two slices.
 
 use std::ops::ControlFlow;
 
+use super::audit;
 use super::chain::{Chain, Digest};
 use super::codec::Record;
 use super::error::{AppendError, Damage, ReplayError, What};
+use super::snapshot::{Basis, Headers, Snapshot};
 use super::{Entry, Position};
 use crate::model::VmId;
 
@@ -50,6 +52,41 @@ pub trait Store: Send {
     /// *Errors*: [`ReplayError`] for the first record that cannot be read.
     fn slice(&mut self, after: Position, at_most: usize, of: Option<VmId>) -> Result<Vec<Stored>, ReplayError>;
 
+    /// How many records of a VM lie after a position, up to another: as the index says that a replay of one VM uses.
+    ///
+    /// *Errors*: [`ReplayError`] when it cannot be read.
+    fn count(&mut self, vm: VmId, after: Position, through: Position) -> Result<u64, ReplayError>;
+
+    /// What the snapshots cover; none when there are none. Storage without snapshots leaves this and the next three as
+    /// they are.
+    ///
+    /// *Errors*: [`ReplayError`] when it cannot be read.
+    fn basis(&mut self) -> Result<Option<Basis>, ReplayError> {
+        Ok(None)
+    }
+
+    /// Every snapshot there is, without its state.
+    ///
+    /// *Errors*: [`ReplayError`] when they cannot be read.
+    fn headers(&mut self) -> Result<Headers, ReplayError> {
+        Ok(Headers::new())
+    }
+
+    /// The snapshot of one VM.
+    ///
+    /// *Errors*: [`ReplayError`] when it cannot be read.
+    fn snapshot(&mut self, _vm: VmId) -> Result<Option<Snapshot>, ReplayError> {
+        Ok(None)
+    }
+
+    /// Puts a snapshot in the place of the one its VM had, and writes the basis anew; both or neither. `alone` removes
+    /// all other snapshots, too.
+    ///
+    /// *Errors*: [`AppendError::Unwritable`]; the store is as before.
+    fn keep(&mut self, _snapshot: &Snapshot, _basis: &Basis, _alone: bool) -> Result<(), AppendError> {
+        Err(AppendError::Unwritable { reason: "this storage keeps no snapshots".to_owned() })
+    }
+
     /// The end of the chain, as of the last append that was acknowledged.
     fn chain(&self) -> Chain;
 
@@ -90,13 +127,12 @@ pub trait Store: Send {
         replay_slices(self, 0, Some(vm), each)
     }
 
-    /// Checks every record.
+    /// Checks every record, the index of VMs, and every snapshot.
     ///
     /// *Errors*: [`Damage`], the first there is.
     fn verify(&mut self) -> Result<Verified, Damage> {
-        let mut chain = Chain::EMPTY;
-        while verify_slice(self, &mut chain, &mut |_, _| {})?.is_continue() {}
-        verified(self, chain)
+        let expected = self.chain();
+        audit::run(self, Some(expected), &mut |_, _| {})
     }
 }
 
@@ -129,45 +165,10 @@ fn replay_slices<S: Store + ?Sized>(
     }
 }
 
-/// Checks one slice more; breaks at the end.
-pub(super) fn verify_slice<S: Store + ?Sized>(
-    store: &mut S,
-    chain: &mut Chain,
-    each: &mut dyn FnMut(Position, Entry),
-) -> Result<ControlFlow<()>, Damage> {
-    let slice = match store.slice(chain.last, SLICE, None) {
-        Ok(slice) => slice,
-        Err(error) => return Err(damage_of(error)),
-    };
-    if slice.is_empty() {
-        return Ok(ControlFlow::Break(()));
-    }
-    for stored in &slice {
-        let entry = chain.follow(stored)?;
-        each(stored.position, entry);
-    }
-    Ok(ControlFlow::Continue(()))
-}
-
-/// The records that were found must end where the store said its last append ended.
-pub(super) fn verified<S: Store + ?Sized>(store: &S, found: Chain) -> Result<Verified, Damage> {
-    let expected = store.chain();
-    if found.last != expected.last {
-        let position = found.last.saturating_add(1);
-        return Err(Damage { position, what: What::Missing { next: expected.last } });
-    }
-    if found.head != expected.head {
-        return Err(Damage { position: found.last, what: What::Changed });
-    }
-    Ok(Verified { records: found.last, head: found.head })
-}
-
-fn damage_of(error: ReplayError) -> Damage {
+pub(super) fn damage_of(error: ReplayError) -> Damage {
     match error {
-        ReplayError::Undecodable { position, source } => Damage { position, what: What::Undecodable(source) },
-        ReplayError::Unreadable { after, reason } => {
-            Damage { position: after.saturating_add(1), what: What::Unreadable(reason) }
-        }
-        ReplayError::Closed => Damage { position: 0, what: What::Unreadable("the journal is closed".to_owned()) },
+        ReplayError::Undecodable { position, source } => Damage::at(position, What::Undecodable(source)),
+        ReplayError::Unreadable { after, reason } => Damage::at(after.saturating_add(1), What::Unreadable(reason)),
+        ReplayError::Closed => Damage::at(0, What::Unreadable("the journal is closed".to_owned())),
     }
 }

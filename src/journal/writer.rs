@@ -8,7 +8,8 @@
 //! Other lanes are not concerned, except that a batch which the disk refuses is refused whole.
 //!
 //! Reads run on the same thread, in slices, one slice between two batches: a reader of the whole journal delays a
-//! commit by one slice at most. A read sees every append that was queued before it.
+//! commit by one slice at most. A read sees every append that was queued before it. Snapshots are made by a thread of
+//! their own, which reads as everybody does; here they are only written.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -21,13 +22,16 @@ use tokio::sync::{oneshot, watch};
 
 use super::Position;
 use super::codec::Record;
+use super::coverage::Coverage;
 use super::error::AppendError;
 use super::store::Store;
 use crate::model::VmId;
 
 mod handle;
+mod keeper;
 
 pub use handle::Journal;
+use keeper::{Keeper, Kept};
 
 /// How many entries may wait to be written; far more than lanes produce while a disk syncs.
 pub const QUEUE_MAX_ENTRIES: usize = 65_536;
@@ -40,10 +44,18 @@ const BATCH_MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// Work for the thread.
 enum Job {
-    Append { vm: VmId, record: Result<Record, AppendError>, ack: Ack },
+    Append {
+        vm: VmId,
+        record: Result<Record, AppendError>,
+        ack: Ack,
+    },
     Unfence(VmId),
     Look(Look),
+    /// A snapshot was made, or could not be.
+    Kept(Kept),
     Close(oneshot::Sender<()>),
+    /// Nobody holds the journal any more.
+    Abandoned,
 }
 
 /// A read of one slice.
@@ -124,10 +136,14 @@ struct Writer {
     fenced: BTreeSet<VmId>,
     batch: Batch,
     looks: VecDeque<Look>,
+    keeper: Option<Keeper>,
 }
 
-/// Starts the thread.
-fn spawn(store: Box<dyn Store>) -> io::Result<(Sender<Job>, Arc<Backlog>, watch::Receiver<Position>)> {
+/// Starts the thread; with a tail and its floor, it sees to snapshots.
+fn spawn(
+    store: Box<dyn Store>,
+    keeping: Option<(Coverage, u64)>,
+) -> io::Result<(Sender<Job>, Arc<Backlog>, watch::Receiver<Position>)> {
     let (sender, jobs) = std::sync::mpsc::channel();
     let (last, watched) = watch::channel(store.last());
     let backlog = Arc::new(Backlog::default());
@@ -139,6 +155,7 @@ fn spawn(store: Box<dyn Store>) -> io::Result<(Sender<Job>, Arc<Backlog>, watch:
         fenced: BTreeSet::new(),
         batch: Batch::default(),
         looks: VecDeque::new(),
+        keeper: keeping.map(|(coverage, floor)| Keeper::new(coverage, floor, sender.clone())),
     };
     std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
         let closed = writer.run();
@@ -162,15 +179,18 @@ impl Writer {
             };
             let mut closing = None;
             while let Some(taken) = job.take() {
-                if let Some(closed) = self.take(taken) {
-                    closing = Some(closed);
+                if let Some(end) = self.take(taken) {
+                    closing = Some(end);
                 } else if !self.batch.is_full() {
                     job = self.jobs.try_recv().ok();
                 }
             }
             self.commit();
-            if closing.is_some() {
-                return closing;
+            if let Some(end) = closing {
+                return end;
+            }
+            if let Some(keeper) = &mut self.keeper {
+                keeper.tend(self.store.as_mut());
             }
             if let Some(look) = self.looks.pop_front() {
                 look(self.store.as_mut());
@@ -191,15 +211,21 @@ impl Writer {
         }
     }
 
-    /// Sorts a job in; gives back whom to tell when it is the last.
-    fn take(&mut self, job: Job) -> Option<oneshot::Sender<()>> {
+    /// Sorts a job in; when it is the last, gives back whom to tell, if anybody.
+    fn take(&mut self, job: Job) -> Option<Option<oneshot::Sender<()>>> {
         match job {
             Job::Append { vm, record, ack } => self.queue(vm, record, ack),
             Job::Unfence(vm) => {
                 self.fenced.remove(&vm);
             }
             Job::Look(look) => self.looks.push_back(look),
-            Job::Close(closed) => return Some(closed),
+            Job::Kept(kept) => {
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.made(kept);
+                }
+            }
+            Job::Close(closed) => return Some(Some(closed)),
+            Job::Abandoned => return Some(None),
         }
         None
     }
@@ -233,6 +259,9 @@ impl Writer {
         self.backlog.written(records.len(), bytes);
         match &outcome {
             Ok(last) => {
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.note(&records, *last);
+                }
                 self.last.send_if_modified(|known| std::mem::replace(known, *last) != *last);
             }
             Err(error) => {

@@ -9,10 +9,11 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use super::asker::Asker;
 use super::clock::Clock;
-use super::runner::{self, Begin, Ear, Mail, Runner, Surroundings};
+use super::runner::{self, Begin, Ear, Mail, Piece, Runner, Surroundings};
 use crate::delegation::{Change, ChangeRequest};
+use crate::discovery::{Recognised, recognise};
 use crate::hypervisor::{AskHypervisorError, Event, Hypervisor};
-use crate::journal::{Entry, Journal, ReplayError};
+use crate::journal::{Journal, ReplayError};
 use crate::model::{
     ClockEstimate, Code, Command, CommandId, ConflictId, Now, Outcome, ProviderId, Refusal, VmId, VmState,
 };
@@ -58,7 +59,7 @@ pub struct Submission {
 impl Lanes {
     /// Starts a lane for every VM that was co-managed when the agent stopped.
     ///
-    /// `history` is what the journal held when it was opened.
+    /// `history` is what the journal came to when it was opened.
     pub async fn start(
         hypervisor: Arc<dyn Hypervisor>,
         journal: Journal,
@@ -126,6 +127,12 @@ impl Lanes {
         self.0.around.clock.now()
     }
 
+    /// How the lanes are configured.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.0.around.policy
+    }
+
     /// The hypervisor behind the lanes.
     #[must_use]
     pub fn hypervisor(&self) -> &Arc<dyn Hypervisor> {
@@ -157,11 +164,11 @@ impl Lanes {
         answer.await.map_err(|_| gone())?
     }
 
-    /// Begins to co-manage a VM.
+    /// Begins to co-manage a VM; gives the other managers whose marks it bears.
     ///
     /// *Errors*: [`Code::AlreadyEnrolled`], [`Code::UnknownVm`], [`Code::HypervisorUnreachable`],
     /// [`Code::JournalUnwritable`].
-    pub async fn enroll(&self, vm: VmId, primary: ProviderId) -> Result<(), Refusal> {
+    pub async fn enroll(&self, vm: VmId, primary: ProviderId) -> Result<Vec<Recognised>, Refusal> {
         let state = self.0.around.hypervisor.observe(vm).await.map_err(|error| refusal_of(&error))?;
         let inventory = self.0.around.hypervisor.inventory(vm).await.map_err(|error| refusal_of(&error))?;
         let _alone = self.0.coming_and_going.lock().await;
@@ -169,7 +176,7 @@ impl Lanes {
         let address = match known.clone() {
             Some(address) => address,
             None => {
-                let past = runner::replay(&self.0.around.journal, State::new(vm)).await.map_err(|error| {
+                let past = self.0.around.journal.restore_vm(vm).await.map_err(|error| {
                     tracing::error!(%vm, %error, "the VM's history cannot be read");
                     Refusal::new(Code::JournalUnwritable, "the VM's history cannot be read from the journal")
                 })?;
@@ -178,13 +185,19 @@ impl Lanes {
                 self.spawn(past, Begin::Fresh)
             }
         };
-        let name = inventory.domain.identity.name.clone();
+        let managers = recognise(&inventory.domain);
+        let name = inventory.domain.identity.name;
         let make = move |token| Input::Enroll { token, name, primary, state };
         let enrolled = self.request(&address, make, None).await;
         if enrolled.is_err() && known.is_none() {
             self.forget(vm);
         }
-        enrolled.map(drop)
+        enrolled?;
+        for Recognised { manager, mark } in &managers {
+            let (loops, tell, read) = (manager.loops(), manager.tell(), manager.documentation());
+            tracing::warn!(%vm, %manager, mark, loops, tell, read, "another manager may act on this VM by itself");
+        }
+        Ok(managers)
     }
 
     fn forget(&self, vm: VmId) {
@@ -230,10 +243,33 @@ impl Lanes {
         let address = self.address(vm)?;
         match self.request(&address, move |token| Input::Change { token, request }, None).await? {
             Accepted::Change(change) => Ok(change),
-            Accepted::Standing | Accepted::Command(_) | Accepted::Answer => {
+            Accepted::Standing | Accepted::Command(_) | Accepted::Answer | Accepted::Drain | Accepted::Decision => {
                 Err(Refusal::new(Code::Internal, "the lane answered something else"))
             }
         }
+    }
+
+    /// Changes who may do what once what is in flight has ended.
+    ///
+    /// *Errors*: as [`crate::delegation::Drain::prepare`]; [`Code::Draining`].
+    pub async fn drain(&self, vm: VmId, request: ChangeRequest) -> Result<(), Refusal> {
+        let address = self.address(vm)?;
+        self.request(&address, move |token| Input::Drain { token, request }, None).await.map(drop)
+    }
+
+    /// The operator's word on a conflict.
+    ///
+    /// *Errors*: [`Code::Forbidden`], [`Code::UnknownConflict`], [`Code::UnknownCommand`], [`Code::ConflictSettled`].
+    pub async fn decide(
+        &self,
+        vm: VmId,
+        by: ProviderId,
+        conflict: ConflictId,
+        first: CommandId,
+    ) -> Result<(), Refusal> {
+        let address = self.address(vm)?;
+        let make = move |token| Input::Decide { token, by, conflict, first };
+        self.request(&address, make, None).await.map(drop)
     }
 
     /// A provider's answer to an ask.
@@ -294,7 +330,7 @@ impl Lanes {
     ///
     /// *Errors*: the journal cannot be read.
     pub async fn history(&self, vm: VmId) -> Result<State, ReplayError> {
-        runner::replay(&self.0.around.journal, State::remembering_all(vm)).await
+        runner::history(&self.0.around.journal, vm).await
     }
 
     /// Takes no new commands and waits until what is at the hypervisor has ended, at most this long.
@@ -322,7 +358,7 @@ impl Lanes {
     }
 }
 
-/// What the journal held when it was opened.
+/// What the journal came to when it was opened.
 #[derive(Debug, Default)]
 pub struct History {
     states: BTreeMap<VmId, State>,
@@ -330,12 +366,10 @@ pub struct History {
 }
 
 impl History {
-    /// Takes one record in; records come in order.
-    pub fn take(&mut self, entry: &Entry) {
-        let state = self.states.remove(&entry.vm).unwrap_or_else(|| State::new(entry.vm));
-        let state = state.replay(entry.facts.iter().map(|fact| (entry.at, fact)));
-        self.states.insert(entry.vm, state);
-        self.last = Some(entry.at);
+    /// The VMs' states, and the moment at which the journal was last written.
+    #[must_use]
+    pub const fn new(states: BTreeMap<VmId, State>, last: Option<Now>) -> Self {
+        Self { states, last }
     }
 }
 
@@ -345,16 +379,9 @@ async fn dispatch(lanes: std::sync::Weak<Inner>, mut events: mpsc::Receiver<Even
         let Some(inner) = lanes.upgrade() else { return };
         let addresses = inner.lanes.read().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Power(vm, power) => {
-                if let Some(address) = addresses.get(&vm) {
-                    address.ear.tell_power(power);
-                }
-            }
-            Event::Changed(vm) | Event::Rebooted(vm) | Event::Gone(vm) => {
-                if let Some(address) = addresses.get(&vm) {
-                    address.ear.tell_change();
-                }
-            }
+            Event::Power(vm, power) => tell(&addresses, vm, Piece::Power(power)),
+            Event::Changed(vm, cause) | Event::Gone(vm, cause) => tell(&addresses, vm, Piece::Changed(cause)),
+            Event::Happened(vm, happening) => tell(&addresses, vm, Piece::Happened(happening)),
             Event::Disconnected => {
                 inner.connected.store(false, Ordering::Relaxed);
                 tracing::warn!("the connection to libvirt was lost");
@@ -362,9 +389,15 @@ async fn dispatch(lanes: std::sync::Weak<Inner>, mut events: mpsc::Receiver<Even
             Event::Reconnected => {
                 inner.connected.store(true, Ordering::Relaxed);
                 tracing::info!("libvirt is connected; every lane looks again");
-                addresses.values().for_each(|address| address.ear.tell_change());
+                addresses.values().for_each(|address| address.ear.tell(Piece::Changed(None)));
             }
         }
+    }
+}
+
+fn tell(addresses: &BTreeMap<VmId, Address>, vm: VmId, piece: Piece) {
+    if let Some(address) = addresses.get(&vm) {
+        address.ear.tell(piece);
     }
 }
 

@@ -5,6 +5,7 @@
 //! `outage` gets through a journal that takes no facts.
 
 mod looks;
+mod news;
 mod outage;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -18,15 +19,15 @@ use super::asker::{Asker, Delivery};
 use super::clock::Clock;
 use crate::hypervisor::{AskHypervisorError, Hypervisor};
 use crate::journal::{AppendError, Entry, Journal};
-use crate::model::{Code, CommandId, Effect, Now, Outcome, Refusal, VmId, VmState};
+use crate::model::{Cause, Code, CommandId, Effect, Now, Outcome, Refusal, VmId, VmState};
 use crate::resolver::{
-    Accepted, Call, CallResult, Evidence, Input, Lane, Observation, Output, Party, Phase, Policy, State, Token,
+    Accepted, Call, CallResult, Evidence, Fact, Input, Lane, Observation, Output, Party, Phase, Policy, State, Token,
 };
 
-pub(super) use self::looks::Ear;
-use self::looks::Explained;
+use self::news::{Damper, Explained};
+pub(super) use self::news::{Ear, Piece};
 use self::outage::Outage;
-pub(super) use self::outage::replay;
+pub(super) use self::outage::history;
 
 /// How often an unreachable hypervisor is asked again about one VM.
 const RETRY: Duration = Duration::from_millis(500);
@@ -70,7 +71,7 @@ enum Errand {
     Told(Input),
     Looked {
         seen: Result<VmState, AskHypervisorError>,
-        why: Observation,
+        told: Option<Cause>,
         activity: u64,
     },
 }
@@ -111,6 +112,11 @@ pub(super) struct Runner {
     seen_midway: bool,
     /// What our own calls explain of events.
     explained: Explained,
+    /// What events said happened since the last look began.
+    told: Option<Cause>,
+    /// Whether the next look is the second one for the same reason.
+    patient: bool,
+    damper: Damper,
     /// Rises when the lane is built anew: what an earlier one appended means nothing to this one.
     life: u64,
     /// Set while the journal is given time.
@@ -157,6 +163,9 @@ impl Runner {
             looking: false,
             seen_midway: false,
             explained: Explained::default(),
+            told: None,
+            patient: false,
+            damper: Damper::default(),
             life: 0,
             outage: None,
             closing: false,
@@ -196,7 +205,7 @@ impl Runner {
         }
         self.step(match seen {
             Ok(state) => Input::Observed { state, why: Observation::Look },
-            Err(_) => Input::Vanished,
+            Err(_) => Input::Vanished { why: Observation::Look },
         });
         self.step(Input::Recovered);
     }
@@ -257,20 +266,19 @@ impl Runner {
             Errand::Finished { command, result, seen } => self.finished(command, result, seen),
             Errand::Probed { command, evidence } => self.step(Input::Probed { command, evidence }),
             Errand::Told(input) => self.step(input),
-            Errand::Looked { seen, why, activity } => self.looked(seen, why, activity),
+            Errand::Looked { seen, told, activity } => self.looked(seen, told, activity),
         }
     }
 
     fn finished(&mut self, command: CommandId, result: CallResult, seen: Option<VmState>) {
         self.activity += 1;
         self.in_flight.remove(&command);
-        let as_asked = matches!(result, CallResult::Done(_)) && !self.seen_midway;
-        if as_asked {
-            self.explained.done(command, self.halts(command));
-        } else {
+        let done = matches!(result, CallResult::Done(_));
+        self.explained.done(command, self.deed(command).filter(|_| done), Instant::now());
+        if !done || self.seen_midway {
             // What was seen meanwhile may be a step on the call's way (a snapshot halts the vCPUs), and nobody knows
             // what a call that failed has left.
-            self.explained.forget();
+            self.explained.forget_power();
             self.doubt();
         }
         if let Some(state) = seen {
@@ -288,6 +296,7 @@ impl Runner {
     fn perform(&mut self, output: Output) {
         match output {
             Output::Append { step, at, facts } => {
+                tell_operator(&facts);
                 let (send, life) = (self.send.clone(), self.life);
                 self.around.journal.append(&Entry { vm: self.vm, at, facts }, move |result| {
                     let _ = send.send(Box::new(Errand::Durable { life, step, result }));
@@ -391,6 +400,15 @@ impl Runner {
         if self.wake.is_some_and(|at| at <= now) {
             self.wake = None;
             self.step(Input::Tick);
+        }
+    }
+}
+
+/// What the host's owner should not have to look for.
+fn tell_operator(facts: &[Fact]) {
+    for fact in facts {
+        if let Fact::Escalated { conflict, .. } = fact {
+            tracing::warn!(%conflict, "both providers want to be first; `covirt conflict decide` says which");
         }
     }
 }

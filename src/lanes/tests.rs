@@ -1,5 +1,6 @@
 //! Whole lanes, on the stepped hypervisor and the journal in memory: what is durable when, and what faults leave.
 
+mod past_us;
 mod world;
 
 use std::time::Duration;
@@ -77,9 +78,12 @@ async fn what_happens_past_the_agent_is_seen_and_told() {
     world.fake.change(vm(1), |state| state.power = PowerState::Paused);
     world.until_power(1, PowerState::Paused).await;
     let facts = world.facts(1).await;
-    assert!(matches!(facts.last(), Some(Fact::Observed { origin: Origin::OutOfBand, .. })), "{facts:?}");
+    assert!(
+        matches!(facts.last(), Some(Fact::Observed { origin: Origin::OutOfBand { cause: None }, .. })),
+        "{facts:?}"
+    );
     world.fake.undefine(vm(1));
-    world.until("the VM is gone", async || matches!(world.facts(1).await.last(), Some(Fact::Vanished {}))).await;
+    world.until("the VM is gone", async || matches!(world.facts(1).await.last(), Some(Fact::Vanished { .. }))).await;
     assert_eq!(world.submit(1, "north", "power.resume", 1).await.unwrap_err().code, Code::VmGone);
 }
 
@@ -89,7 +93,7 @@ async fn a_look_that_a_call_overtook_is_thrown_away() {
     world.enroll(1).await;
     // The look sees the VM running, and comes back only when a command has paused it.
     let look = world.hypervisor.hold_next_look();
-    world.fake.emit(Event::Changed(vm(1)));
+    world.fake.emit(Event::Changed(vm(1), None));
     look.until_held().await;
     let submission = world.submit(1, "north", "power.suspend", 1).await.unwrap();
     world.fake.until_waiting(submission.id).await;
@@ -354,7 +358,7 @@ async fn a_vm_never_has_two_lanes_however_many_enroll_it_at_once() {
     let mut enrolled = 0;
     for tried in tries {
         match tried.await.unwrap() {
-            Ok(()) => enrolled += 1,
+            Ok(_) => enrolled += 1,
             Err(refusal) => assert_eq!(refusal.code, Code::AlreadyEnrolled),
         }
     }
@@ -383,7 +387,7 @@ async fn a_burst_of_events_and_a_lost_connection_are_no_reason_to_execute_again(
     let submission = world.submit(1, "north", "power.suspend", 1).await.unwrap();
     let id = submission.id;
     world.fake.until_waiting(id).await;
-    let burst = || (0..500).for_each(|_| world.fake.emit(Event::Changed(vm(1))));
+    let burst = || (0..500).for_each(|_| world.fake.emit(Event::Changed(vm(1), None)));
     burst();
     world.fake.disconnect(Fate::TookEffect);
     burst();

@@ -47,10 +47,16 @@ codes! {
     UnknownVm = "unknown-vm",
     /// No command of this id.
     UnknownCommand = "unknown-command",
+    /// No conflict of this id.
+    UnknownConflict = "unknown-conflict",
     /// No provider of this name.
     UnknownProvider = "unknown-provider",
     /// The VM is co-managed already.
     AlreadyEnrolled = "already-enrolled",
+    /// Something that a provider left open has not ended yet.
+    HoldOpen = "hold-open",
+    /// Nothing of this kind is open on the VM.
+    UnknownHold = "unknown-hold",
     /// Commands have not ended yet.
     CommandsInFlight = "commands-in-flight",
 
@@ -131,12 +137,16 @@ codes! {
     SetsEqual = "sets-equal",
     /// Somebody else holds the action.
     HeldByOther = "held-by-other",
+    /// A hand-over is under way: nothing new is taken in under what is being handed over.
+    Draining = "draining",
     /// A provider cannot delegate to itself, or the operator be delegated to.
     BadDelegate = "bad-delegate",
 
     // Callbacks and sessions.
     /// The ask was settled before the answer came.
     AnswerLate = "answer-late",
+    /// The conflict was settled before the operator's decision came.
+    ConflictSettled = "conflict-settled",
     /// The answer is not to an ask of this session.
     UnknownAsk = "unknown-ask",
     /// A newer session of the same provider took over.

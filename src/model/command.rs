@@ -122,6 +122,12 @@ pub struct Command {
     pub issued_at: Option<Wall>,
     /// Not to be begun after this, by the provider's clock.
     pub not_after: Option<Wall>,
+    /// Wished to have begun by this, by the provider's clock: near then it goes before its equals. No deadline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub must_start_by: Option<Wall>,
+    /// Why it passes every queue; the operator alone may say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<String>,
     /// What the provider expects of the VM.
     #[serde(default)]
     pub guard: Guard,

@@ -52,6 +52,14 @@ impl ConflictId {
     }
 }
 
+impl CommandId {
+    /// The id of the `number`-th command that the agent itself sends to a VM: the same on every replay.
+    #[must_use]
+    pub fn errand(vm: VmId, number: u64) -> Self {
+        Self(Uuid::new_v5(&vm.0, format!("errand/{number}").as_bytes()))
+    }
+}
+
 /// A control plane's name: 1 to 32 of `a-z`, `0-9` and `-`, beginning with a letter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -72,6 +80,21 @@ impl ProviderId {
     #[must_use]
     pub fn operator() -> Self {
         Self(Self::OPERATOR.to_owned())
+    }
+
+    /// The agent itself, in whose name what was left open is ended.
+    pub const AGENT: &'static str = "covirt";
+
+    /// The built-in provider that the agent itself is.
+    #[must_use]
+    pub fn agent() -> Self {
+        Self(Self::AGENT.to_owned())
+    }
+
+    /// Whether this is the agent itself.
+    #[must_use]
+    pub fn is_agent(&self) -> bool {
+        self.0 == Self::AGENT
     }
 
     /// The name as text.

@@ -5,6 +5,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 pub mod action;
+pub mod cause;
+pub mod clock;
 pub mod code;
 pub mod command;
 pub mod device;
@@ -18,6 +20,8 @@ pub mod time;
 pub mod units;
 
 pub use action::Action;
+pub use cause::{Actor, Cause, Happening};
+pub use clock::{ClockFilter, StepWatch};
 pub use code::Code;
 pub use command::{Class, Command, Ending, Guard, Order, Outcome, Refusal};
 pub use device::DeviceName;
@@ -27,5 +31,5 @@ pub use ids::{CommandId, ConflictId, ProviderId, VmId};
 pub use operation::{Effect, Operation};
 pub use secret::Secret;
 pub use state::{PowerState, StartId, VmState};
-pub use time::{ClockEstimate, Interval, Mono, Now, Wall};
+pub use time::{ClockEstimate, Interval, Issued, Mono, Now, Wall};
 pub use units::{Bytes, Kib, Mac};

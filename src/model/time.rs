@@ -123,9 +123,30 @@ impl Interval {
         Self { earliest: time, latest: time }
     }
 
+    /// This interval on our monotonic time, for something that was received then.
+    #[must_use]
+    pub fn seen_at(&self, received: Now) -> Issued {
+        let mono = i64::try_from(received.mono.0).unwrap_or(i64::MAX);
+        let ago = |wall: Wall| mono.saturating_sub(received.wall.micros_since(wall));
+        Issued { earliest: ago(self.earliest), latest: ago(self.latest) }
+    }
+}
+
+/// When something was issued, on our monotonic time. *Units*: microseconds; negative before that time began.
+///
+/// Two issue times are compared so: wall times received before and after a step of our clock have no common measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issued {
+    /// Not before this.
+    pub earliest: i64,
+    /// Not after this.
+    pub latest: i64,
+}
+
+impl Issued {
     /// Whether every point of this interval lies before every point of `other`.
     #[must_use]
-    pub fn certainly_before(&self, other: &Self) -> bool {
+    pub const fn certainly_before(&self, other: &Self) -> bool {
         self.latest < other.earliest
     }
 }
@@ -151,7 +172,14 @@ impl ClockEstimate {
         let back = t2.micros_since(t3);
         let ours_ahead = outward.midpoint(back);
         let round_trip = t3.micros_since(t0).saturating_sub(t2.micros_since(t1));
-        Self { offset_us: ours_ahead.saturating_neg(), uncertainty_us: round_trip.max(0).unsigned_abs().div_ceil(2) }
+        Self { offset_us: ours_ahead.saturating_neg(), uncertainty_us: round_trip.unsigned_abs().div_ceil(2) }
+    }
+
+    /// Whether the clock may be further off than that.
+    #[must_use]
+    pub fn is_beyond(&self, limit: Duration) -> bool {
+        let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+        self.offset_us.unsigned_abs().saturating_add(self.uncertainty_us) > limit
     }
 
     /// A provider's stamp as an interval of our clock.
@@ -188,8 +216,20 @@ mod tests {
     fn overlapping_intervals_have_no_order() {
         let a = Interval { earliest: Wall::from_micros(0), latest: Wall::from_micros(10) };
         let b = Interval { earliest: Wall::from_micros(10), latest: Wall::from_micros(20) };
+        let now = Now { mono: Mono(500), wall: Wall::from_micros(20) };
+        let [a, b] = [a, b].map(|interval| interval.seen_at(now));
         assert!(!a.certainly_before(&b) && !b.certainly_before(&a));
-        assert!(Interval::exactly(Wall::from_micros(9)).certainly_before(&b));
+        assert!(Interval::exactly(Wall::from_micros(9)).seen_at(now).certainly_before(&b));
+    }
+
+    #[test]
+    fn a_step_of_our_wall_clock_between_two_receipts_reorders_nothing() {
+        let now = |mono, wall| Now { mono: Mono(mono), wall: Wall::from_micros(wall) };
+        for step in [-7_200_000_000, 7_200_000_000] {
+            let first = Interval::exactly(Wall::from_micros(1_000)).seen_at(now(9_000, 1_500));
+            let second = Interval::exactly(Wall::from_micros(3_000 + step)).seen_at(now(11_500, 4_000 + step));
+            assert!(first.certainly_before(&second) && !second.certainly_before(&first), "{step}");
+        }
     }
 
     #[test]

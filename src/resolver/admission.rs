@@ -1,5 +1,6 @@
 //! Taking a command in: duplicates, replays, authority, order, deadline, issue time, room.
 
+use super::drain;
 use super::fact::{Admission, StampNote};
 use super::policy::Policy;
 use super::state::{Standing, State};
@@ -40,12 +41,20 @@ pub(crate) fn admit(
         return Err(Refusal::new(Code::SeqReplayed, message).blocked_by(command.id));
     }
     let grant = authority.authorise(&command.provider, command.operation.action(), now)?;
+    may_break_glass(&command)?;
+    if let Some(refusal) = drain::refuses(state, &command.provider, command.operation.action()) {
+        return Err(refusal);
+    }
     if let Some(epoch) = command.epoch.filter(|epoch| *epoch != authority.epoch) {
         let message = format!("the delegation epoch is {}, not {epoch}; read the delegations again", authority.epoch);
         return Err(Refusal::new(Code::StaleEpoch, message));
     }
     if state.standing == Standing::Vanished {
-        return Err(Refusal::new(Code::VmGone, "the VM does not exist at the hypervisor any more"));
+        let message = match &state.moved_to {
+            Some(host) => format!("the VM has moved to {host}"),
+            None => "the VM does not exist at the hypervisor any more".to_owned(),
+        };
+        return Err(Refusal::new(Code::VmGone, message));
     }
     let action = command.operation.action();
     if action.spec().way == Way::Channel {
@@ -67,11 +76,31 @@ pub(crate) fn admit(
         return Err(Refusal::new(Code::QueueFull, message));
     }
     let (issued, stamp) = issue_time(&command, clock, policy, now);
-    let deadline = command.not_after.map(|wall| deadline(wall, clock, now));
+    let deadline = command.not_after.map(|wall| deadline_of(wall, clock, now));
     if deadline.is_some_and(|deadline| deadline <= now.mono) {
         return Err(Refusal::new(Code::DeadlinePassed, "not_after had passed when the command arrived"));
     }
-    Ok(Taken::New(Box::new(Admission { command, digest, grant, issued, stamp, deadline })))
+    let must_start_by = command.must_start_by.map(|wall| deadline_of(wall, clock, now));
+    if must_start_by.is_some_and(|by| by <= now.mono) {
+        return Err(Refusal::new(Code::DeadlinePassed, "must_start_by had passed when the command arrived"));
+    }
+    Ok(Taken::New(Box::new(Admission { command, digest, grant, issued, stamp, deadline, must_start_by })))
+}
+
+/// The longest reason that is kept. *Units*: bytes.
+const REASON_MAX: usize = 1024;
+
+/// Only the operator passes every queue, and it says why.
+fn may_break_glass(command: &Command) -> Result<(), Refusal> {
+    let Some(reason) = &command.break_glass else { return Ok(()) };
+    if !command.provider.is_operator() {
+        return Err(Refusal::new(Code::Forbidden, "only the operator breaks the glass"));
+    }
+    if reason.trim().is_empty() || reason.len() > REASON_MAX || reason.chars().any(char::is_control) {
+        let message = format!("break_glass is a reason of one line, at most {REASON_MAX} bytes");
+        return Err(Refusal::new(Code::Malformed, message));
+    }
+    Ok(())
 }
 
 fn with_sequence(state: &State, mut command: Command) -> Result<Command, Refusal> {
@@ -103,8 +132,7 @@ fn issue_time(
         return (Some(Interval::exactly(now.wall)), StampNote::Missing);
     };
     let clock = clock.unwrap_or(ClockEstimate::SHARED);
-    let limit = u64::try_from(policy.clock_limit.as_micros()).unwrap_or(u64::MAX);
-    if clock.offset_us.unsigned_abs().saturating_add(clock.uncertainty_us) > limit {
+    if clock.is_beyond(policy.clock_limit) {
         return (None, StampNote::ClockBeyondLimit);
     }
     let issued = clock.interval_of(stamp);
@@ -115,8 +143,8 @@ fn issue_time(
 }
 
 /// A deadline by the provider's clock, on ours; the latest it can mean, so that no command dies of doubt.
-fn deadline(not_after: Wall, clock: Option<ClockEstimate>, now: Now) -> Mono {
-    let ours = clock.unwrap_or(ClockEstimate::SHARED).interval_of(not_after).latest;
+fn deadline_of(by: Wall, clock: Option<ClockEstimate>, now: Now) -> Mono {
+    let ours = clock.unwrap_or(ClockEstimate::SHARED).interval_of(by).latest;
     let left = u64::try_from(ours.micros_since(now.wall)).unwrap_or(0);
     now.mono.after(std::time::Duration::from_micros(left))
 }

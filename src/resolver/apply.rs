@@ -1,9 +1,14 @@
 //! Applying facts: the only code that changes a lane's state, live and on replay alike (I6).
 
+use super::budget::Asking;
 use super::fact::{Fact, Rule, Verdict};
-use super::state::{Asked, Conflict, Phase, REMEMBERED_IDS, Standing, State, Tracked, Written};
+use super::state::{Asked, Conflict, Escalation, Phase, REMEMBERED_IDS, Standing, State, Tracked, Written};
 use crate::delegation::Authority;
 use crate::model::{CommandId, Effect, Ending, Now, Outcome, StartId};
+
+/// Of how many values it is remembered who wrote them last. A VM has far fewer, but providers make up namespaces of
+/// metadata.
+const REMEMBERED_WRITES: usize = 1024;
 
 impl State {
     /// The state that a journal's facts add up to.
@@ -29,6 +34,11 @@ impl State {
                 self.standing = Standing::Free;
                 self.epochs = self.authority.take().map_or(self.epochs, |authority| authority.epoch);
                 self.believed = None;
+                self.holds.clear();
+                self.broken.clear();
+                self.moved_to = None;
+                self.drain = None;
+                self.brought_about = None;
                 self.written.clear();
             }
             Fact::Delegation { by: _, change } => {
@@ -36,6 +46,8 @@ impl State {
                     authority.apply(change);
                 }
             }
+            Fact::DrainBegan { by: _, drain } => self.drain = Some(drain.clone()),
+            Fact::DrainEnded { failed: _ } => self.drain = None,
             Fact::Admitted(admission) => {
                 let id = admission.command.id;
                 let sequence = self.sequences.entry(admission.command.provider.clone()).or_default();
@@ -46,6 +58,7 @@ impl State {
                     received: at,
                     phase: Phase::Queued,
                     deferrals: 0,
+                    asking: Asking::default(),
                     gap: None,
                     coalesced_with: None,
                     conflicts: Vec::new(),
@@ -54,6 +67,9 @@ impl State {
                     on_start: StartId::default(),
                     finished: None,
                 };
+                if admission.command.provider.is_agent() {
+                    self.errands = self.errands.saturating_add(1);
+                }
                 self.commands.insert(id, tracked);
                 self.live.insert(id);
             }
@@ -72,7 +88,13 @@ impl State {
                     feasible: feasible.clone(),
                     opened: at,
                     asked: std::collections::BTreeMap::new(),
+                    being_asked: false,
+                    escalated: None,
+                    decided: None,
                     settled: None,
+                    hold: (self.holds.values())
+                        .find(|hold| hold.opener.is_some_and(|opener| between.contains(&opener)))
+                        .map(|hold| hold.key.clone()),
                     moot: None,
                 };
                 self.conflicts.insert(*conflict, opened);
@@ -80,6 +102,7 @@ impl State {
             }
             Fact::Asked { conflict, epoch, who, deadline } => {
                 self.ask_epoch = self.ask_epoch.max(*epoch);
+                self.asking_begins(*conflict, at);
                 if let Some(conflict) = self.conflicts.get_mut(conflict) {
                     for party in who {
                         let asked = Asked { epoch: *epoch, at, deadline: *deadline, answer: None };
@@ -93,10 +116,26 @@ impl State {
                     asked.answer = Some((*answer, *how));
                 }
             }
+            Fact::Escalated { conflict, deadline } => {
+                if let Some(conflict) = self.conflicts.get_mut(conflict) {
+                    conflict.escalated = Some(Escalation { at, deadline: *deadline });
+                }
+                self.asking_ends(*conflict, at);
+            }
+            Fact::Decided { conflict, by: _, first } => {
+                if let Some(conflict) = self.conflicts.get_mut(conflict) {
+                    conflict.decided = Some(*first);
+                }
+            }
             Fact::Settled { conflict, verdict } => {
                 self.open.remove(conflict);
+                self.asking_ends(*conflict, at);
                 if let Some(conflict) = self.conflicts.get_mut(conflict) {
                     conflict.settled = Some((at, verdict.clone()));
+                }
+                let of_hold = self.conflicts.get(conflict).is_some_and(|conflict| conflict.hold.is_some());
+                if !of_hold {
+                    self.verdicts.insert((verdict.first, verdict.second));
                 }
                 self.apply_verdict(verdict);
             }
@@ -112,13 +151,25 @@ impl State {
                 tracked.started = None;
             }),
             Fact::Ended { command, outcome } => self.apply_ended(at, *command, outcome),
-            Fact::Observed { state, origin: _ } => {
-                self.believed = Some(state.clone());
+            Fact::Observed { state, origin } => {
+                let before = self.believed.replace(state.clone());
+                if before.is_none_or(|before| (before.power, before.start) != (state.power, state.start)) {
+                    self.brought_about = Some(origin.clone());
+                }
                 if self.standing == Standing::Vanished {
                     self.standing = Standing::Enrolled;
+                    self.moved_to = None;
                 }
             }
-            Fact::Vanished {} => self.standing = Standing::Vanished,
+            Fact::Happened { .. } => {}
+            Fact::HoldOpened { .. } => self.hold_opened(at, fact),
+            Fact::HoldGivenUp { hold, why } => self.hold_given_up(at, hold, why),
+            Fact::HoldClosed { hold, how: _ } => self.hold_closed(at, hold),
+            Fact::Vanished { origin } => {
+                self.moved_to = self.destination();
+                self.standing = Standing::Vanished;
+                self.brought_about.clone_from(origin);
+            }
         }
     }
 
@@ -129,7 +180,6 @@ impl State {
     }
 
     fn apply_verdict(&mut self, verdict: &Verdict) {
-        self.verdicts.insert((verdict.first, verdict.second));
         self.with(verdict.second, |second| {
             second.deferrals = second.deferrals.saturating_add(1);
             if verdict.rule == Rule::SameWish {
@@ -143,7 +193,7 @@ impl State {
         tracked.phase = Phase::Ended(outcome.clone());
         tracked.finished = Some(at);
         let provider = tracked.command().provider.clone();
-        let (seq, issued, effect) = (tracked.seq(), tracked.admission.issued, tracked.command().operation.effect());
+        let (seq, issued, effect) = (tracked.seq(), tracked.issued(), tracked.command().operation.effect());
         self.live.remove(&id);
         self.ended.push_back(id);
         let sequence = self.sequences.entry(provider.clone()).or_default();
@@ -160,25 +210,47 @@ impl State {
             if let Some(open) = self.conflicts.get_mut(&conflict).filter(|open| open.between.contains(&id)) {
                 open.moot = Some(id);
                 self.open.remove(&conflict);
+                self.asking_ends(conflict, at);
             }
         }
         if outcome.ending == Ending::Done {
             if let Some(register) = effect.register() {
                 self.written.insert(register, Written { command: id, provider, issued, at });
+                self.forget_oldest_write();
             }
             if let Effect::Renamed(name) = &effect {
                 name.clone_into(&mut self.name);
             }
             if let Some(believed) = &mut self.believed {
+                let before = believed.power;
                 effect.take(believed);
+                if believed.power != before {
+                    self.brought_about = None;
+                }
             }
+        }
+        if let Some(operation) = self.commands.get(&id).map(Tracked::command).filter(|c| c.provider.is_agent()) {
+            let operation = operation.operation.clone();
+            self.errand_ended(at, &operation, outcome);
         }
         self.forget_oldest();
     }
 
+    fn forget_oldest_write(&mut self) {
+        if self.written.len() > REMEMBERED_WRITES {
+            let oldest = self.written.iter().min_by_key(|(_, written)| written.at.mono);
+            if let Some(oldest) = oldest.map(|(register, _)| register.clone()) {
+                self.written.remove(&oldest);
+            }
+        }
+    }
+
     fn forget_oldest(&mut self) {
         while self.ended.len() > self.retained {
-            let Some(oldest) = self.ended.pop_front() else { return };
+            // Whoever has left something open is needed until that is over.
+            let holds = |id: &CommandId| self.holds.values().any(|hold| hold.opener == Some(*id));
+            let Some(place) = self.ended.iter().position(|id| !holds(id)) else { return };
+            let Some(oldest) = self.ended.remove(place) else { return };
             let Some(tracked) = self.commands.remove(&oldest) else { continue };
             self.forgotten.insert(oldest);
             if self.forgotten.len() > REMEMBERED_IDS {

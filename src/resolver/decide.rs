@@ -5,12 +5,17 @@
 
 use std::collections::BTreeSet;
 
-use super::fact::{Answer, Fact, Heard, Origin, Party};
+use super::budget;
+use super::drain;
+use super::fact::{Answer, Fact, Heard, Party};
+use super::hold;
+use super::past_us;
 use super::policy::{GatherFor, Policy, Said};
 use super::precedence::Waits;
 use super::recheck;
 use super::rules::{self, Progress};
 use super::state::{Asked, Conflict, Standing, State, Tracked};
+use super::turn;
 use crate::model::action::Undo;
 use crate::model::{
     Class, Code, CommandId, ConflictId, Effect, Ending, Mono, Now, Outcome, PowerState, Resource, VmState,
@@ -39,10 +44,12 @@ pub(crate) fn next(state: &State, policy: &Policy, footing: Footing, now: Now) -
     overdue(state, policy, now)
         .or_else(|| silence(state, policy, now))
         .or_else(|| resolution(state, policy, now))
+        .or_else(|| drain::due(state, now))
+        .or_else(|| hold::due(state, now))
         .or_else(|| flag_gap(state, policy, now))
         .or_else(|| {
             let heads = state.heads();
-            detection(state, &heads).or_else(|| match footing.gate {
+            detection(state, &heads).or_else(|| hold::contest(state, &heads)).or_else(|| match footing.gate {
                 Gate::Open => release(state, policy, footing, &heads, now),
                 Gate::Shut => None,
             })
@@ -54,6 +61,7 @@ pub(crate) fn next_due(state: &State, policy: &Policy, now: Now) -> Option<Mono>
     let mut due: Vec<Mono> = Vec::new();
     for tracked in state.queued() {
         due.extend(tracked.admission.deadline);
+        due.extend(tracked.admission.must_start_by.map(|by| turn::begins(by, policy)));
         due.push(tracked.received.mono.after(policy.gather));
         if state.unseen_after(tracked).is_some() {
             due.push(tracked.received.mono.after(policy.after_wait));
@@ -61,7 +69,10 @@ pub(crate) fn next_due(state: &State, policy: &Policy, now: Now) -> Option<Mono>
     }
     due.extend(state.gaps().into_iter().map(|(held, _)| held.received.mono.after(policy.gap_window)));
     let open = state.open.iter().filter_map(|id| state.conflicts.get(id));
-    due.extend(open.flat_map(|conflict| conflict.pending().map(|(_, asked)| asked.deadline)));
+    due.extend(open.clone().flat_map(|conflict| conflict.pending().map(|(_, asked)| asked.deadline)));
+    due.extend(open.filter_map(|conflict| conflict.escalated.map(|escalated| escalated.deadline)));
+    due.extend(state.drain.as_ref().map(|drain| drain.deadline));
+    due.extend(hold::next_due(state));
     if let Some(authority) = state.authority.as_ref().filter(|_| !due.is_empty()) {
         due.extend(authority.next_expiry(now.mono));
     }
@@ -69,7 +80,8 @@ pub(crate) fn next_due(state: &State, policy: &Policy, now: Now) -> Option<Mono>
 }
 
 /// A command's end, with that of the commands it was executed for.
-pub(crate) fn end(state: &State, command: CommandId, outcome: Outcome) -> Vec<Fact> {
+pub(crate) fn end(state: &State, command: CommandId, outcome: Outcome, now: Now) -> Vec<Fact> {
+    let left = state.commands.get(&command).map(|tracked| hold::at_end(state, tracked, &outcome, now));
     let served = matches!(outcome.ending, Ending::Done | Ending::Failed);
     let followers = state.queued().filter(|tracked| served && tracked.coalesced_with == Some(command));
     let mut facts: Vec<Fact> = followers
@@ -81,26 +93,12 @@ pub(crate) fn end(state: &State, command: CommandId, outcome: Outcome) -> Vec<Fa
         })
         .collect();
     facts.insert(0, Fact::Ended { command, outcome });
+    facts.extend(left.into_iter().flatten());
     facts
 }
 
-/// Whether an observation differs, and who brought that about.
-pub(crate) fn observation(state: &State, seen: &VmState, looked: bool) -> Option<Fact> {
-    let believed = state.believed.as_ref();
-    if believed == Some(seen) && state.standing != Standing::Vanished {
-        return None;
-    }
-    let ours = state.active().find(|running| explains(running, believed, seen)).map(|running| running.command().id);
-    let origin = match ours {
-        Some(command) => Origin::Command { command },
-        None if looked => Origin::Look,
-        None => Origin::OutOfBand,
-    };
-    Some(Fact::Observed { state: seen.clone(), origin })
-}
-
 /// Whether a running command can have brought the change about.
-fn explains(running: &Tracked, before: Option<&VmState>, after: &VmState) -> bool {
+pub(crate) fn explains(running: &Tracked, before: Option<&VmState>, after: &VmState) -> bool {
     let Some(before) = before else { return false };
     let writes = &running.footprint.writes;
     let writes_any = |resources: &[Resource]| resources.iter().any(|r| writes.iter().any(|written| written.meets(r)));
@@ -170,7 +168,11 @@ fn overdue(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
         let command = tracked.command();
         let (id, action) = (command.id, command.operation.action());
         if state.standing == Standing::Vanished {
-            return Some(vec![ended(id, Ending::Impossible, Code::VmGone, "the VM does not exist any more")]);
+            let reason = match &state.moved_to {
+                Some(host) => format!("the VM has moved to {host}"),
+                None => format!("the VM does not exist any more{}", past_us::aside(state)),
+            };
+            return Some(vec![ended(id, Ending::Impossible, Code::VmGone, reason)]);
         }
         // Whose wish is being executed already has begun in time.
         let begun = tracked.coalesced_with.and_then(|id| state.commands.get(&id)).is_some_and(Tracked::is_active);
@@ -239,14 +241,17 @@ fn open_conflicts(state: &State) -> impl Iterator<Item = &Conflict> {
 fn resolution(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
     open_conflicts(state).find_map(|conflict| match rules::resolve(state, policy, conflict, now) {
         Progress::Pending => None,
-        Progress::Decided(verdict) => Some(vec![Fact::Settled { conflict: conflict.id, verdict }]),
+        Progress::Decided(verdict) => {
+            let given_up = hold::given_up_by(state, verdict.first, verdict.second).filter(|_| conflict.hold.is_some());
+            Some([Fact::Settled { conflict: conflict.id, verdict }].into_iter().chain(given_up).collect())
+        }
         Progress::Ask(who) => {
             let think = if who.contains(&Party::Hook) { policy.hook_timeout } else { policy.ask_timeout };
-            let budget = conflict.opened.mono.after(policy.callback_budget);
-            let deadline = now.mono.after(think).min(budget);
+            let deadline = now.mono.after(think.min(budget::left(state, policy, conflict, now)));
             let epoch = state.ask_epoch.saturating_add(1);
             Some(vec![Fact::Asked { conflict: conflict.id, epoch, who, deadline }])
         }
+        Progress::Escalate(deadline) => Some(vec![Fact::Escalated { conflict: conflict.id, deadline }]),
         Progress::Withdrawn(commands) => {
             let withdraw = |command: CommandId| {
                 let reason = "its provider took it back when asked about a conflict";
@@ -276,7 +281,7 @@ fn detection(state: &State, heads: &[&Tracked]) -> Option<Vec<Fact>> {
 
 fn conflict_between(state: &State, a: &Tracked, b: &Tracked) -> Option<Vec<Fact>> {
     let (left, right) = (a.command(), b.command());
-    if left.provider == right.provider {
+    if left.provider == right.provider || left.provider.is_agent() || right.provider.is_agent() {
         return None;
     }
     let known = a.conflicts.iter().filter(|id| b.conflicts.contains(id)).any(|id| state.open.contains(id));
@@ -303,6 +308,12 @@ fn release(state: &State, policy: &Policy, footing: Footing, heads: &[&Tracked],
         if contested.contains(&id) || gathers(state, policy, tracked, now) || overlaps_active(state, tracked) {
             return None;
         }
+        if turn::passed_by(state, policy, tracked, now).is_some() || hold::errand_first(state, tracked) {
+            return None;
+        }
+        if hold::blocking(state, tracked).is_some() {
+            return None;
+        }
         match recheck::refusal(state, tracked) {
             Some(_) if footing.doubt => None,
             Some(outcome) => Some(vec![Fact::Ended { command: id, outcome }]),
@@ -324,6 +335,8 @@ pub(crate) fn gathers(state: &State, policy: &Policy, tracked: &Tracked, now: No
     };
     listens
         && command.class != Class::Emergency
+        && command.break_glass.is_none()
+        && !command.provider.is_agent()
         && tracked.conflicts.is_empty()
         && now.mono < tracked.received.mono.after(policy.gather)
         && (state.authority.as_ref()).is_some_and(|held| !held.rivals(&command.provider, action, now.mono).is_empty())
@@ -367,7 +380,18 @@ pub(crate) fn waiting_reason(
         .map(|conflict| conflict.other_than(id))
         .collect();
     if !rivals.is_empty() {
-        return Some(("a conflict is being resolved".to_owned(), rivals));
+        let parked =
+            open_conflicts(state).any(|conflict| conflict.between.contains(&id) && conflict.escalated.is_some());
+        let reason = if parked { "the operator is to decide a conflict" } else { "a conflict is being resolved" };
+        return Some((reason.to_owned(), rivals));
+    }
+    if let Some(hold) = hold::blocking(state, tracked) {
+        return Some((hold::reason(hold, now), hold.opener().into_iter().collect()));
+    }
+    if let Some((first, reason)) = turn::passed_by(state, policy, tracked, now) {
+        let first = first.command();
+        let reason = format!("{}'s {} {reason}", first.provider, first.operation.action());
+        return Some((reason, vec![first.id]));
     }
     if gathers(state, policy, tracked, now) {
         return Some(("a rival command is listened for".to_owned(), Vec::new()));

@@ -65,12 +65,13 @@ pub fn story(state: &State, tracked: &Tracked) -> Vec<Moment> {
         let at = tracked.started.unwrap_or(tracked.received);
         story.push(moment(at, "its answer was lost; it is being observed before anything else is done".to_owned()));
     }
-    story.sort_by_key(|moment| moment.at);
-    story
+    // By our own time: a step of the wall clock does not turn a story round.
+    story.sort_by_key(|(at, _)| at.mono);
+    story.into_iter().map(|(at, what)| Moment { at: at.wall, what }).collect()
 }
 
-const fn moment(at: Now, what: String) -> Moment {
-    Moment { at: at.wall, what }
+const fn moment(at: Now, what: String) -> (Now, String) {
+    (at, what)
 }
 
 fn received(tracked: &Tracked) -> String {
@@ -86,11 +87,14 @@ fn received(tracked: &Tracked) -> String {
         1 => ", after another command".to_owned(),
         count => format!(", after {count} other commands"),
     };
+    let begin = command.must_start_by.map(|by| format!(", to have begun by {by}")).unwrap_or_default();
+    let glass = command.break_glass.as_ref().map(|why| format!(", breaking the glass: {why}")).unwrap_or_default();
     let (action, class) = (command.operation.action(), command.class);
-    format!("{} sent {action} as number {} ({class}, {issued}{after})", command.provider, tracked.seq())
+    let seq = tracked.seq();
+    format!("{} sent {action} as number {seq} ({class}, {issued}{after}{begin}{glass})", command.provider)
 }
 
-fn conflict_story(state: &State, conflict: &Conflict, of: CommandId) -> Vec<Moment> {
+fn conflict_story(state: &State, conflict: &Conflict, of: CommandId) -> Vec<(Now, String)> {
     let other = conflict.other_than(of);
     let contested = conflict.contested.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let mut story = vec![moment(conflict.opened, format!("it conflicts with {} over {contested}", name(state, other)))];
@@ -100,6 +104,9 @@ fn conflict_story(state: &State, conflict: &Conflict, of: CommandId) -> Vec<Mome
             Party::Provider(provider) => provider.to_string(),
         };
         story.push(moment(asked.at, format!("{who} was asked which goes first (epoch {})", asked.epoch)));
+    }
+    if let Some(escalated) = conflict.escalated {
+        story.push(moment(escalated.at, "both want to be first; the operator is waited for".to_owned()));
     }
     if let Some((at, verdict)) = &conflict.settled {
         for finding in &verdict.trail {
@@ -136,7 +143,10 @@ impl Rule {
             Self::AlreadyRunning => "already-running",
             Self::DeclaredOrder => "declared-order",
             Self::SameWish => "same-wish",
+            Self::BreakGlass => "break-glass",
             Self::Feasibility => "feasibility",
+            Self::Escalation => "escalation",
+            Self::Turn => "turn",
             Self::Callback => "callback",
             Self::Class => "class",
             Self::Ownership => "ownership",
@@ -164,6 +174,9 @@ pub struct ConflictRecord {
     pub asked: Vec<AskRecord>,
     /// When it was decided.
     pub settled_at: Option<Wall>,
+    /// Until when the operator is waited for: both want to be first, and it wants to decide about this pair.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalated_until: Option<Wall>,
     /// The verdict.
     pub verdict: Option<Verdict>,
     /// The command whose end made a decision needless.
@@ -203,6 +216,10 @@ impl From<&Conflict> for ConflictRecord {
             feasible: conflict.feasible.clone(),
             opened_at: conflict.opened.wall,
             asked,
+            escalated_until: conflict.escalated.map(|escalated| {
+                let wait = escalated.deadline.since(escalated.at.mono);
+                escalated.at.wall.shifted(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX))
+            }),
             settled_at: conflict.settled.as_ref().map(|(at, _)| at.wall),
             verdict: conflict.settled.as_ref().map(|(_, verdict)| verdict.clone()),
             moot: conflict.moot,

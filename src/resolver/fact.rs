@@ -5,8 +5,11 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::delegation::{Change, Grant};
-use crate::model::{Command, CommandId, ConflictId, Interval, Mono, Outcome, ProviderId, Resource, StartId, VmState};
+use crate::delegation::{Change, Drain, Grant};
+use crate::model::{
+    Actor, Cause, Command, CommandId, ConflictId, Footprint, HoldKey, Interval, Mono, Outcome, ProviderId, Resource,
+    StartId, VmState,
+};
 
 /// One thing that happened on one lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +21,13 @@ pub enum Fact {
     Released { by: ProviderId },
     /// Who may do what changed.
     Delegation { by: ProviderId, change: Change },
+    /// A hand-over began: what is in flight finishes, nothing new is taken in under what is handed over.
+    DrainBegan { by: ProviderId, drain: Drain },
+    /// A hand-over is over; why it did not come about, if it did not.
+    DrainEnded {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed: Option<String>,
+    },
     /// A command was taken in.
     Admitted(Box<Admission>),
     /// The window for a missing sequence number passed.
@@ -28,6 +38,10 @@ pub enum Fact {
     Asked { conflict: ConflictId, epoch: u64, who: Vec<Party>, deadline: Mono },
     /// Somebody answered, or did not.
     Answered { conflict: ConflictId, epoch: u64, by: Party, answer: Answer, how: Heard },
+    /// Both providers want to be first, and the operator declared that it decides about this pair.
+    Escalated { conflict: ConflictId, deadline: Mono },
+    /// The operator says which goes first.
+    Decided { conflict: ConflictId, by: ProviderId, first: CommandId },
     /// It is decided which goes first.
     Settled { conflict: ConflictId, verdict: Verdict },
     /// A command leaves for the hypervisor.
@@ -38,10 +52,68 @@ pub enum Fact {
     FoundUndone { command: CommandId },
     /// A command ended.
     Ended { command: CommandId, outcome: Outcome },
+    /// Something is left open: by a command, or by whoever is past this agent.
+    HoldOpened {
+        hold: HoldKey,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        command: Option<CommandId>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<ProviderId>,
+        footprint: Footprint,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lease: Option<Mono>,
+    },
+    /// What is open is to be ended before its owner ends it.
+    HoldGivenUp { hold: HoldKey, why: GivenUp },
+    /// What was open is not any more.
+    HoldClosed { hold: HoldKey, how: Closed },
     /// The VM is not as it was believed to be.
     Observed { state: VmState, origin: Origin },
+    /// Something happened past this agent that the VM's state does not show.
+    Happened {
+        origin: Origin,
+        /// Which part of the VM it is about, as libvirt names it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subject: Option<String>,
+    },
     /// The VM is not there any more.
-    Vanished {},
+    Vanished {
+        /// None in journals of versions that did not know.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<Origin>,
+    },
+}
+
+/// Why what is open is ended before its owner ends it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "kebab-case")]
+pub enum GivenUp {
+    /// Its lease ran out.
+    LeaseExpired {},
+    /// The session of its owner ended.
+    SessionLost {},
+    /// It yields to this command: by class, by a callback, or because the operator broke the glass.
+    Yielded { to: CommandId },
+    /// Somebody who may asked for it.
+    Requested { by: ProviderId, reason: String },
+}
+
+/// How what was open came to be closed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "kebab-case")]
+pub enum Closed {
+    /// A command ended it, or ended what it lived in.
+    ByCommand { command: CommandId },
+    /// libvirt says that it is over.
+    Seen {},
+    /// The process it lived in is gone.
+    Stopped {},
+    /// The VM is gone from this host.
+    Gone {},
+    /// It was the lane's own and was given back.
+    GivenBack {},
+    /// Whoever could end it does not answer; nothing waits for it any longer.
+    Unverified { reason: String },
 }
 
 /// A command as it was taken in.
@@ -59,6 +131,9 @@ pub struct Admission {
     pub stamp: StampNote,
     /// When it must have begun.
     pub deadline: Option<Mono>,
+    /// When it wishes to have begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub must_start_by: Option<Mono>,
 }
 
 /// What was noticed about a command's issue time.
@@ -141,8 +216,14 @@ pub enum Rule {
     DeclaredOrder,
     /// Both wish the same.
     SameWish,
+    /// The operator broke the glass.
+    BreakGlass,
     /// Only one order lets both succeed.
     Feasibility,
+    /// The operator said which, or declared that it wants to.
+    Escalation,
+    /// One was put back too often, or must begin now.
+    Turn,
     /// The operator's hook or the providers said.
     Callback,
     /// The more urgent one.
@@ -172,10 +253,64 @@ pub struct Finding {
 pub enum Origin {
     /// A command of ours that was running.
     Command { command: CommandId },
-    /// Somebody or something past this agent: virsh, the guest, the hypervisor.
-    OutOfBand,
+    /// Somebody past this agent: virsh, another manager. Without a cause it may have been anybody and anything.
+    OutOfBand {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<Cause>,
+    },
+    /// The guest's own system.
+    Guest { cause: Cause },
+    /// QEMU, libvirt or the storage below them.
+    Hypervisor { cause: Cause },
     /// The agent looked by itself: at enrollment, after a restart or a lost connection.
     Look,
+}
+
+impl Origin {
+    /// What is known of who acted past this agent.
+    #[must_use]
+    pub fn past_us(cause: Option<Cause>) -> Self {
+        match cause.map(|cause| (cause, cause.actor())) {
+            Some((cause, Actor::Guest)) => Self::Guest { cause },
+            Some((cause, Actor::Hypervisor)) => Self::Hypervisor { cause },
+            Some((cause, Actor::OutOfBand)) => Self::OutOfBand { cause: Some(cause) },
+            None => Self::OutOfBand { cause: None },
+        }
+    }
+
+    /// What happened, if it is known and was not a command of ours.
+    #[must_use]
+    pub const fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::OutOfBand { cause } => *cause,
+            Self::Guest { cause } | Self::Hypervisor { cause } => Some(*cause),
+            Self::Command { .. } | Self::Look => None,
+        }
+    }
+
+    /// Who it was, if it was somebody past this agent.
+    #[must_use]
+    pub const fn actor(&self) -> Option<Actor> {
+        match self {
+            Self::OutOfBand { .. } => Some(Actor::OutOfBand),
+            Self::Guest { .. } => Some(Actor::Guest),
+            Self::Hypervisor { .. } => Some(Actor::Hypervisor),
+            Self::Command { .. } | Self::Look => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Command { command } => write!(f, "by {command}"),
+            Self::OutOfBand { cause: Some(cause) } => write!(f, "out of band: {cause}"),
+            Self::OutOfBand { cause: None } => f.write_str("out of band"),
+            Self::Guest { cause } => write!(f, "by the guest: {cause}"),
+            Self::Hypervisor { cause } => write!(f, "by the hypervisor: {cause}"),
+            Self::Look => f.write_str("as the agent looked"),
+        }
+    }
 }
 
 /// What the hypervisor said to a call.

@@ -18,10 +18,14 @@ use std::time::Duration;
 use super::admission::{self, Taken};
 use super::call::Call;
 use super::decide::{self, Footing, Gate};
+use super::drain;
+use super::escalate;
 use super::fact::{Answer, CallResult, Evidence, Fact, Heard, Party};
-use super::message::{Accepted, Ask, Input, Observation, Output, Token};
+use super::hold;
+use super::message::{Accepted, Ask, Input, Output, Token};
+use super::past_us;
 use super::policy::Policy;
-use super::state::{Phase, Standing, State, Tracked};
+use super::state::{Phase, Standing, State};
 use crate::delegation::{self, ChangeRequest};
 use crate::model::{
     ClockEstimate, Code, Command, CommandId, ConflictId, Ending, Mono, Now, Outcome, ProviderId, Refusal, VmId, VmState,
@@ -88,6 +92,20 @@ impl Lane {
             Input::Submitted { token, command, clock } => self.submit(now, token, *command, clock, turn),
             Input::Cancel { token, by, command } => self.cancel(now, token, &by, command, turn),
             Input::Change { token, request } => self.change(now, token, &request, turn),
+            Input::Drain { token, request } => match drain::begin(&self.state, &self.policy, request, now) {
+                Err(refusal) => turn.refuse(token, refusal),
+                Ok(fact) => {
+                    self.record(now, vec![fact], turn);
+                    turn.accept(token, Accepted::Drain);
+                }
+            },
+            Input::Decide { token, by, conflict, first } => match escalate::decide(&self.state, by, conflict, first) {
+                Err(refusal) => turn.refuse(token, refusal),
+                Ok(fact) => {
+                    self.record(now, vec![fact], turn);
+                    turn.accept(token, Accepted::Decision);
+                }
+            },
             Input::Answered { token, conflict, epoch, by, said, how } => {
                 let party = Party::Provider(by);
                 let answer = self.state.conflicts.get(&conflict).map(|c| decide::meaning(&self.state, c, &party, said));
@@ -103,16 +121,37 @@ impl Lane {
             Input::Observed { state, why } => {
                 self.footing.doubt = false;
                 if self.state.standing != Standing::Free {
-                    let fact = decide::observation(&self.state, &state, why == Observation::Look);
+                    let fact = past_us::observation(&self.state, &state, why);
+                    self.record(now, fact.into_iter().collect(), turn);
+                    let facts = hold::seen(&self.state, &state);
+                    self.record(now, facts, turn);
+                }
+            }
+            Input::Vanished { why } => {
+                self.footing.doubt = false;
+                if self.state.standing == Standing::Enrolled {
+                    let mut facts = vec![past_us::vanishing(&self.state, why)];
+                    facts.extend(hold::gone(&self.state));
+                    self.record(now, facts, turn);
+                }
+            }
+            Input::Happened(happening) => {
+                if self.state.standing == Standing::Enrolled {
+                    let fact = past_us::happening(&self.state, happening, now);
                     self.record(now, fact.into_iter().collect(), turn);
                 }
             }
-            Input::Vanished => {
-                self.footing.doubt = false;
-                if self.state.standing == Standing::Enrolled {
-                    self.record(now, vec![Fact::Vanished {}], turn);
-                }
+            Input::SessionLost { provider } => {
+                let facts = hold::session_lost(&self.state, &provider);
+                self.record(now, facts, turn);
             }
+            Input::ReleaseHold { token, by, hold, reason } => match hold::request_end(&self.state, &hold, by, reason) {
+                Err(refusal) => turn.refuse(token, refusal),
+                Ok(fact) => {
+                    self.record(now, vec![fact], turn);
+                    turn.accept(token, Accepted::Standing);
+                }
+            },
             Input::Doubted => self.footing.doubt = true,
             Input::Finished { command, result } => self.finished(now, command, result, turn),
             Input::Probed { command, evidence } => self.probed(now, command, evidence, turn),
@@ -130,7 +169,9 @@ impl Lane {
             turn.refuse(token, refusal);
             return;
         }
-        self.record(now, vec![Fact::Enrolled { name, primary, state }], turn);
+        self.record(now, vec![Fact::Enrolled { name, primary, state: state.clone() }], turn);
+        let facts = hold::seen(&self.state, &state);
+        self.record(now, facts, turn);
         turn.accept(token, Accepted::Standing);
     }
 
@@ -147,6 +188,11 @@ impl Lane {
         if let Some(command) = self.state.live.first().copied() {
             let message = format!("{} commands on this VM have not ended", self.state.live.len());
             turn.refuse(token, Refusal::new(Code::CommandsInFlight, message).blocked_by(command));
+            return;
+        }
+        if let Some(hold) = self.state.holds().find(|hold| hold.owner().is_some()) {
+            let message = format!("{} is open on this VM: end it first, or release the hold", hold.named());
+            turn.refuse(token, Refusal::new(Code::HoldOpen, message));
             return;
         }
         self.record(now, vec![Fact::Released { by }], turn);
@@ -195,14 +241,8 @@ impl Lane {
             turn.refuse(token, Refusal::new(Code::UnknownVm, "the VM is not co-managed"));
             return;
         };
-        let in_flight = (self.state.live())
-            .map(Tracked::command)
-            .map(|command| (command.provider.clone(), command.operation.action(), command.id))
-            .collect();
-        let by = match request {
-            ChangeRequest::Delegate { by, .. } | ChangeRequest::Revoke { by, .. } => by.clone(),
-        };
-        match delegation::decide(authority, request, &in_flight, now) {
+        let by = request.by().clone();
+        match delegation::decide(authority, request, &drain::in_flight(&self.state), now) {
             Err(refusal) => turn.refuse(token, refusal),
             Ok(change) => {
                 self.record(now, vec![Fact::Delegation { by, change: change.clone() }], turn);
@@ -265,7 +305,7 @@ impl Lane {
                 return;
             }
         };
-        let facts = decide::end(&self.state, id, outcome);
+        let facts = decide::end(&self.state, id, outcome, now);
         self.record(now, facts, turn);
     }
 
@@ -278,13 +318,13 @@ impl Lane {
             Evidence::Undone => vec![Fact::FoundUndone { command: id }],
             Evidence::Done => {
                 let reason = format!("the answer was lost, but {action} is seen to have taken effect");
-                decide::end(&self.state, id, Outcome::new(Ending::Done, Code::ObservedDone, reason))
+                decide::end(&self.state, id, Outcome::new(Ending::Done, Code::ObservedDone, reason), now)
             }
             Evidence::None => {
                 let reason = format!(
                     "the answer was lost and nothing observable tells whether {action} took effect; it was not repeated"
                 );
-                decide::end(&self.state, id, Outcome::new(Ending::Failed, Code::OutcomeUnknowable, reason))
+                decide::end(&self.state, id, Outcome::new(Ending::Failed, Code::OutcomeUnknowable, reason), now)
             }
         };
         self.record(now, facts, turn);
@@ -334,15 +374,23 @@ impl Lane {
                 Fact::Enrolled { .. }
                 | Fact::Released { .. }
                 | Fact::Delegation { .. }
+                | Fact::DrainBegan { .. }
+                | Fact::DrainEnded { .. }
                 | Fact::Admitted(_)
                 | Fact::GapFlagged { .. }
                 | Fact::ConflictOpened { .. }
                 | Fact::Answered { .. }
+                | Fact::Escalated { .. }
+                | Fact::Decided { .. }
                 | Fact::Settled { .. }
                 | Fact::BecameUnknown { .. }
                 | Fact::FoundUndone { .. }
+                | Fact::HoldOpened { .. }
+                | Fact::HoldGivenUp { .. }
+                | Fact::HoldClosed { .. }
                 | Fact::Observed { .. }
-                | Fact::Vanished {} => {}
+                | Fact::Happened { .. }
+                | Fact::Vanished { .. } => {}
             }
             turn.facts.push(fact);
         }
@@ -367,6 +415,7 @@ impl Lane {
             who: who.clone(),
             mine: self.state.commands.get(&mine)?.command().clone(),
             theirs: self.state.commands.get(&theirs)?.command().clone(),
+            hold: conflict.hold.clone(),
             contested: conflict.contested.iter().cloned().collect(),
             mine_first_fails,
             theirs_first_fails,

@@ -7,7 +7,8 @@ use super::fact::{CallResult, Evidence, Fact, Heard, Party};
 use super::policy::Said;
 use crate::delegation::{Change, ChangeRequest};
 use crate::model::{
-    ClockEstimate, Command, CommandId, ConflictId, Mono, Now, Outcome, ProviderId, Refusal, Resource, VmState,
+    Cause, ClockEstimate, Command, CommandId, ConflictId, Happening, HoldKey, Mono, Now, Outcome, ProviderId, Refusal,
+    Resource, VmState,
 };
 
 /// Names a request to the lane, so that its answer finds the way back.
@@ -27,6 +28,10 @@ pub enum Input {
     Cancel { token: Token, by: ProviderId, command: CommandId },
     /// Somebody wants to change who may do what.
     Change { token: Token, request: ChangeRequest },
+    /// Somebody wants to change who may do what once what is in flight has ended.
+    Drain { token: Token, request: ChangeRequest },
+    /// The operator says which command of a conflict goes first.
+    Decide { token: Token, by: ProviderId, conflict: ConflictId, first: CommandId },
     /// A provider answered an ask.
     Answered { token: Option<Token>, conflict: ConflictId, epoch: u64, by: ProviderId, said: Said, how: Heard },
     /// The operator's hook answered: this command first, or no opinion.
@@ -36,7 +41,13 @@ pub enum Input {
     /// The hypervisor showed the VM in this state.
     Observed { state: VmState, why: Observation },
     /// The VM does not exist at the hypervisor.
-    Vanished,
+    Vanished { why: Observation },
+    /// Something happened that the VM's state need not show. A restart that a call of ours made is not told.
+    Happened(Happening),
+    /// A provider's session ended.
+    SessionLost { provider: ProviderId },
+    /// Somebody wants what is open ended; why, as a sentence.
+    ReleaseHold { token: Token, by: ProviderId, hold: HoldKey, reason: String },
     /// Something changed at the VM, and what it is now is being looked at: `Observed` or `Vanished` follows. Until then
     /// no command ends because of what the VM was believed to be.
     Doubted,
@@ -59,6 +70,8 @@ pub enum Input {
 pub enum Observation {
     /// An event said that something changed.
     Event,
+    /// An event said what happened.
+    Told(Cause),
     /// The agent looked by itself.
     Look,
 }
@@ -93,8 +106,12 @@ pub enum Accepted {
     Command(CommandId),
     /// The delegations changed so.
     Change(Change),
+    /// A change of the delegations; it takes effect once what is in flight has ended.
+    Drain,
     /// An answer.
     Answer,
+    /// The operator's decision.
+    Decision,
 }
 
 /// A question: which of these two goes first?
@@ -110,6 +127,8 @@ pub struct Ask {
     pub mine: Command,
     /// The other.
     pub theirs: Command,
+    /// What "theirs" waits for and "mine" has left open; or the other way round for the hook.
+    pub hold: Option<HoldKey>,
     /// What both touch.
     pub contested: Vec<Resource>,
     /// Why "mine first" would not let both succeed; none when it would.

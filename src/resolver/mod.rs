@@ -8,8 +8,10 @@
 //! | `admission` | taking a command in |
 //! | `precedence` | which command waits for which: a graph without cycles |
 //! | `decide` | the next thing to happen: deadlines, silence, conflicts, starts |
+//! | `past_us` | what happened past this agent, and whether a command of ours explains it |
 //! | `recheck` | the last look before a start |
 //! | `rules`, `feasibility` | which of two goes first, and what each rule found |
+//! | `turn`, `budget`, `escalate`, `drain` | waiting is bounded: turns, time for asking, the operator's word, hand-overs |
 //! | `policy` | what the operator configured |
 //! | `explain` | the story of one command, from the same state |
 //!
@@ -22,13 +24,19 @@
 
 mod admission;
 mod apply;
+mod budget;
 mod call;
 mod decide;
+mod drain;
+mod escalate;
 mod explain;
 mod fact;
 mod feasibility;
+mod hold;
 mod lane;
 mod message;
+mod pairs;
+mod past_us;
 mod policy;
 mod precedence;
 mod recheck;
@@ -36,14 +44,17 @@ mod rules;
 mod state;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 pub use call::Call;
 pub use explain::{AskRecord, ConflictRecord, Moment, Waiting, deciding_rule, story, waiting};
 pub use fact::{
-    Admission, Answer, CallResult, Evidence, Fact, Feasible, Finding, Heard, Origin, Party, Rule, StampNote, Verdict,
+    Admission, Answer, CallResult, Closed, Evidence, Fact, Feasible, Finding, GivenUp, Heard, Origin, Party, Rule,
+    StampNote, Verdict,
 };
 pub use feasibility::Imagined;
+pub use hold::Hold;
 pub use lane::Lane;
 pub use message::{Accepted, Ask, Input, Observation, Output, Token};
-pub use policy::{Consent, GatherFor, HookUse, Policy, Said};
-pub use state::{Asked, Conflict, Phase, Sequence, Standing, State, Tracked, Written};
+pub use policy::{Consent, GatherFor, HookUse, Policy, Said, pair};
+pub use state::{Asked, Conflict, Escalation, Phase, Sequence, Standing, State, Tracked, Written};

@@ -1,7 +1,7 @@
 //! What the operator configured for a lane. Decisions read it; facts record what came of it, so replaying a journal
 //! needs none of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -70,10 +70,20 @@ pub struct Policy {
     pub hook_timeout: Duration,
     /// How long providers may think.
     pub ask_timeout: Duration,
-    /// How long all asks of one conflict may take together.
+    /// How long asks may hold one command in all: those of one conflict, and those of all conflicts it ever has.
     pub callback_budget: Duration,
     /// How far a provider's clock may be off before its time decides nothing.
     pub clock_limit: Duration,
+    /// How often a command may be put back before it has its turn. At least 1.
+    pub max_deferrals: u32,
+    /// How long before its `must_start_by` a command has its turn, so that what runs can end.
+    pub turn_margin: Duration,
+    /// Pairs of providers about whose disagreements the operator wants to decide; each as [`pair`].
+    pub escalate: BTreeSet<(ProviderId, ProviderId)>,
+    /// How long the operator is waited for.
+    pub escalate_wait: Duration,
+    /// How long a hand-over waits for what is in flight.
+    pub drain_wait: Duration,
     /// How many commands of one provider may wait on one VM.
     pub queue_limit: usize,
     /// What was agreed with each provider.
@@ -92,10 +102,21 @@ impl Default for Policy {
             ask_timeout: Duration::from_secs(2),
             callback_budget: Duration::from_secs(5),
             clock_limit: Duration::from_secs(60),
+            max_deferrals: 3,
+            turn_margin: Duration::from_secs(2),
+            escalate: BTreeSet::new(),
+            escalate_wait: Duration::from_secs(60),
+            drain_wait: Duration::from_secs(600),
             queue_limit: 64,
             consent: BTreeMap::new(),
         }
     }
+}
+
+/// A pair of providers, whoever is named first.
+#[must_use]
+pub fn pair(one: ProviderId, other: ProviderId) -> (ProviderId, ProviderId) {
+    if one <= other { (one, other) } else { (other, one) }
 }
 
 impl Policy {

@@ -2,6 +2,7 @@
 
 use super::fact::Rule;
 use super::feasibility::Imagined;
+use super::past_us;
 use super::state::{Phase, State, Tracked};
 use crate::model::operation::Register;
 use crate::model::{Code, CommandId, Effect, Ending, Guard, Operation, Outcome, PowerState, VmState};
@@ -22,12 +23,20 @@ pub(crate) fn refusal(state: &State, tracked: &Tracked) -> Option<Outcome> {
         let foreign = cause.filter(|by| by.command().provider != command.provider).filter(over);
         let moot = foreign.is_some() && now.allows(&command.operation).is_ok();
         let ending = if moot { Ending::Superseded } else { Ending::Impossible };
+        let by_power = command.guard.state.is_some_and(|expected| expected != believed.power);
+        let reason = blamed(state, reason, cause, by_power);
         return Some(Outcome::new(ending, Code::GuardFailed, reason).because_of(cause.map(|cause| cause.command().id)));
     }
     let reason = now.allows(&command.operation).err()?;
     let cause = cause(state, tracked, |effect| bears_on(effect, &command.operation, believed));
-    let outcome = Outcome::new(Ending::Impossible, Code::StateForbids, reason);
+    let by_power = !command.operation.action().spec().states.contains(&believed.power);
+    let outcome = Outcome::new(Ending::Impossible, Code::StateForbids, blamed(state, reason, cause, by_power));
     Some(outcome.because_of(cause.map(|cause| cause.command().id)))
+}
+
+/// A reason, with what is known of who brought the power state about where that is why and no command of ours did.
+fn blamed(state: &State, reason: String, cause: Option<&Tracked>, by_power: bool) -> String {
+    if by_power && cause.is_none() { reason + &past_us::aside(state) } else { reason }
 }
 
 /// The Thomas write rule: a write that was issued certainly before one that has been executed is not applied over it,
@@ -35,7 +44,7 @@ pub(crate) fn refusal(state: &State, tracked: &Tracked) -> Option<Outcome> {
 /// both succeed.
 fn overwritten(state: &State, tracked: &Tracked, register: &Register) -> Option<Outcome> {
     let written = state.written.get(register)?;
-    let issued = tracked.admission.issued?;
+    let issued = tracked.issued()?;
     let later = written.provider != tracked.command().provider && issued.certainly_before(&written.issued?);
     let same = (state.commands.get(&written.command))
         .is_some_and(|by| by.command().operation.effect() == tracked.command().operation.effect());

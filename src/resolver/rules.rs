@@ -1,13 +1,18 @@
 //! The rules, in order; the first that decides, decides. A pure function of the state: asked again after every
 //! answer, it either decides, asks, or waits, and it says what each rule found.
 
+mod holds;
+
+use super::budget;
+use super::escalate::{self, Stage};
 use super::fact::{Answer, Feasible, Finding, Heard, Party, Rule, StampNote, Verdict};
 use super::feasibility::Imagined;
 use super::policy::{HookUse, Policy};
 use super::state::{Conflict, State, Tracked};
+use super::turn;
 use crate::delegation::Mode;
 use crate::model::action::Repeat;
-use crate::model::{CommandId, Now, Resource};
+use crate::model::{Class, CommandId, Mono, Now, Resource};
 
 /// What is to be done about an open conflict now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +23,8 @@ pub(crate) enum Progress {
     Ask(Vec<Party>),
     /// Answers are outstanding.
     Pending,
+    /// The operator is waited for, until then.
+    Escalate(Mono),
     /// These commands were taken back by their providers.
     Withdrawn(Vec<CommandId>),
 }
@@ -29,17 +36,42 @@ pub(crate) fn resolve(state: &State, policy: &Policy, conflict: &Conflict, now: 
         return Progress::Pending; // Unreachable: a conflict's commands are live, and live commands are known.
     };
     let mut case = Case { state, conflict, a, b, trail: Vec::new() };
+    if let Some(key) = &conflict.hold {
+        // Once it is closed the conflict is moot.
+        return state.holds.get(key).map_or(Progress::Pending, |hold| case.against_hold(hold, policy, now));
+    }
     if let Some(verdict) = case.already_running().or_else(|| case.declared_order()) {
         return Progress::Decided(verdict);
     }
-    if let Some(verdict) = case.same_wish().or_else(|| case.feasibility()) {
+    if let Some(verdict) = case.same_wish().or_else(|| case.break_glass()) {
+        return Progress::Decided(verdict);
+    }
+    if let Some(verdict) = case.feasibility()
+        && !case.outlasts(&verdict, policy, now)
+    {
+        return Progress::Decided(verdict);
+    }
+    if let Some(verdict) = case.word().or_else(|| case.turn(policy, now)) {
         return Progress::Decided(verdict);
     }
     match case.callback(policy) {
+        Callback::Ask(_) if budget::left(state, policy, conflict, now).is_zero() => {
+            case.find(Rule::Callback, "the time for asking is used up; nobody is asked any more");
+        }
         Callback::Ask(parties) => return Progress::Ask(parties),
         Callback::Pending => return Progress::Pending,
         Callback::Withdrawn(commands) => return Progress::Withdrawn(commands),
         Callback::First(first) => return Progress::Decided(case.decide(Rule::Callback, first)),
+        Callback::Disagreed => match escalate::stage(policy, conflict, (a, b), now) {
+            Stage::Begin(deadline) => return Progress::Escalate(deadline),
+            Stage::Pending => return Progress::Pending,
+            Stage::Over(milder) => {
+                if let Some(verdict) = case.unheard(milder) {
+                    return Progress::Decided(verdict);
+                }
+            }
+            Stage::None => {}
+        },
         Callback::Undecided => {}
     }
     let first = case.class().or_else(|| case.ownership(now)).or_else(|| case.issue_time()).or_else(|| case.age());
@@ -50,12 +82,17 @@ pub(crate) fn resolve(state: &State, policy: &Policy, conflict: &Conflict, now: 
 /// How both orders of two commands would go, from what the VM is believed to be after what runs now.
 pub(crate) fn feasible(state: &State, a: &Tracked, b: &Tracked) -> Feasible {
     let Some(base) = base(state, a, b) else {
-        return Feasible { first_then_second: None, second_then_first: None };
+        return either();
     };
     Feasible {
         first_then_second: base.against(a.command(), b.command()),
         second_then_first: base.against(b.command(), a.command()),
     }
+}
+
+/// Either order would do.
+pub(crate) const fn either() -> Feasible {
+    Feasible { first_then_second: None, second_then_first: None }
 }
 
 /// What the VM is believed to be after what runs now, but for these two.
@@ -79,6 +116,7 @@ enum Callback {
     Pending,
     Withdrawn(Vec<CommandId>),
     First(CommandId),
+    Disagreed,
     Undecided,
 }
 
@@ -199,6 +237,57 @@ impl Case<'_> {
         behind.after(tracked.command()).is_err().then_some(reason)
     }
 
+    /// The operator's command that breaks the glass passes all that is no emergency.
+    fn break_glass(&mut self) -> Option<Verdict> {
+        let breaks = |one: &Tracked, other: &Tracked| {
+            one.command().break_glass.is_some() && other.command().class != Class::Emergency
+        };
+        let (a, b) = self.ids();
+        let first = if breaks(self.a, self.b) {
+            a
+        } else if breaks(self.b, self.a) {
+            b
+        } else {
+            return None;
+        };
+        self.find(Rule::BreakGlass, format!("the operator broke the glass for {}", self.name(first)));
+        Some(self.decide(Rule::BreakGlass, first))
+    }
+
+    /// Whether whom a verdict puts back was put back so often that it does not wait for the other's success any more.
+    fn outlasts(&mut self, verdict: &Verdict, policy: &Policy, now: Now) -> bool {
+        let (first, second) = if verdict.first == self.ids().0 { (self.a, self.b) } else { (self.b, self.a) };
+        matches!(turn::of(second, policy, now), Some(turn::Turn::PutBack(_)))
+            && turn::before(second, first, policy, now).is_some()
+    }
+
+    /// The operator's word, if it gave one.
+    fn word(&mut self) -> Option<Verdict> {
+        let first = self.conflict.decided?;
+        self.find(Rule::Escalation, format!("the operator puts {} first", self.name(first)));
+        Some(self.decide(Rule::Escalation, first))
+    }
+
+    /// The operator was waited for in vain.
+    fn unheard(&mut self, milder: Option<CommandId>) -> Option<Verdict> {
+        let Some(milder) = milder else {
+            self.find(Rule::Escalation, "the operator said nothing in time, and neither is the milder one");
+            return None;
+        };
+        let found = format!("the operator said nothing in time, and only {} can be undone", self.name(milder));
+        self.find(Rule::Escalation, found);
+        Some(self.decide(Rule::Escalation, milder))
+    }
+
+    /// Who was put back too often, or must begin now, is not asked about.
+    fn turn(&mut self, policy: &Policy, now: Now) -> Option<Verdict> {
+        let (a, b) = self.ids();
+        let ahead = turn::before(self.a, self.b, policy, now).map(|reason| (a, reason));
+        let (first, reason) = ahead.or_else(|| Some((b, turn::before(self.b, self.a, policy, now)?)))?;
+        self.find(Rule::Turn, format!("{} {reason}", self.name(first)));
+        Some(self.decide(Rule::Turn, first))
+    }
+
     fn callback(&mut self, policy: &Policy) -> Callback {
         if policy.hook == HookUse::Ask || self.conflict.asked.contains_key(&Party::Hook) {
             match self.conflict.asked.get(&Party::Hook).map(|asked| asked.answer) {
@@ -255,7 +344,7 @@ impl Case<'_> {
             (Some(first), Some(second)) if first == second => Callback::First(first),
             (Some(_), Some(_)) => {
                 self.find(Rule::Callback, "they do not agree");
-                Callback::Undecided
+                Callback::Disagreed
             }
             (None, _) => {
                 self.find(Rule::Callback, "nobody has a preference");
@@ -331,7 +420,7 @@ impl Case<'_> {
             self.find(Rule::IssueTime, found);
             return None;
         }
-        let (issued_a, issued_b) = (self.a.admission.issued?, self.b.admission.issued?);
+        let (issued_a, issued_b) = (self.a.issued()?, self.b.issued()?);
         let first = if issued_a.certainly_before(&issued_b) {
             a
         } else if issued_b.certainly_before(&issued_a) {
@@ -340,7 +429,7 @@ impl Case<'_> {
             self.find(Rule::IssueTime, "the two were issued too close together for their clocks to tell");
             return None;
         };
-        let gap = issued_a.earliest.micros_since(issued_b.earliest).unsigned_abs();
+        let gap = issued_a.earliest.abs_diff(issued_b.earliest);
         self.find(Rule::IssueTime, format!("{} was issued certainly earlier (about {gap} us)", self.name(first)));
         Some((Rule::IssueTime, first))
     }

@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::fact::{Admission, Answer, Feasible, Heard, Party, Verdict};
-use crate::delegation::Authority;
+use serde::{Deserialize, Serialize};
+
+use super::budget::Asking;
+use super::fact::{Admission, Answer, Feasible, Heard, Origin, Party, Verdict};
+use super::hold::Hold;
+use crate::delegation::{Authority, Drain};
 use crate::model::operation::Register;
 use crate::model::{
-    Command, CommandId, ConflictId, Footprint, Interval, Mono, Now, Outcome, ProviderId, Resource, StartId, VmId,
-    VmState,
+    Command, CommandId, ConflictId, Footprint, HoldKey, Issued, Mono, Now, Outcome, ProviderId, Resource, StartId,
+    VmId, VmState,
 };
 
 /// How many ended commands a lane remembers; older ones are read from the journal.
@@ -16,7 +20,7 @@ pub(super) const RETAINED: usize = 256;
 pub(super) const REMEMBERED_IDS: usize = 4096;
 
 /// Whether a VM is co-managed, and if not, why not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Standing {
     /// Nobody enrolled it, or it was released.
     #[default]
@@ -28,13 +32,15 @@ pub enum Standing {
 }
 
 /// One lane's state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     pub(crate) vm: VmId,
     pub(crate) name: String,
     pub(crate) standing: Standing,
     pub(crate) authority: Option<Authority>,
     pub(crate) believed: Option<VmState>,
+    /// Who brought its power state about; none when it was one of ours, or the first that was seen.
+    pub(crate) brought_about: Option<Origin>,
     pub(crate) commands: BTreeMap<CommandId, Tracked>,
     /// Commands that have not ended.
     pub(crate) live: BTreeSet<CommandId>,
@@ -52,13 +58,28 @@ pub struct State {
     pub(crate) epochs: u64,
     pub(crate) conflict_count: u64,
     pub(crate) ask_epoch: u64,
+    /// A hand-over that waits for what is in flight.
+    pub(crate) drain: Option<Drain>,
     /// Who last wrote each register, for late commands.
+    #[serde(with = "super::pairs")]
     pub(crate) written: BTreeMap<Register, Written>,
     pub(crate) retained: usize,
+    /// What is open, by what it is.
+    #[serde(default)]
+    pub(crate) holds: BTreeMap<HoldKey, Hold>,
+    /// Checkpoints of backups that were given up: a later backup must not begin there.
+    #[serde(default)]
+    pub(crate) broken: BTreeSet<String>,
+    /// How many commands the agent itself has sent.
+    #[serde(default)]
+    pub(crate) errands: u64,
+    /// Where the VM went, once it has left for another host.
+    #[serde(default)]
+    pub(crate) moved_to: Option<String>,
 }
 
 /// One provider's sequence numbers on this VM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Sequence {
     /// The highest one taken in.
     pub highest: u64,
@@ -67,7 +88,7 @@ pub struct Sequence {
 }
 
 /// Where a command stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Waiting.
     Queued,
@@ -80,7 +101,7 @@ pub enum Phase {
 }
 
 /// A command and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tracked {
     pub(crate) admission: Admission,
     /// What it touches; follows from the admission, kept because it is asked for so often.
@@ -89,6 +110,8 @@ pub struct Tracked {
     pub(crate) phase: Phase,
     /// How often a verdict put another command before it.
     pub(crate) deferrals: u32,
+    /// How long asks have held it.
+    pub(crate) asking: Asking,
     /// The sequence number that was missing when it went on.
     pub(crate) gap: Option<u64>,
     /// The command that is executed for it, too.
@@ -145,6 +168,18 @@ impl Tracked {
         self.admission.command.order.seq.unwrap_or_default()
     }
 
+    /// When it was issued, on our monotonic time: a step of our wall clock between two receipts tells nothing.
+    #[must_use]
+    pub fn issued(&self) -> Option<Issued> {
+        self.admission.issued.map(|issued| issued.seen_at(self.received))
+    }
+
+    /// How often a verdict put another command before it.
+    #[must_use]
+    pub const fn deferrals(&self) -> u32 {
+        self.deferrals
+    }
+
     /// Whether the two touch the same thing, one of them writing.
     pub(crate) fn clashes_with(&self, other: &Self) -> bool {
         self.footprint.clashes_with(&other.footprint)
@@ -164,7 +199,7 @@ impl Tracked {
 }
 
 /// Two commands that could not both run, and how that was resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflict {
     pub(crate) id: ConflictId,
     pub(crate) between: [CommandId; 2],
@@ -172,8 +207,17 @@ pub struct Conflict {
     /// As it was when the conflict was found.
     pub(crate) feasible: Feasible,
     pub(crate) opened: Now,
+    #[serde(with = "super::pairs")]
     pub(crate) asked: BTreeMap<Party, Asked>,
+    /// Whether somebody is being asked, which holds both.
+    pub(crate) being_asked: bool,
+    pub(crate) escalated: Option<Escalation>,
+    /// The operator's word.
+    pub(crate) decided: Option<CommandId>,
     pub(crate) settled: Option<(Now, Verdict)>,
+    /// What one of the two has left open, when the conflict is about that.
+    #[serde(default)]
+    pub(crate) hold: Option<HoldKey>,
     /// One of the two ended before it was settled.
     pub(crate) moot: Option<CommandId>,
 }
@@ -186,14 +230,41 @@ impl Conflict {
         if command == a { b } else { a }
     }
 
+    /// Whether the operator's word is waited for, and since when.
+    #[must_use]
+    pub const fn escalated(&self) -> Option<Escalation> {
+        self.escalated
+    }
+
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> ConflictId {
+        self.id
+    }
+
+    /// When it was found.
+    #[must_use]
+    pub const fn opened(&self) -> Now {
+        self.opened
+    }
+
     /// Who has been asked and not answered.
     pub fn pending(&self) -> impl Iterator<Item = (&Party, &Asked)> {
         self.asked.iter().filter(|(_, asked)| asked.answer.is_none())
     }
 }
 
+/// Both wait for the operator's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Escalation {
+    /// Since when.
+    pub at: Now,
+    /// Until when; then the remaining rules decide.
+    pub deadline: Mono,
+}
+
 /// One question and its answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
     pub(crate) epoch: u64,
     pub(crate) at: Now,
@@ -202,11 +273,11 @@ pub struct Asked {
 }
 
 /// The last executed write of a register.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
     pub(crate) command: CommandId,
     pub(crate) provider: ProviderId,
-    pub(crate) issued: Option<Interval>,
+    pub(crate) issued: Option<Issued>,
     pub(crate) at: Now,
 }
 
@@ -220,6 +291,7 @@ impl State {
             standing: Standing::Free,
             authority: None,
             believed: None,
+            brought_about: None,
             commands: BTreeMap::new(),
             live: BTreeSet::new(),
             ended: VecDeque::new(),
@@ -231,8 +303,13 @@ impl State {
             epochs: 0,
             conflict_count: 0,
             ask_epoch: 0,
+            drain: None,
             written: BTreeMap::new(),
             retained: RETAINED,
+            holds: BTreeMap::new(),
+            broken: BTreeSet::new(),
+            errands: 0,
+            moved_to: None,
         }
     }
 
@@ -272,6 +349,18 @@ impl State {
         self.believed.as_ref()
     }
 
+    /// A hand-over that waits for what is in flight.
+    #[must_use]
+    pub const fn drain(&self) -> Option<&Drain> {
+        self.drain.as_ref()
+    }
+
+    /// The commands that a hand-over waits for.
+    #[must_use]
+    pub fn drain_waits_for(&self) -> Vec<CommandId> {
+        self.drain.as_ref().map(|drain| drain.waits_for(&super::drain::in_flight(self))).unwrap_or_default()
+    }
+
     /// One command, if the lane remembers it.
     #[must_use]
     pub fn command(&self, id: CommandId) -> Option<&Tracked> {
@@ -298,6 +387,11 @@ impl State {
     #[must_use]
     pub fn highest_seq(&self, provider: &ProviderId) -> u64 {
         self.sequences.get(provider).map_or(0, |sequence| sequence.highest)
+    }
+
+    /// What is open.
+    pub fn holds(&self) -> impl Iterator<Item = &Hold> {
+        self.holds.values()
     }
 
     /// How many commands have not ended.

@@ -221,7 +221,8 @@ async fn a_clock_beyond_the_limit_decides_nothing_and_the_provider_is_told() {
     let sample = json!({ "type": "clock-sample", "t0": "2026-01-01T00:00:04Z", "t1": "2026-01-01T00:00:00Z",
         "t2": "2026-01-01T00:00:00Z", "t3": "2026-01-01T00:00:04Z" });
     north.send(sample).await;
-    north.next_of("clock-estimate").await;
+    let told = north.next_of("clock-estimate").await;
+    assert!(told["warning"].as_str().is_some_and(|text| text.contains("1000 ms")), "{told}");
     let stamped = json!({ "issued_at": "2026-01-01T00:00:04Z" });
     let ran = agent.run_command(1, "north", "power.suspend", stamped).await.expect(200);
     assert_eq!((&ran.json["state"], &ran.json["stamp"]), (&json!("done"), &json!("clock-beyond-limit")));

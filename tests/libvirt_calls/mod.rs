@@ -30,6 +30,8 @@ pub(crate) fn call(vm: VmId, state: &VmState, action: Action, args: Value) -> Ca
         order: Order::default(),
         issued_at: None,
         not_after: None,
+        must_start_by: None,
+        break_glass: None,
         guard: Guard::default(),
         class: Class::Emergency,
         epoch: None,

@@ -128,7 +128,7 @@ impl Oracle {
                     Err(_) => self.possible.remove(&admission.command.id),
                 };
             }
-            Fact::Observed { origin: Origin::OutOfBand | Origin::Look, .. } => self.possible.clear(),
+            Fact::Observed { origin, .. } if !matches!(origin, Origin::Command { .. }) => self.possible.clear(),
             Fact::Started { command, .. } => {
                 // I4, at the moment of the decision: the grant that admitted it still stands.
                 let tracked = self.shadow.command(*command).unwrap();

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use covirt::delegation::{ChangeRequest, Mode};
 use covirt::model::{
-    Action, Class, ClockEstimate, Code, Command, CommandId, Ending, Guard, Kib, Mono, Now, Operation, Order, Outcome,
-    PowerState, ProviderId, StartId, VmId, VmState, Wall,
+    Action, Cause, Class, ClockEstimate, Code, Command, CommandId, Ending, Guard, Kib, Mono, Now, Operation, Order,
+    Outcome, PowerState, ProviderId, StartId, VmId, VmState, Wall,
 };
 use covirt::resolver::{
     Accepted, Ask, Call, CallResult, Consent, Evidence, GatherFor, Heard, HookUse, Input, Lane, Observation, Output,
@@ -227,6 +227,8 @@ impl Rig {
                 .roll
                 .percent(10)
                 .then(|| stamp.shifted(2_000_000 + i64::try_from(self.roll.below(1_000_000)).unwrap())),
+            must_start_by: self.roll.percent(5).then(|| stamp.shifted(3_000_000)),
+            break_glass: None,
             guard: Guard {
                 vcpus: self.roll.percent(8).then_some(2),
                 state: self.roll.percent(8).then_some(PowerState::Running),
@@ -485,14 +487,26 @@ impl Rig {
     fn out_of_band(&mut self, lane: usize) {
         let bench = &mut self.benches[lane];
         bench.oracle.meddled();
-        match self.roll.below(4) {
-            0 => (bench.machine.power, bench.machine.start) = (PowerState::ShutOff, StartId(None)),
-            1 if bench.machine.power == PowerState::Running => bench.machine.power = PowerState::Paused,
-            2 => bench.machine.vcpus = 3,
+        let told = match self.roll.below(4) {
+            0 => {
+                (bench.machine.power, bench.machine.start) = (PowerState::ShutOff, StartId(None));
+                Observation::Told(*self.roll.pick(&[Cause::Destroyed, Cause::GuestShutdown, Cause::Crashed]))
+            }
+            1 if bench.machine.power == PowerState::Running => {
+                bench.machine.power = PowerState::Paused;
+                Observation::Told(*self.roll.pick(&[Cause::Suspended, Cause::NoSpace]))
+            }
+            2 => {
+                bench.machine.vcpus = 3;
+                Observation::Told(Cause::Redefined)
+            }
             _ => {
                 bench.machine.snapshots.remove("base");
+                Observation::Event
             }
-        }
-        self.observe(lane, Observation::Event);
+        };
+        self.observe(lane, told);
+        let happened = *self.roll.pick(&[Cause::Rebooted, Cause::DeviceRemoved, Cause::AgentGone, Cause::Redefined]);
+        self.feed(lane, Input::Happened(happened.into()));
     }
 }

@@ -34,6 +34,7 @@ pub(crate) struct Setup {
     agent: String,
     tables: String,
     vms: Vec<Uuid>,
+    inside: String,
 }
 
 impl Default for Setup {
@@ -44,6 +45,7 @@ impl Default for Setup {
             agent: String::new(),
             tables: String::new(),
             vms: vec![DEFAULT_VM.parse().expect("a UUID")],
+            inside: String::new(),
         }
     }
 }
@@ -52,6 +54,11 @@ impl Setup {
     /// Several VMs, all of them running, on libvirt's mock driver.
     pub(crate) fn with_vms(count: u128) -> Self {
         Self { vms: (1..=count).map(Uuid::from_u128).collect(), connect: String::new(), ..Self::default() }
+    }
+
+    /// One running VM with this in its definition.
+    pub(crate) fn with_definition(inside: &str) -> Self {
+        Self { inside: inside.to_owned(), ..Self::with_vms(1) }
     }
 
     /// A hypervisor that cannot be connected.
@@ -70,9 +77,10 @@ impl Setup {
         let connect = if self.connect.is_empty() {
             let domain = |(number, id): (usize, &Uuid)| {
                 format!(
-                    "<domain type='test'><name>vm{}</name><uuid>{id}</uuid><memory>65536</memory>\
+                    "<domain type='test'><name>vm{}</name><uuid>{id}</uuid>{}<memory>65536</memory>\
                      <vcpu current='1'>4</vcpu><os><type>hvm</type></os></domain>",
-                    number + 1
+                    number + 1,
+                    self.inside
                 )
             };
             let domains: String = self.vms.iter().enumerate().map(domain).collect();

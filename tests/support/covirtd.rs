@@ -224,6 +224,64 @@ impl Session {
     }
 }
 
+/// What a provider's session is told, each event with when it came.
+pub(crate) struct Listener {
+    stream: UnixStream,
+    events: Receiver<(jiff::Timestamp, Value)>,
+}
+
+impl Listener {
+    /// Opens a session and subscribes to what comes after a cursor; it is open when this returns.
+    #[track_caller]
+    pub(crate) fn open(socket: &Path, provider: &str, after: u64) -> Self {
+        let stream = UnixStream::connect(socket).expect("the agent listens");
+        let mut request = "ws://covirt/v1/session".into_client_request().expect("a request");
+        request.headers_mut().insert("covirt-provider", provider.parse().expect("a header"));
+        let kept = stream.try_clone().expect("a second handle");
+        let (mut web, _) = tungstenite::client(request, stream).expect("the session opens");
+        let welcome = read_message(&mut web).expect("a welcome");
+        assert_eq!(welcome["type"], "welcome", "{welcome}");
+        let subscribe = json!({ "type": "subscribe", "after": after });
+        web.send(Message::text(subscribe.to_string())).expect("subscribe");
+        let (told, events) = channel();
+        std::thread::spawn(move || {
+            while let Some(message) = read_message(&mut web) {
+                if message["type"] == "event" && told.send((jiff::Timestamp::now(), message)).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { stream: kept, events }
+    }
+
+    /// The next event that is so, and when it came; those before it are passed over.
+    #[track_caller]
+    pub(crate) fn next(&self, what: &str, is: impl Fn(&Value) -> bool) -> (jiff::Timestamp, Value) {
+        let end = Instant::now() + Duration::from_secs(90);
+        let mut passed = Vec::new();
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let heard = self.events.recv_timeout(left);
+            let (at, event) = heard.unwrap_or_else(|_| panic!("not told: {what}; but {passed:#?}"));
+            if is(&event) {
+                return (at, event);
+            }
+            passed.push(event);
+        }
+    }
+
+    /// Everything that has come so far and was not passed over.
+    pub(crate) fn so_far(&self) -> Vec<Value> {
+        self.events.try_iter().map(|(_, event)| event).collect()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+    }
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         let _ = self.stream.shutdown(std::net::Shutdown::Both);
@@ -315,6 +373,11 @@ impl Covirtd {
     #[track_caller]
     pub(crate) fn session(&self, provider: &str, answer: Option<&'static str>) -> Session {
         Session::open(&self.socket(), provider, answer)
+    }
+
+    #[track_caller]
+    pub(crate) fn listen(&self, provider: &str, after: u64) -> Listener {
+        Listener::open(&self.socket(), provider, after)
     }
 
     /// What it has logged so far.

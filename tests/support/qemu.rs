@@ -125,6 +125,11 @@ impl PrivateLibvirt {
         &self.uri
     }
 
+    /// Its folder, which its guests see, too.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.dir
+    }
+
     #[track_caller]
     pub(crate) fn connect(&self) -> Connect {
         Connect::open(Some(&self.uri)).unwrap_or_else(|error| panic!("connect to {}: {error}", self.uri))
@@ -252,6 +257,22 @@ impl Guest {
     #[track_caller]
     pub(crate) fn go_on(&self) {
         run(Command::new("kill").args(["-CONT", &self.qemu_pid()]));
+    }
+
+    /// End QEMU's process as a crash would.
+    #[track_caller]
+    pub(crate) fn kill9(&self) {
+        run(Command::new("kill").args(["-KILL", &self.qemu_pid()]));
+    }
+
+    /// Start a program in the guest by its agent and do not wait for its end.
+    #[track_caller]
+    pub(crate) fn exec(&self, program: &str, arguments: &[&str]) {
+        let listed = arguments.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(",");
+        let asked =
+            format!("{{\"execute\":\"guest-exec\",\"arguments\":{{\"path\":\"{program}\",\"arg\":[{listed}]}}}}");
+        // A guest that goes down at once may not answer any more.
+        let _ = output(Command::new("virsh").args(["-q", "-c", &self.uri, "qemu-agent-command", &self.name, &asked]));
     }
 
     /// QEMU's process, found by the domain's name on its command line: libvirt's own note has another namespace's number.

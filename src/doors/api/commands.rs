@@ -13,8 +13,8 @@ use super::problem::ApiProblem;
 use super::vms::{require_part, unknown_vm};
 use crate::doors::identity::Caller;
 use crate::doors::view;
-use crate::doors::wire::{CommandList, CommandRequest, CommandView, ConflictList, Explanation};
-use crate::model::{Code, Command, CommandId, Operation, Refusal, VmId};
+use crate::doors::wire::{CommandList, CommandRequest, CommandView, ConflictList, DecisionRequest, Explanation};
+use crate::model::{Code, Command, CommandId, ConflictId, Operation, Refusal, VmId};
 use crate::resolver::{ConflictRecord, Lane, State as LaneState, Tracked};
 
 /// How many commands `after` may name.
@@ -36,8 +36,8 @@ pub(crate) async fn submit(
 ) -> Result<Response, ApiProblem> {
     let command = command_of(&caller, vm, request)?;
     let (id, digest, wait) = (command.id, command.digest(), wait_of(&headers));
-    let clock = api.sessions.clock_of(&caller.provider);
-    match api.lanes.submit(command, clock).await {
+    let clock = api.sessions.clock_of(&caller.provider, api.lanes.now());
+    match api.lanes.submit(command, Some(clock)).await {
         Ok(submission) => {
             if wait > Duration::ZERO {
                 let _ = tokio::time::timeout(wait, submission.ended).await;
@@ -77,6 +77,8 @@ fn command_of(caller: &Caller, vm: VmId, request: CommandRequest) -> Result<Comm
         order: request.order,
         issued_at: request.issued_at,
         not_after: request.not_after,
+        must_start_by: request.must_start_by,
+        break_glass: request.break_glass,
         guard: request.guard,
         class: request.class,
         epoch: request.epoch,
@@ -170,11 +172,36 @@ pub(crate) async fn conflicts(
 ) -> Result<Json<ConflictList>, ApiProblem> {
     require_part(&api, &caller, vm).await?;
     let read = api.lanes.read(vm, |lane, _| {
-        let mut conflicts: Vec<ConflictRecord> = lane.state().conflicts().map(ConflictRecord::from).collect();
-        conflicts.sort_by_key(|conflict| (conflict.opened_at, conflict.id));
-        conflicts
+        let mut conflicts: Vec<_> = lane.state().conflicts().collect();
+        conflicts.sort_by_key(|conflict| (conflict.opened().mono, conflict.id()));
+        conflicts.into_iter().map(ConflictRecord::from).collect()
     });
     Ok(Json(ConflictList { conflicts: read.await? }))
+}
+
+/// The operator's word: which of a conflict's two commands goes first.
+#[utoipa::path(
+    post, path = "/v1/conflicts/{id}/decision", params(("id" = String, Path)), request_body = DecisionRequest,
+    responses((status = 200, description = "the conflict, settled so", body = Object))
+)]
+pub(crate) async fn decide(
+    State(api): State<Api>,
+    caller: Caller,
+    At(id): At<ConflictId>,
+    Body(request): Body<DecisionRequest>,
+) -> Result<Json<ConflictRecord>, ApiProblem> {
+    if !caller.provider.is_operator() {
+        return Err(Refusal::new(Code::Forbidden, "only the operator decides a conflict by its word").into());
+    }
+    let unknown = || Refusal::new(Code::UnknownConflict, format!("there is no conflict {id} that a lane remembers"));
+    let look = move |lane: &Lane, _| lane.state().conflict(id).map(ConflictRecord::from);
+    for vm in api.lanes.vms() {
+        if api.lanes.read(vm, look).await.ok().flatten().is_some() {
+            api.lanes.decide(vm, caller.provider, id, request.first).await?;
+            return Ok(Json(api.lanes.read(vm, look).await?.ok_or_else(unknown)?));
+        }
+    }
+    Err(unknown().into())
 }
 
 /// The VM that a command is on, if the caller may see it.

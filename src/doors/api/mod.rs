@@ -82,6 +82,7 @@ impl Api {
             .route("/v1/vms/{vm}/commands", get(commands::list).post(commands::submit))
             .route("/v1/vms/{vm}/commands/{id}", get(commands::show).delete(commands::cancel))
             .route("/v1/vms/{vm}/conflicts", get(commands::conflicts))
+            .route("/v1/conflicts/{id}/decision", axum::routing::post(commands::decide))
             .route("/v1/commands/{id}", get(commands::find))
             .route("/v1/commands/{id}/explain", get(commands::explain))
             .route("/v1/events", get(events::page))

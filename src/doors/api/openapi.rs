@@ -28,6 +28,7 @@ use crate::doors::wire;
         super::commands::show,
         super::commands::cancel,
         super::commands::conflicts,
+        super::commands::decide,
         super::commands::find,
         super::commands::explain,
         super::events::page,

@@ -78,8 +78,10 @@ pub const fn status_of(code: Code) -> StatusCode {
         Code::NotFound
         | Code::UnknownVm
         | Code::UnknownCommand
+        | Code::UnknownConflict
         | Code::UnknownProvider
         | Code::UnknownAsk
+        | Code::UnknownHold
         | Code::FormatUnknown => StatusCode::NOT_FOUND,
         Code::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -87,6 +89,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         Code::Forbidden | Code::NotDelegated | Code::DelegationEnded | Code::NameNotYours => StatusCode::FORBIDDEN,
         Code::AlreadyEnrolled
         | Code::CommandsInFlight
+        | Code::HoldOpen
         | Code::IdReused
         | Code::SeqReplayed
         | Code::SeqTaken
@@ -95,6 +98,8 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::ActionInFlight
         | Code::SetsEqual
         | Code::HeldByOther
+        | Code::Draining
+        | Code::ConflictSettled
         | Code::AnswerLate
         | Code::SessionReplaced
         | Code::VmGone

@@ -157,8 +157,12 @@ async fn answer(api: &Api, caller: &Caller, message: FromProvider) -> FromAgent 
         }
         FromProvider::ClockSample { t0, t1, t2, t3 } => {
             let sample = ClockEstimate::from_exchange(t0, t1, t2, t3);
-            let known = api.sessions.note_clock(&caller.provider, sample);
-            FromAgent::ClockEstimate { offset_us: known.offset_us, uncertainty_us: known.uncertainty_us }
+            let known = api.sessions.note_clock(&caller.provider, sample, api.lanes.now());
+            let limit = api.lanes.policy().clock_limit;
+            let warning = known.is_beyond(limit).then(|| {
+                format!("this clock is further off than {} ms: its issue times decide nothing", limit.as_millis())
+            });
+            FromAgent::ClockEstimate { offset_us: known.offset_us, uncertainty_us: known.uncertainty_us, warning }
         }
         FromProvider::Answer { ask, epoch, answer } => {
             let Some(pending) = api.sessions.asked(&caller.provider, ask) else {

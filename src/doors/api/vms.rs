@@ -17,7 +17,8 @@ use crate::discovery::Inventory;
 use crate::doors::identity::Caller;
 use crate::doors::view;
 use crate::doors::wire::{
-    DelegateRequest, Delegations, EnrollRequest, InventoryList, UnreadVm, VmDetail, VmList, VmSummary,
+    DelegateRequest, Delegations, EnrollRequest, Enrollment, InventoryList, ManagerWarning, UnreadVm, VmDetail, VmList,
+    VmSummary,
 };
 use crate::hypervisor::AskHypervisorError;
 use crate::model::{Action, Code, ProviderId, Refusal, VmId};
@@ -153,14 +154,14 @@ pub(crate) async fn inventories(State(api): State<Api>, caller: Caller) -> Resul
 /// Begins to co-manage a VM.
 #[utoipa::path(
     post, path = "/v1/vms/{vm}/enrollment", params(("vm" = String, Path)),
-    request_body = EnrollRequest, responses((status = 201, body = VmDetail))
+    request_body = EnrollRequest, responses((status = 201, body = Enrollment))
 )]
 pub(crate) async fn enroll(
     State(api): State<Api>,
     caller: Caller,
     At(vm): At<VmId>,
     Body(request): Body<EnrollRequest>,
-) -> Result<(StatusCode, Json<VmDetail>), ApiProblem> {
+) -> Result<(StatusCode, Json<Enrollment>), ApiProblem> {
     if !caller.may_enroll() {
         return Err(Refusal::new(Code::Forbidden, format!("{} may not enroll VMs", caller.provider)).into());
     }
@@ -175,8 +176,8 @@ pub(crate) async fn enroll(
         None => caller.provider.clone(),
     };
     require_known(&api, &primary)?;
-    api.lanes.enroll(vm, primary).await?;
-    Ok((StatusCode::CREATED, Json(detail(&api, &caller, vm).await?)))
+    let warnings = api.lanes.enroll(vm, primary).await?.into_iter().map(ManagerWarning::from).collect();
+    Ok((StatusCode::CREATED, Json(Enrollment { vm: detail(&api, &caller, vm).await?, warnings })))
 }
 
 fn require_known(api: &Api, provider: &ProviderId) -> Result<(), Refusal> {
@@ -199,7 +200,7 @@ pub(crate) async fn release(
 }
 
 async fn read_delegations(api: &Api, vm: VmId) -> Result<Delegations, Refusal> {
-    let read = api.lanes.read(vm, |lane, now| Some(view::delegations(lane.state().authority()?, now.mono)));
+    let read = api.lanes.read(vm, |lane, now| view::delegations(lane.state(), now.mono));
     read.await?.ok_or_else(unknown_vm)
 }
 
@@ -242,7 +243,7 @@ pub(crate) async fn delegate(
         mode: request.mode,
         lease: request.lease_s.map(Duration::from_secs),
     };
-    api.lanes.change(vm, change).await?;
+    change_or_drain(&api, vm, change, request.drain).await?;
     Ok((StatusCode::CREATED, Json(read_delegations(&api, vm).await?)))
 }
 
@@ -251,12 +252,19 @@ pub(crate) async fn delegate(
 #[serde(deny_unknown_fields)]
 pub(crate) struct RevokeQuery {
     actions: Option<String>,
+    #[serde(default)]
+    drain: bool,
+}
+
+async fn change_or_drain(api: &Api, vm: VmId, change: ChangeRequest, drain: bool) -> Result<(), Refusal> {
+    if drain { api.lanes.drain(vm, change).await } else { api.lanes.change(vm, change).await.map(drop) }
 }
 
 /// Takes actions back.
 #[utoipa::path(
     delete, path = "/v1/vms/{vm}/delegations/{provider}",
-    params(("vm" = String, Path), ("provider" = String, Path), ("actions" = Option<String>, Query)),
+    params(("vm" = String, Path), ("provider" = String, Path), ("actions" = Option<String>, Query),
+           ("drain" = Option<bool>, Query)),
     responses((status = 200, body = Delegations))
 )]
 pub(crate) async fn revoke(
@@ -270,7 +278,7 @@ pub(crate) async fn revoke(
         Some(actions) => expand(actions.split(','))?,
         None => BTreeSet::new(),
     };
-    api.lanes.change(vm, ChangeRequest::Revoke { by: caller.provider, from, actions }).await?;
+    change_or_drain(&api, vm, ChangeRequest::Revoke { by: caller.provider, from, actions }, query.drain).await?;
     Ok(Json(read_delegations(&api, vm).await?))
 }
 

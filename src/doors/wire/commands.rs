@@ -33,6 +33,13 @@ pub struct CommandRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub not_after: Option<Wall>,
+    /// Wished to have begun by this, by the provider's clock: near then it goes before its equals. No deadline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub must_start_by: Option<Wall>,
+    /// The operator's reason to pass every delegation and queue; nobody else may give one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<String>,
     /// What the provider expects of the VM.
     #[serde(default)]
     #[schema(value_type = Object)]
@@ -143,7 +150,17 @@ pub struct CommandView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub issued_at: Option<Wall>,
-    /// What was noticed about that time.
+    /// When it wishes to have begun, as its provider said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub must_start_by: Option<Wall>,
+    /// Why the operator sent it past every queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<String>,
+    /// How often another command was put before it.
+    #[serde(default)]
+    pub deferrals: u32,
+    /// What was noticed about the issue time.
     #[schema(value_type = String)]
     pub stamp: StampNote,
     /// The sequence number that was missing when it went on.
@@ -203,6 +220,15 @@ pub struct ConflictList {
     /// In the order in which they were found.
     #[schema(value_type = Vec<Object>)]
     pub conflicts: Vec<ConflictRecord>,
+}
+
+/// `POST /v1/conflicts/{id}/decision`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DecisionRequest {
+    /// The one of the two commands that goes first.
+    #[schema(value_type = String)]
+    pub first: CommandId,
 }
 
 /// `GET /v1/commands/{id}/explain`.

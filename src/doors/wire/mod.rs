@@ -14,10 +14,13 @@ use utoipa::ToSchema;
 use crate::model::{Code, CommandId, ProviderId, VmId, Wall};
 
 pub use artifacts::{ArtifactFile, Artifacts, FormatList, FormatSummary};
-pub use commands::{CommandList, CommandRequest, CommandState, CommandView, ConflictList, Explanation};
+pub use commands::{
+    CommandList, CommandRequest, CommandState, CommandView, ConflictList, DecisionRequest, Explanation,
+};
 pub use session::{FromAgent, FromProvider, HookAnswer, HookAsk};
 pub use vms::{
-    DelegateRequest, DelegatedAction, Delegations, EnrollRequest, InventoryList, UnreadVm, VmDetail, VmList, VmSummary,
+    DelegateRequest, DelegatedAction, Delegations, Draining, EnrollRequest, Enrollment, InventoryList, ManagerWarning,
+    UnreadVm, VmDetail, VmList, VmSummary,
 };
 
 /// The header by which a peer that may speak for several providers says for which it does.

@@ -16,7 +16,13 @@ pub enum FromAgent {
     /// The answer to `clock`: the agent received at `t1` and answered at `t2`.
     Clock { t0: Wall, t1: Wall, t2: Wall },
     /// What the agent knows of the provider's clock now.
-    ClockEstimate { offset_us: i64, uncertainty_us: u64 },
+    ClockEstimate {
+        offset_us: i64,
+        uncertainty_us: u64,
+        /// Set when the clock is beyond the limit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        warning: Option<String>,
+    },
     /// Which of these two goes first?
     Ask {
         ask: ConflictId,

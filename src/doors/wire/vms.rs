@@ -1,13 +1,13 @@
 //! VMs and who may do what to them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::delegation::Mode;
-use crate::discovery::Inventory;
-use crate::model::{Action, Kib, PowerState, ProviderId, VmId, Wall};
+use crate::discovery::{Inventory, Manager, Recognised};
+use crate::model::{Action, CommandId, Kib, PowerState, ProviderId, VmId, Wall};
 
 /// A VM in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -86,6 +86,40 @@ pub struct VmDetail {
     pub live_commands: usize,
 }
 
+/// The answer to `POST /v1/vms/{uuid}/enrollment`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Enrollment {
+    /// The VM as it is co-managed now.
+    #[serde(flatten)]
+    pub vm: VmDetail,
+    /// Other managers that may act on it by themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<ManagerWarning>,
+}
+
+/// Another manager whose mark a VM bears.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ManagerWarning {
+    /// Which.
+    #[schema(value_type = String)]
+    pub manager: Manager,
+    /// By what it was recognised.
+    pub mark: String,
+    /// What its own loops do to a VM that others manage, too.
+    pub loops: String,
+    /// How to tell it to leave this VM alone.
+    pub tell: String,
+    /// Where to read more.
+    pub documentation: String,
+}
+
+impl From<Recognised> for ManagerWarning {
+    fn from(Recognised { manager, mark }: Recognised) -> Self {
+        let (loops, tell) = (manager.loops().to_owned(), manager.tell().to_owned());
+        Self { manager, mark, loops, tell, documentation: manager.documentation() }
+    }
+}
+
 /// Who may do what to a VM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Delegations {
@@ -96,6 +130,26 @@ pub struct Delegations {
     pub epoch: u64,
     /// What was delegated.
     pub delegations: Vec<DelegatedAction>,
+    /// A change that waits for what is in flight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining: Option<Draining>,
+}
+
+/// A hand-over under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Draining {
+    /// Who hands over.
+    #[schema(value_type = String)]
+    pub by: ProviderId,
+    /// Whose commands of which actions are not taken in any more.
+    #[schema(value_type = Object)]
+    pub closing: BTreeMap<ProviderId, BTreeSet<Action>>,
+    /// When it is given up.
+    #[schema(value_type = String)]
+    pub until: Wall,
+    /// The commands that have to end first.
+    #[schema(value_type = Vec<String>)]
+    pub waits_for: Vec<CommandId>,
 }
 
 /// One action in another provider's hands.
@@ -143,4 +197,7 @@ pub struct DelegateRequest {
     /// For how long; until revoked when left out. *Units*: seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_s: Option<u64>,
+    /// Whether what is in flight ends first; otherwise it is in the way (`action-in-flight`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drain: bool,
 }

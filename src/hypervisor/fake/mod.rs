@@ -20,7 +20,7 @@ use self::vm::Vm;
 use super::evidence::when_gone;
 use super::{AskHypervisorError, Event, Hypervisor, Later, Listing, ReadInventory};
 use crate::discovery::Inventory;
-use crate::model::{Code, CommandId, Ending, Operation, Outcome, StartId, VmId, VmState};
+use crate::model::{Cause, Code, CommandId, Ending, Happening, Operation, Outcome, PowerState, StartId, VmId, VmState};
 use crate::resolver::{Call, CallResult, Evidence};
 
 const URI: &str = "fake:///memory";
@@ -106,20 +106,30 @@ impl Fake {
     /// Adds a VM, or replaces it.
     pub fn define(&self, vm: VmId, name: &str, state: VmState) {
         let mut world = self.world();
+        let cause = if world.vms.contains_key(&vm) { Cause::Redefined } else { Cause::Defined };
         world.vms.insert(vm, Vm::new(name, state));
-        world.tell(Event::Changed(vm));
+        world.tell(Event::Happened(vm, cause.into()));
     }
 
-    /// Changes a VM past the agent, as virsh or a guest would.
+    /// Changes a VM past the agent, and does not say by what.
     pub fn change(&self, vm: VmId, how: impl FnOnce(&mut VmState)) {
+        self.alter(vm, None, how);
+    }
+
+    /// Changes a VM past the agent, as virsh, a guest or a failing QEMU would, and says by what.
+    pub fn change_by(&self, cause: Cause, vm: VmId, how: impl FnOnce(&mut VmState)) {
+        self.alter(vm, Some(cause), how);
+    }
+
+    fn alter(&self, vm: VmId, cause: Option<Cause>, how: impl FnOnce(&mut VmState)) {
         let mut world = self.world();
         if let Some(found) = world.vms.get_mut(&vm) {
             how(&mut found.state);
             if found.exists() {
-                world.tell(Event::Changed(vm));
+                world.tell(Event::Changed(vm, cause));
             } else {
                 world.vms.remove(&vm);
-                world.tell(Event::Gone(vm));
+                world.tell(Event::Gone(vm, cause));
             }
         }
     }
@@ -133,7 +143,7 @@ impl Fake {
     pub fn undefine(&self, vm: VmId) {
         let mut world = self.world();
         if world.vms.remove(&vm).is_some() {
-            world.tell(Event::Gone(vm));
+            world.tell(Event::Gone(vm, Some(Cause::Undefined)));
         }
     }
 
@@ -242,15 +252,14 @@ impl World {
     fn perform(&mut self, vm: VmId, operation: &Operation) -> Result<serde_json::Value, Outcome> {
         let Some(found) = self.vms.get_mut(&vm) else { return Err(gone(vm)) };
         let value = found.perform(operation, &mut self.next_start)?;
-        if !found.exists() {
+        let is_gone = !found.exists();
+        if is_gone {
             self.vms.remove(&vm);
-            self.tell(Event::Gone(vm));
-            return Ok(value);
         }
-        match operation {
-            Operation::PowerReboot(_) | Operation::PowerReset(_) => self.tell(Event::Rebooted(vm)),
-            Operation::InspectRead(_) => {}
-            _ => self.tell(Event::Changed(vm)),
+        match event_of(vm, operation) {
+            Some(event) if is_gone => self.tell(Event::Gone(vm, event.cause())),
+            Some(event) => self.tell(event),
+            None => {}
         }
         Ok(value)
     }
@@ -282,6 +291,30 @@ impl World {
             }
         }
     }
+}
+
+/// What libvirt says of an operation.
+fn event_of(vm: VmId, operation: &Operation) -> Option<Event> {
+    Some(match operation {
+        Operation::InspectRead(_) => return None,
+        Operation::PowerReboot(_) | Operation::PowerReset(_) => Event::Happened(vm, Cause::Rebooted.into()),
+        Operation::PowerSuspend(_) => Event::Power(vm, PowerState::Paused),
+        Operation::PowerResume(_) => Event::Power(vm, PowerState::Running),
+        Operation::MetadataSet(args) => {
+            Event::Happened(vm, Happening { cause: Cause::MetadataChanged, subject: Some(args.uri.clone()) })
+        }
+        Operation::PowerStart(_) => Event::Changed(vm, Some(Cause::Started)),
+        Operation::PowerStop(_) => Event::Changed(vm, Some(Cause::Destroyed)),
+        Operation::PowerShutdown(_) => Event::Changed(vm, Some(Cause::GuestShutdown)),
+        Operation::SnapshotRevert(_) => Event::Changed(vm, Some(Cause::Reverted)),
+        Operation::MemorySet(_) => Event::Changed(vm, Some(Cause::Ballooned)),
+        Operation::PowerSave(_) => Event::Changed(vm, Some(Cause::Saved)),
+        Operation::PowerRestore(_) => Event::Changed(vm, Some(Cause::Restored)),
+        Operation::DefinitionDefine(_) => Event::Happened(vm, Cause::Redefined.into()),
+        Operation::DefinitionRename(_) => Event::Happened(vm, Cause::Renamed.into()),
+        Operation::DefinitionUndefine(_) => Event::Happened(vm, Cause::Undefined.into()),
+        _ => Event::Changed(vm, None),
+    })
 }
 
 fn gone(vm: VmId) -> Outcome {

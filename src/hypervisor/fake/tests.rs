@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::*;
-use crate::model::{Action, Class, Command, Guard, HoldKey, Kib, Mono, Now, Order, PowerState, ProviderId, Wall};
+use crate::model::{
+    Action, Cause, Class, Command, Guard, HoldKey, Kib, Mono, Now, Order, PowerState, ProviderId, Wall,
+};
 use crate::resolver::{Input, Lane, Output, Policy, State};
 
 fn vm_id() -> VmId {
@@ -42,6 +44,8 @@ fn call(number: u128, state: &VmState, action: Action, args: Value) -> Call {
         order: Order::default(),
         issued_at: None,
         not_after: None,
+        must_start_by: None,
+        break_glass: None,
         guard: Guard::default(),
         class: Class::Emergency,
         epoch: None,
@@ -102,7 +106,7 @@ async fn a_lost_call_is_found_out_by_its_effect() {
         fake.reconnect();
         assert_eq!(fake.probe(suspend).await.unwrap(), evidence);
         if fate == Fate::TookEffect {
-            assert_eq!(events.recv().await, Some(Event::Changed(vm_id())));
+            assert_eq!(events.recv().await, Some(Event::Power(vm_id(), PowerState::Paused)));
         }
         assert_eq!(events.recv().await, Some(Event::Disconnected));
         assert_eq!(events.recv().await, Some(Event::Reconnected));
@@ -188,7 +192,7 @@ async fn a_definition_is_compared_by_generation_and_one_that_goes_takes_the_vm_w
     assert_eq!(act(Action::AutostartSet, json!({ "enabled": true })).unwrap_err().ending, Ending::Impossible);
     let mut events = fake.events();
     act(Action::PowerStop, Value::Null).unwrap();
-    assert_eq!(events.recv().await, Some(Event::Gone(vm_id())));
+    assert_eq!(events.recv().await, Some(Event::Gone(vm_id(), Some(Cause::Destroyed))));
     assert!(fake.state(vm_id()).is_none());
 
     fake.define(vm_id(), "vm", VmState { power: PowerState::ShutOff, start: StartId(None), ..running() });

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::discovery::{Discovered, Generation, Inventory, Limits, parse_domain};
-use crate::hypervisor::evidence::{Seen, seen_in, weigh};
+use crate::hypervisor::evidence::{Seen, other_start, seen_in, weigh};
 use crate::model::operation::Setting;
 use crate::model::{Code, Effect, Ending, HoldKey, Operation, Outcome, PowerState, StartId, VmId, VmState};
 use crate::resolver::Evidence;
@@ -62,10 +62,8 @@ impl Vm {
 
     /// Refuses what was decided for another start.
     pub(super) fn check_start(&self, operation: &Operation, expected: StartId) -> Result<(), Outcome> {
-        if operation.action().is_read() || self.state.start == expected {
-            return Ok(());
-        }
-        Err(impossible("the VM was started or stopped meanwhile"))
+        let other = other_start(expected, self.state.start).filter(|_| !operation.action().is_read());
+        other.map_or(Ok(()), |reason| Err(impossible(&reason)))
     }
 
     /// Does what an operation declares as its effect, or refuses as libvirt would; `next_start` is used by a start.

@@ -10,6 +10,7 @@ use super::failure::{Fault, Reached};
 use super::gate::{Gate, GivenUp, Passage};
 use super::gather::AgentsAsked;
 use super::host_facts::HostFacts;
+use super::news::News;
 use super::notices::{Notice, Notices};
 use super::outlet::Outlet;
 use super::pool::Pool;
@@ -82,27 +83,27 @@ impl Core {
     }
 
     /// Passes on what happened to a VM. It does not block: libvirt's event loop calls it.
-    pub(super) fn heard(&self, vm: VmId, notice: Notice) {
+    pub(super) fn heard(&self, vm: VmId, news: News) {
+        let notice = news.notice();
         self.notices.tell(vm, notice);
+        let event = news.into_event(vm);
         match notice {
-            Notice::Rebooted => self.outlet.send(Event::Rebooted(vm)),
-            Notice::Power(power) => self.outlet.send(Event::Power(vm, power)),
-            Notice::Moved | Notice::Altered => self.outlet.send(Event::Changed(vm)),
-            Notice::Ended => self.tell_whether_gone(vm),
+            Notice::Rebooted | Notice::Power(_) | Notice::Moved | Notice::Altered => self.outlet.send(event),
+            Notice::Ended => self.tell_whether_gone(vm, event),
         }
     }
 
     /// The event does not say whether the VM still exists (a transient one goes when it stops): libvirt is asked.
-    fn tell_whether_gone(&self, vm: VmId) {
+    fn tell_whether_gone(&self, vm: VmId, event: Event) {
         let outlet = Arc::clone(&self.outlet);
         self.pool.submit(
             Some(vm),
             Box::new(move |links| {
                 let found = links.take().and_then(|lease| look_up(lease.connect(), vm).map(drop));
                 outlet.send(match found {
-                    Err(Fault::NoSuchVm(_)) => Event::Gone(vm),
+                    Err(Fault::NoSuchVm(_)) => Event::Gone(vm, event.cause()),
                     // Whoever hears it looks, and finds what there is to find.
-                    Ok(()) | Err(_) => Event::Changed(vm),
+                    Ok(()) | Err(_) => event,
                 });
             }),
         );

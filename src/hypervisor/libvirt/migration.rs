@@ -136,7 +136,7 @@ impl Departure {
             Ok(()) => tracing::info!(%vm, to, "the VM has moved"),
             Err(fault) => tracing::warn!(%vm, to, reason = fault.text(), "the migration failed"),
         }
-        self.outlet.send(Event::Changed(vm));
+        self.outlet.send(Event::Changed(vm, None));
     }
 
     fn migrate(&self) -> Result<(), Fault> {

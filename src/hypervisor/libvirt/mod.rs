@@ -23,6 +23,7 @@ mod job;
 mod links;
 mod look;
 mod migration;
+mod news;
 mod notices;
 mod outlet;
 mod perform;

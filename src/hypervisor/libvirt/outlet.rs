@@ -67,7 +67,7 @@ mod tests {
     use uuid::Uuid;
 
     fn changed(n: usize) -> Event {
-        Event::Changed(VmId(Uuid::from_u128(n as u128)))
+        Event::Changed(VmId(Uuid::from_u128(n as u128)), None)
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! A callback runs on the event loop's thread, which serves every connection of the process: it only passes on what
 //! it was told, and never calls libvirt in a way that would wait for an answer.
 
-use std::os::raw::{c_char, c_int, c_ulonglong, c_void};
+use std::ffi::CStr;
+use std::os::raw::{c_char, c_int, c_uint, c_ulonglong, c_void};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -11,13 +12,13 @@ use virt::connect::Connect;
 use virt::sys;
 
 use super::links;
-use super::notices::Notice;
-use crate::model::{PowerState, VmId};
+use super::news::{self, News};
+use crate::model::{Cause, Happening, VmId};
 
 /// Whoever is told.
 pub(super) trait Listener: Send + Sync + 'static {
     /// Something happened to a VM.
-    fn notice(&self, vm: VmId, notice: Notice);
+    fn notice(&self, vm: VmId, news: News);
     /// The connection was closed, and why.
     fn closed(&self, reason: String);
 }
@@ -111,17 +112,21 @@ impl Drop for Session {
 /// The events that lanes look at, each with a callback of its signature.
 ///
 /// *Source*: libvirt, `virDomainEventID`.
-fn wanted_events() -> [(sys::virDomainEventID, sys::virConnectDomainEventGenericCallback); 10] {
+fn wanted_events() -> [(sys::virDomainEventID, sys::virConnectDomainEventGenericCallback); 14] {
     [
         (sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE, of_lifecycle(on_lifecycle)),
         (sys::VIR_DOMAIN_EVENT_ID_REBOOT, Some(on_reboot)),
         (sys::VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE, of_balloon(on_balloon)),
         (sys::VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, of_metadata(on_metadata)),
-        (sys::VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, of_device(on_device)),
-        (sys::VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, of_device(on_device)),
+        (sys::VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, of_device(on_device_added)),
+        (sys::VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, of_device(on_device_removed)),
+        (sys::VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED, of_device(on_unplug_refused)),
         (sys::VIR_DOMAIN_EVENT_ID_TUNABLE, of_tunable(on_tunable)),
-        (sys::VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, of_lifecycle_pair(on_agent)),
-        (sys::VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, of_tunable(on_tunable)),
+        (sys::VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, of_pair(on_agent)),
+        (sys::VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, of_tunable(on_job_completed)),
+        (sys::VIR_DOMAIN_EVENT_ID_WATCHDOG, of_number(on_watchdog)),
+        (sys::VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON, of_io_error(on_io_error)),
+        (sys::VIR_DOMAIN_EVENT_ID_MEMORY_FAILURE, of_memory_failure(on_memory_failure)),
         (sys::VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION, of_number(on_migration_pass)),
     ]
 }
@@ -135,6 +140,16 @@ type Device = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *const
 type Number = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, c_int, *mut c_void);
 type Tunable =
     unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, sys::virTypedParameterPtr, c_int, *mut c_void);
+type IoError = unsafe extern "C" fn(
+    sys::virConnectPtr,
+    sys::virDomainPtr,
+    *const c_char,
+    *const c_char,
+    c_int,
+    *const c_char,
+    *mut c_void,
+);
+type MemoryFailure = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, c_int, c_int, c_uint, *mut c_void);
 
 macro_rules! as_generic {
     ($($name:ident($kind:ty),)*) => {
@@ -148,12 +163,14 @@ macro_rules! as_generic {
 
 as_generic! {
     of_lifecycle(Lifecycle),
-    of_lifecycle_pair(Pair),
+    of_pair(Pair),
+    of_number(Number),
+    of_io_error(IoError),
+    of_memory_failure(MemoryFailure),
     of_balloon(Balloon),
     of_metadata(Metadata),
     of_device(Device),
     of_tunable(Tunable),
-    of_number(Number),
 }
 
 fn into_opaque(listener: &Shared) -> *mut c_void {
@@ -165,11 +182,11 @@ unsafe extern "C" fn release(opaque: *mut c_void) {
     drop(unsafe { Box::from_raw(opaque.cast::<Shared>()) });
 }
 
-/// Passes a notice on; nothing may unwind into libvirt.
+/// Passes news on; nothing may unwind into libvirt.
 ///
 /// # Safety
 /// `opaque` is from `into_opaque` and not yet released; `domain` is valid for the length of the call.
-unsafe fn pass_on(domain: sys::virDomainPtr, notice: Notice, opaque: *mut c_void) {
+unsafe fn pass_on(domain: sys::virDomainPtr, news: News, opaque: *mut c_void) {
     let mut bytes = [0_u8; 16];
     // SAFETY: the domain is valid during the callback, and libvirt writes 16 bytes; it asks nobody for them.
     if unsafe { sys::virDomainGetUUID(domain, bytes.as_mut_ptr()) } < 0 {
@@ -177,14 +194,31 @@ unsafe fn pass_on(domain: sys::virDomainPtr, notice: Notice, opaque: *mut c_void
     }
     // SAFETY: see above; the box is only read.
     let listener = unsafe { &*opaque.cast::<Shared>() };
-    let told = || listener.notice(VmId(Uuid::from_bytes(bytes)), notice);
+    let told = || listener.notice(VmId(Uuid::from_bytes(bytes)), news);
     if std::panic::catch_unwind(std::panic::AssertUnwindSafe(told)).is_err() {
         tracing::error!("an event could not be passed on");
     }
 }
 
+/// Text that libvirt passes; none where it passes none.
+///
+/// # Safety
+/// `text` is null or ends with a zero byte and lives as long as the call.
+unsafe fn text_at(text: *const c_char) -> Option<String> {
+    if text.is_null() {
+        return None;
+    }
+    // SAFETY: see above.
+    Some(unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
+}
+
+/// The number of a kind that libvirt counts from 0; one beyond all kinds when it is none.
+fn kind(number: c_int) -> c_uint {
+    c_uint::try_from(number).unwrap_or(c_uint::MAX)
+}
+
 // SAFETY of every callback below: libvirt calls it with the arguments of the event it is registered under, with a
-// domain that lives as long as the call and with the box that was registered.
+// domain and texts that live as long as the call and with the box that was registered.
 
 unsafe extern "C" fn on_lifecycle(
     _: sys::virConnectPtr,
@@ -193,28 +227,14 @@ unsafe extern "C" fn on_lifecycle(
     detail: c_int,
     opaque: *mut c_void,
 ) -> c_int {
-    let detail = u32::try_from(detail).ok();
-    let notice = match sys::virDomainEventType::try_from(event) {
-        Ok(sys::VIR_DOMAIN_EVENT_SUSPENDED) if detail == Some(sys::VIR_DOMAIN_EVENT_SUSPENDED_PAUSED) => {
-            Notice::Power(PowerState::Paused)
-        }
-        Ok(sys::VIR_DOMAIN_EVENT_RESUMED) if detail == Some(sys::VIR_DOMAIN_EVENT_RESUMED_UNPAUSED) => {
-            Notice::Power(PowerState::Running)
-        }
-        Ok(sys::VIR_DOMAIN_EVENT_STOPPED | sys::VIR_DOMAIN_EVENT_UNDEFINED | sys::VIR_DOMAIN_EVENT_CRASHED) => {
-            Notice::Ended
-        }
-        // Also what a newer libvirt may add: the lane looks and sees.
-        _ => Notice::Moved,
-    };
     // SAFETY: see the comment on the callbacks.
-    unsafe { pass_on(domain, notice, opaque) };
+    unsafe { pass_on(domain, news::of_lifecycle(kind(event), kind(detail)), opaque) };
     0
 }
 
 unsafe extern "C" fn on_reboot(_: sys::virConnectPtr, domain: sys::virDomainPtr, opaque: *mut c_void) {
     // SAFETY: see the comment on the callbacks.
-    unsafe { pass_on(domain, Notice::Rebooted, opaque) };
+    unsafe { pass_on(domain, News::Happened(Cause::Rebooted.into()), opaque) };
 }
 
 unsafe extern "C" fn on_balloon(
@@ -224,28 +244,40 @@ unsafe extern "C" fn on_balloon(
     opaque: *mut c_void,
 ) {
     // SAFETY: see the comment on the callbacks.
-    unsafe { pass_on(domain, Notice::Altered, opaque) };
+    unsafe { pass_on(domain, News::Altered(Some(Cause::Ballooned)), opaque) };
 }
 
 unsafe extern "C" fn on_metadata(
     _: sys::virConnectPtr,
     domain: sys::virDomainPtr,
-    _kind: c_int,
-    _uri: *const c_char,
+    of: c_int,
+    uri: *const c_char,
     opaque: *mut c_void,
 ) {
     // SAFETY: see the comment on the callbacks.
-    unsafe { pass_on(domain, Notice::Altered, opaque) };
+    unsafe { pass_on(domain, news::of_metadata(kind(of), text_at(uri)), opaque) };
 }
 
-unsafe extern "C" fn on_device(
-    _: sys::virConnectPtr,
-    domain: sys::virDomainPtr,
-    _alias: *const c_char,
-    opaque: *mut c_void,
-) {
-    // SAFETY: see the comment on the callbacks.
-    unsafe { pass_on(domain, Notice::Altered, opaque) };
+macro_rules! on_device {
+    ($($name:ident = $cause:ident,)*) => {
+        $(unsafe extern "C" fn $name(
+            _: sys::virConnectPtr,
+            domain: sys::virDomainPtr,
+            alias: *const c_char,
+            opaque: *mut c_void,
+        ) {
+            // SAFETY: see the comment on the callbacks.
+            let subject = unsafe { text_at(alias) };
+            // SAFETY: the same.
+            unsafe { pass_on(domain, News::Happened(Happening { cause: Cause::$cause, subject }), opaque) };
+        })*
+    };
+}
+
+on_device! {
+    on_device_added = DeviceAdded,
+    on_device_removed = DeviceRemoved,
+    on_unplug_refused = UnplugRefused,
 }
 
 unsafe extern "C" fn on_tunable(
@@ -256,18 +288,66 @@ unsafe extern "C" fn on_tunable(
     opaque: *mut c_void,
 ) {
     // SAFETY: see the comment on the callbacks.
-    unsafe { pass_on(domain, Notice::Altered, opaque) };
+    unsafe { pass_on(domain, News::Happened(Cause::Tuned.into()), opaque) };
+}
+
+unsafe extern "C" fn on_job_completed(
+    _: sys::virConnectPtr,
+    domain: sys::virDomainPtr,
+    _params: sys::virTypedParameterPtr,
+    _count: c_int,
+    opaque: *mut c_void,
+) {
+    // SAFETY: see the comment on the callbacks.
+    unsafe { pass_on(domain, News::Altered(None), opaque) };
 }
 
 unsafe extern "C" fn on_agent(
     _: sys::virConnectPtr,
     domain: sys::virDomainPtr,
-    _state: c_int,
-    _reason: c_int,
+    state: c_int,
+    reason: c_int,
     opaque: *mut c_void,
 ) {
     // SAFETY: see the comment on the callbacks.
-    unsafe { pass_on(domain, Notice::Altered, opaque) };
+    unsafe { pass_on(domain, news::of_agent(kind(state), kind(reason)), opaque) };
+}
+
+unsafe extern "C" fn on_watchdog(
+    _: sys::virConnectPtr,
+    domain: sys::virDomainPtr,
+    _action: c_int,
+    opaque: *mut c_void,
+) {
+    // SAFETY: see the comment on the callbacks.
+    unsafe { pass_on(domain, news::of_watchdog(), opaque) };
+}
+
+unsafe extern "C" fn on_io_error(
+    _: sys::virConnectPtr,
+    domain: sys::virDomainPtr,
+    _path: *const c_char,
+    alias: *const c_char,
+    _action: c_int,
+    reason: *const c_char,
+    opaque: *mut c_void,
+) {
+    // SAFETY: see the comment on the callbacks.
+    let (alias, reason) = unsafe { (text_at(alias), text_at(reason)) };
+    // SAFETY: the same.
+    unsafe { pass_on(domain, news::of_io_error(alias, &reason.unwrap_or_default()), opaque) };
+}
+
+unsafe extern "C" fn on_memory_failure(
+    _: sys::virConnectPtr,
+    domain: sys::virDomainPtr,
+    _recipient: c_int,
+    _action: c_int,
+    _flags: c_uint,
+    opaque: *mut c_void,
+) {
+    // SAFETY: see the comment on the callbacks.
+    unsafe { pass_on(domain, News::Happened(Cause::MemoryFailure.into()), opaque) };
 }
 
 /// The first pass is how a migration that somebody else began is noticed.
@@ -278,7 +358,7 @@ unsafe extern "C" fn on_migration_pass(
     opaque: *mut c_void,
 ) {
     // SAFETY: see the comment on the callbacks.
-    unsafe { pass_on(domain, Notice::Altered, opaque) };
+    unsafe { pass_on(domain, News::Altered(None), opaque) };
 }
 
 unsafe extern "C" fn on_close(_: sys::virConnectPtr, reason: c_int, opaque: *mut c_void) {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::core::Core;
-use super::notices::Notice;
+use super::news::News;
 use super::session::{Listener, Session};
 use crate::hypervisor::Event;
 use crate::model::VmId;
@@ -50,9 +50,9 @@ struct Relay {
 }
 
 impl Listener for Relay {
-    fn notice(&self, vm: VmId, notice: Notice) {
+    fn notice(&self, vm: VmId, news: News) {
         if let Some(core) = self.core.upgrade() {
-            core.heard(vm, notice);
+            core.heard(vm, news);
         }
     }
 

@@ -3,14 +3,16 @@
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::super::error::{Damage, OpenJournalError, What};
 
 /// The format this version writes, and the latest it reads.
-pub const FORMAT: i64 = 1;
+pub const FORMAT: i64 = 2;
+/// The first that has snapshots, and facts that the version before does not know.
+pub(super) const FORMAT_WITH_SNAPSHOTS: i64 = 2;
 
 /// Marks the file as a covirt journal: "cvrt".
 const APPLICATION_ID: i64 = 0x6376_7274;
@@ -18,7 +20,7 @@ const APPLICATION_ID: i64 = 0x6376_7274;
 const MODE: u32 = 0o600;
 
 /// `encoding` is per record, so that a later version can append other encodings without rewriting anything.
-const SCHEMA: &str = "
+const SCHEMA_1: &str = "
     CREATE TABLE format (version INTEGER NOT NULL, facts TEXT NOT NULL) STRICT;
     INSERT INTO format (version, facts) VALUES (1, 'json');
     CREATE TABLE records (
@@ -35,6 +37,28 @@ const SCHEMA: &str = "
     PRAGMA user_version = 1;
 ";
 
+/// What makes a journal of format 1 one of format 2. The state comes last: headers are read without it.
+const UPGRADE_TO_2: &str = "
+    CREATE TABLE snapshots (
+        vm       BLOB PRIMARY KEY,
+        through  INTEGER NOT NULL,
+        digest   BLOB NOT NULL,
+        code     INTEGER NOT NULL,
+        released INTEGER NOT NULL,
+        length   INTEGER NOT NULL,
+        sum      BLOB NOT NULL,
+        state    TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE basis (
+        one    INTEGER PRIMARY KEY CHECK (one = 1),
+        base   INTEGER NOT NULL,
+        digest BLOB NOT NULL,
+        seal   BLOB NOT NULL
+    ) STRICT;
+    UPDATE format SET version = 2;
+    PRAGMA user_version = 2;
+";
+
 /// The journal's file, kept open and locked.
 #[derive(Debug)]
 pub(super) struct LockedFile(File);
@@ -46,7 +70,10 @@ impl LockedFile {
         let mut options = OpenOptions::new();
         options.read(true).write(true).mode(MODE);
         let file = match options.open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => create(&options, path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                create(path)?;
+                options.open(path)
+            }
             opened => opened,
         };
         let file = file.map_err(|error| unopenable(&error))?;
@@ -58,42 +85,75 @@ impl LockedFile {
     }
 }
 
-/// Creates the file so that a loss of power does not take it away again.
-fn create(options: &OpenOptions, path: &Path) -> io::Result<File> {
-    let file = options.clone().create(true).open(path)?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory)?.sync_all()?;
-    Ok(file)
+/// Creates an empty journal beside the place and links it there once it is whole and on the disk: so a file of this
+/// name that is empty, or half of a journal, is always one that lost something.
+fn create(path: &Path) -> Result<(), OpenJournalError> {
+    let unopenable = |error: &io::Error| unopenable(path, error);
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".new-{}", std::process::id()));
+    let new = PathBuf::from(name);
+    // Left by a process of the same number that was cut short.
+    remove(&new).map_err(|error| unopenable(&error))?;
+    OpenOptions::new().write(true).create_new(true).mode(MODE).open(&new).map_err(|error| unopenable(&error))?;
+    let made = write_empty(&new).map_err(|error| explain(path, &error)).and_then(|()| {
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let linked = std::fs::hard_link(&new, path).or_else(|error| match error.kind() {
+            // Another process was quicker.
+            io::ErrorKind::AlreadyExists => Ok(()),
+            _ => Err(error),
+        });
+        linked.and_then(|()| File::open(directory)?.sync_all()).map_err(|error| unopenable(&error))
+    });
+    made.and(remove(&new).map_err(|error| unopenable(&error)))
 }
 
-/// Opens the database in the file, creates what is missing in a new one, refuses what is no journal of ours.
-pub(super) fn connect(file: &LockedFile, path: &Path) -> Result<Connection, OpenJournalError> {
+fn remove(path: &Path) -> io::Result<()> {
+    std::fs::remove_file(path).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    })
+}
+
+fn write_empty(path: &Path) -> rusqlite::Result<()> {
+    let db = Connection::open_with_flags(path, FLAGS)?;
+    // No log of its own that would have to be moved along.
+    pragma(&db, "journal_mode", "MEMORY")?;
+    pragma(&db, "synchronous", "FULL")?;
+    db.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA_1} {UPGRADE_TO_2} COMMIT;"))
+}
+
+/// Makes an older journal, which was found whole, one of the present format.
+pub(super) fn upgrade(db: &Connection, path: &Path) -> Result<(), OpenJournalError> {
+    let upgraded = db.execute_batch(&format!("BEGIN IMMEDIATE; {UPGRADE_TO_2} COMMIT;"));
+    upgraded.map_err(|error| explain(path, &error))?;
+    tracing::info!(path = %path.display(), format = FORMAT, "the journal was brought to the present format");
+    Ok(())
+}
+
+/// No URI: a path is a path, whatever characters it has. No mutex: the connection stays with one owner.
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+/// Opens the database in the file; refuses what is no journal of ours. Gives its format, too.
+pub(super) fn connect(file: &LockedFile, path: &Path) -> Result<(Connection, i64), OpenJournalError> {
     let explain = |error: rusqlite::Error| explain(path, &error);
-    // No URI: a path is a path, whatever characters it has. No mutex: the connection stays with one owner.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags).map_err(explain)?;
+    // SQLite takes an empty file for an empty database, and throws the log beside it away.
+    let length = file.0.metadata().map_err(|error| unopenable(path, &error))?.len();
+    if length == 0 {
+        let what = What::Unreadable("the file is empty; a journal never is, not even a new one".to_owned());
+        return Err(OpenJournalError::Damaged { path: path.to_owned(), damage: Damage::at(0, what) });
+    }
+    let db = Connection::open_with_flags(path, FLAGS).map_err(explain)?;
     db.busy_timeout(std::time::Duration::ZERO).map_err(explain)?;
     // Before the first access, or SQLite maps shared memory for the log.
     pragma(&db, "locking_mode", "EXCLUSIVE").map_err(explain)?;
-
     let application_id = number(&db, "PRAGMA application_id").map_err(explain)?;
-    let objects = number(&db, "SELECT count(*) FROM sqlite_schema").map_err(explain)?;
-    // Creating may have been cut short before the schema was committed: then there is nothing in it yet.
-    let is_new = application_id == 0 && objects == 0;
-    if !is_new {
-        recognise(&db, path, application_id)?;
-    }
+    let format = recognise(&db, path, application_id)?;
     file.0.set_permissions(Permissions::from_mode(MODE)).map_err(|error| unopenable(path, &error))?;
     configure(&db).map_err(explain)?;
-    if is_new {
-        // The schema goes into the database at once: a lost log must not make a journal look new.
-        db.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} COMMIT;")).map_err(explain)?;
-        number(&db, "PRAGMA wal_checkpoint(TRUNCATE)").map_err(explain)?;
-    }
-    Ok(db)
+    Ok((db, format))
 }
 
-fn recognise(db: &Connection, path: &Path, application_id: i64) -> Result<(), OpenJournalError> {
+fn recognise(db: &Connection, path: &Path, application_id: i64) -> Result<i64, OpenJournalError> {
     let path = || path.to_owned();
     if application_id != APPLICATION_ID {
         let found = format!("a database with application id {application_id:#x}");
@@ -107,9 +167,9 @@ fn recognise(db: &Connection, path: &Path, application_id: i64) -> Result<(), Op
     let named = number(db, "SELECT version FROM format").ok();
     if found < 1 || named != Some(found) {
         let what = What::Unreadable(format!("its header says format {found}, its format table says {named:?}"));
-        return Err(OpenJournalError::Damaged { path: path(), damage: Damage { position: 0, what } });
+        return Err(OpenJournalError::Damaged { path: path(), damage: Damage::at(0, what) });
     }
-    Ok(())
+    Ok(found)
 }
 
 fn configure(db: &Connection) -> rusqlite::Result<()> {
@@ -126,7 +186,7 @@ fn configure(db: &Connection) -> rusqlite::Result<()> {
 
 /// Asks SQLite whether its pages and its index are whole.
 pub(super) fn check_pages(db: &Connection) -> Result<(), Damage> {
-    let damage = |what| Damage { position: 0, what: What::Unreadable(what) };
+    let damage = |what| Damage::at(0, What::Unreadable(what));
     let found = db.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0));
     match found {
         Ok(answer) if answer == "ok" => Ok(()),
@@ -158,7 +218,7 @@ fn explain(path: &Path, error: &rusqlite::Error) -> OpenJournalError {
         Some(ErrorCode::NotADatabase) => OpenJournalError::Foreign { path, found: "no database".to_owned() },
         Some(ErrorCode::DatabaseCorrupt) => {
             let what = What::Unreadable(error.to_string());
-            OpenJournalError::Damaged { path, damage: Damage { position: 0, what } }
+            OpenJournalError::Damaged { path, damage: Damage::at(0, what) }
         }
         _ => OpenJournalError::Unopenable { path, reason: error.to_string() },
     }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use super::super::samples::entry;
+use super::super::samples::{entry, vm};
 use super::super::{Damage, Verified, What};
 use super::*;
 
@@ -88,7 +88,8 @@ fn a_changed_field_is_found_at_its_position() {
     ] {
         let place = Place::with(9);
         place.change(&format!("UPDATE records SET {change} WHERE position = 5"));
-        assert_eq!(place.damage(), Damage { position: 5, what: What::Changed }, "{change}");
+        let Damage { position, what, vm: _ } = place.damage();
+        assert_eq!((position, what), (5, What::Changed), "{change}");
     }
 }
 
@@ -100,12 +101,12 @@ fn a_changed_byte_in_the_file_is_found_at_its_position() {
     let at = bytes.windows(fact.len()).position(|window| window == fact).unwrap();
     bytes[at + fact.len() - 2] = b'4';
     std::fs::write(place.path(), bytes).unwrap();
-    assert_eq!(place.damage(), Damage { position: 5, what: What::Changed });
+    assert_eq!(place.damage(), Damage::at(5, What::Changed).of(vm(2)));
 }
 
 #[test]
 fn missing_moved_and_inserted_records_are_found() {
-    let missing = |position, next| Damage { position, what: What::Missing { next } };
+    let missing = |position, next| Damage::at(position, What::Missing { next });
     let place = Place::with(9);
     place.change("DELETE FROM records WHERE position = 4");
     assert_eq!(place.damage(), missing(4, 5));
@@ -121,7 +122,7 @@ fn missing_moved_and_inserted_records_are_found() {
     let place = Place::with(9);
     let copy = "INSERT INTO records SELECT 10, vm, mono, wall, encoding, facts, digest FROM records WHERE position = 9";
     place.change(copy);
-    assert_eq!(place.damage(), Damage { position: 10, what: What::Changed });
+    assert_eq!(place.damage(), Damage::at(10, What::Changed).of(vm(0)));
 }
 
 #[test]
@@ -129,7 +130,7 @@ fn an_unknown_encoding_is_an_error_at_its_position_and_what_precedes_it_is_still
     let place = Place::with(9);
     place.change("UPDATE records SET encoding = 7 WHERE position = 5");
     let damage = place.damage();
-    assert_eq!(damage, Damage { position: 5, what: What::Undecodable(DecodeError::Encoding { number: 7 }) });
+    assert_eq!(damage, Damage::at(5, What::Undecodable(DecodeError::Encoding { number: 7 })));
 }
 
 #[test]
@@ -152,10 +153,10 @@ fn damage_to_any_page_is_found_or_harmless() {
 #[test]
 fn a_later_format_is_refused_by_number_and_left_alone() {
     let place = Place::with(1);
-    place.change("PRAGMA user_version = 2; UPDATE format SET version = 2");
+    place.change("PRAGMA user_version = 3; UPDATE format SET version = 3");
     let before = std::fs::read(place.path()).unwrap();
     let error = place.open().unwrap_err();
-    assert!(matches!(error, OpenJournalError::NewerFormat { found: 2, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, OpenJournalError::NewerFormat { found: 3, known: 2, .. }), "{error:?}");
     assert_eq!(std::fs::read(place.path()).unwrap(), before);
 }
 
@@ -176,13 +177,32 @@ fn what_is_no_journal_is_refused_and_left_alone() {
 }
 
 #[test]
-fn creating_that_was_cut_short_is_taken_up_again() {
+fn a_journal_appears_whole_or_not_at_all_and_an_empty_file_is_none() {
     let place = Place::new();
-    std::fs::write(place.path(), "").unwrap();
-    place.open().unwrap();
-    let place = Place::new();
-    place.change("PRAGMA journal_mode = WAL");
+    // What a creation that was cut short leaves, by a process of this number.
+    let left = place.directory.path().join(format!("journal.sqlite.new-{}", std::process::id()));
+    std::fs::write(&left, "half").unwrap();
     place.open().unwrap().append(&[entry(1, 1)]).unwrap();
+    assert!(!left.exists());
+    assert_eq!(place.open().unwrap().last(), 1);
+
+    std::fs::write(place.path(), "").unwrap();
+    assert!(place.damage().to_string().contains("empty"), "{}", place.damage());
+}
+
+#[test]
+fn damage_and_a_later_format_are_told_in_full() {
+    let place = Place::with(9);
+    place.change("UPDATE records SET mono = mono + 1 WHERE position = 5");
+    let error = place.open().unwrap_err();
+    let told = format!("{error}: {}", std::error::Error::source(&error).unwrap());
+    let vm = vm(2).to_string();
+    for part in [place.path().to_str().unwrap(), "record 5", &vm, "does not match its digest"] {
+        assert!(told.contains(part), "{part} is not in: {told}");
+    }
+    place.change("PRAGMA user_version = 7");
+    let told = place.open().unwrap_err().to_string();
+    assert!(told.contains("format 7") && told.contains("up to format 2"), "{told}");
 }
 
 #[test]

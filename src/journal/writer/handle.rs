@@ -7,29 +7,60 @@ use std::sync::mpsc::Sender;
 
 use tokio::sync::{oneshot, watch};
 
-use super::super::chain::Chain;
+use super::super::audit::{Audit, Portion};
 use super::super::codec::Record;
+use super::super::coverage::Coverage;
 use super::super::error::{AppendError, ReplayError, VerifyError};
 use super::super::store::{self, SLICE, Store, Verified};
-use super::super::{Entry, Position};
+use super::super::{Entry, Position, restore};
 use super::{Ack, Backlog, Job};
 use crate::model::VmId;
+use crate::resolver::State;
 
 /// An open journal. Clones are the same journal; it closes when the last is gone, or by [`Journal::close`].
 #[derive(Clone)]
 pub struct Journal {
-    jobs: Sender<Job>,
+    jobs: Arc<Jobs>,
     backlog: Arc<Backlog>,
     last: watch::Receiver<Position>,
 }
 
+/// The way to the writer thread; says so when the last holder goes.
+struct Jobs(Sender<Job>);
+
+impl Jobs {
+    /// A job that cannot be sent is dropped, and that answers it.
+    fn send(&self, job: Job) -> bool {
+        self.0.send(job).is_ok()
+    }
+}
+
+impl Drop for Jobs {
+    fn drop(&mut self) {
+        self.send(Job::Abandoned);
+    }
+}
+
 impl Journal {
-    /// Starts the writer thread on an open store.
+    /// Starts the writer thread on an open store. No snapshots are made.
     ///
     /// *Errors*: when the system gives no thread.
     pub fn start(store: Box<dyn Store>) -> io::Result<Self> {
-        let (jobs, backlog, last) = super::spawn(store)?;
-        Ok(Self { jobs, backlog, last })
+        Self::spawn(store, None)
+    }
+
+    /// Starts the writer thread on a store that was restored, and makes snapshots so that the tail stays bounded: by
+    /// what lives, and by `floor`. *Units*: bytes of facts; [`TAIL_FLOOR`](super::super::TAIL_FLOOR) where nothing
+    /// speaks for less.
+    ///
+    /// *Errors*: when the system gives no thread.
+    pub fn start_keeping(store: Box<dyn Store>, coverage: Coverage, floor: u64) -> io::Result<Self> {
+        Self::spawn(store, Some((coverage, floor)))
+    }
+
+    fn spawn(store: Box<dyn Store>, keeping: Option<(Coverage, u64)>) -> io::Result<Self> {
+        let (jobs, backlog, last) = super::spawn(store, keeping)?;
+        Ok(Self { jobs: Arc::new(Jobs(jobs)), backlog, last })
     }
 
     /// Queues an entry; never waits. `ack` is called exactly once: with the entry's position once it is durable, or
@@ -43,14 +74,13 @@ impl Journal {
         let record = Record::encode(entry).map_err(AppendError::Unencodable);
         let record = record.and_then(|record| self.backlog.admit(record.facts().len()).map(|()| record));
         let job = Job::Append { vm: entry.vm, record, ack: Ack(Some(Box::new(ack))) };
-        // A job that cannot be sent is dropped, and that answers it.
-        let _ = self.jobs.send(job);
+        self.jobs.send(job);
     }
 
     /// Lets a lane append again. Its runner says so once it has rebuilt the lane from the journal, and has heard the
     /// answers to all it queued before.
     pub fn unfence(&self, vm: VmId) {
-        let _ = self.jobs.send(Job::Unfence(vm));
+        self.jobs.send(Job::Unfence(vm));
     }
 
     /// The last durable position; 0 for none.
@@ -80,15 +110,23 @@ impl Journal {
         slice.iter().map(store::read).collect()
     }
 
-    /// Every entry of one VM, in order: what a lane is rebuilt from.
+    /// Every entry of one VM, in order: its whole history.
     ///
     /// *Errors*: [`ReplayError`]; what was handed out is then to be forgotten.
     pub async fn replay_vm(
         &self,
         vm: VmId,
+        each: impl FnMut(Position, Entry) -> ControlFlow<()>,
+    ) -> Result<(), ReplayError> {
+        self.replay_after(0, vm, each).await
+    }
+
+    async fn replay_after(
+        &self,
+        mut after: Position,
+        vm: VmId,
         mut each: impl FnMut(Position, Entry) -> ControlFlow<()>,
     ) -> Result<(), ReplayError> {
-        let mut after = 0;
         loop {
             let page = self.page(after, SLICE, Some(vm)).await?;
             if page.is_empty() {
@@ -103,19 +141,39 @@ impl Journal {
         }
     }
 
-    /// Checks every record, while appends go on.
+    /// One VM's state as it is durable: its newest snapshot and what came after it.
+    ///
+    /// *Errors*: [`ReplayError`].
+    pub async fn restore_vm(&self, vm: VmId) -> Result<State, ReplayError> {
+        let newest = self.look(move |store| restore::newest(store, vm)).await.ok_or(ReplayError::Closed)??;
+        let (after, mut state) = newest.unwrap_or_else(|| (0, State::new(vm)));
+        let apply = |_, entry: Entry| {
+            entry.facts.iter().for_each(|fact| state.apply(entry.at, fact));
+            ControlFlow::Continue(())
+        };
+        self.replay_after(after, vm, apply).await?;
+        Ok(state)
+    }
+
+    /// Checks every record, the index of VMs, and every snapshot, while appends go on.
     ///
     /// *Errors*: [`VerifyError::Damaged`] with the first damage there is; [`VerifyError::Closed`].
     pub async fn verify(&self) -> Result<Verified, VerifyError> {
-        let mut chain = Chain::EMPTY;
+        let mut audit = self.look(|store| Audit::begin(store)).await.ok_or(VerifyError::Closed)?;
         loop {
-            let step = move |store: &mut dyn Store| match store::verify_slice(store, &mut chain, &mut |_, _| {})? {
-                ControlFlow::Continue(()) => Ok(ControlFlow::Continue(chain)),
-                ControlFlow::Break(()) => store::verified(store, chain).map(ControlFlow::Break),
-            };
-            match self.look(step).await.ok_or(VerifyError::Closed)?.map_err(VerifyError::Damaged)? {
-                ControlFlow::Continue(further) => chain = further,
-                ControlFlow::Break(verified) => return Ok(verified),
+            let after = audit.chain().last;
+            // The end that is expected is the one at the moment at which nothing more was found.
+            let step = move |store: &mut dyn Store| (Portion::read(store, after), store.chain());
+            let (portion, end) = self.look(step).await.ok_or(VerifyError::Closed)?;
+            let portion = portion?;
+            if portion.is_empty() {
+                return audit.end(end).map_err(VerifyError::Damaged);
+            }
+            // Checked on this side: the writer thread has commits to make.
+            for reached in audit.take(portion, &mut |_, _| {})? {
+                let vm = reached.0.vm;
+                let found = self.look(move |store| store.snapshot(vm)).await.ok_or(VerifyError::Closed)?;
+                audit.compare(reached, found.map_err(|error| error.to_string()));
             }
         }
     }
@@ -124,7 +182,7 @@ impl Journal {
     /// When this returns, the file is free.
     pub async fn close(&self) {
         let (closed, wait) = oneshot::channel();
-        let _ = self.jobs.send(Job::Close(closed));
+        self.jobs.send(Job::Close(closed));
         // An error means that it was closed already.
         let _ = wait.await;
     }
@@ -136,7 +194,8 @@ impl Journal {
             // Whoever stopped waiting does not need it.
             let _ = answer.send(read(store));
         };
-        self.jobs.send(Job::Look(Box::new(look))).ok()?;
+        self.jobs.send(Job::Look(Box::new(look)));
+        // A look that was dropped answers nothing.
         wait.await.ok()
     }
 }
@@ -144,7 +203,7 @@ impl Journal {
 #[cfg(test)]
 impl Journal {
     pub(super) fn jobs_for_test(&self, job: Job) {
-        self.jobs.send(job).ok().unwrap();
+        assert!(self.jobs.send(job));
     }
 
     pub(super) fn backlog_for_test(&self) -> (usize, usize) {

@@ -166,6 +166,9 @@ fn a_store_that_panics_leaves_nobody_waiting() {
         fn slice(&mut self, _: Position, _: usize, _: Option<VmId>) -> Result<Vec<Stored>, ReplayError> {
             Ok(vec![])
         }
+        fn count(&mut self, _: VmId, _: Position, _: Position) -> Result<u64, ReplayError> {
+            Ok(0)
+        }
         fn chain(&self) -> Chain {
             Chain::EMPTY
         }

@@ -1,102 +1,63 @@
 //! Seeing what happened past the agent: after a restart, and whenever an event says that something changed.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
+use super::news::{Deed, News, Piece};
 use super::{Errand, Mail, RETRY, Runner};
 use crate::hypervisor::AskHypervisorError;
-use crate::model::{Code, CommandId, Operation, PowerState, Refusal, VmState};
+use crate::model::{Cause, Code, CommandId, Effect, Happening, Operation, PowerState, Refusal, VmState};
 use crate::resolver::{Input, Observation};
 
+/// How long the event is waited for that says how a power state came about which another event's look has found.
+const EVENT_DELAY: Duration = Duration::from_millis(50);
 /// How long after an event the VM is looked at while calls are under way: one look for a burst of events.
 const LOOK_DELAY: Duration = Duration::from_millis(20);
-/// How many events of one kind wait for a lane before it just looks.
-const POWER_NEWS: usize = 16;
 
-/// What one lane is told of its VM, from when it last listened.
-#[derive(Default)]
-pub(in crate::lanes) struct Ear {
-    news: Mutex<News>,
-    some: Notify,
-}
-
-/// What happened, as far as events say.
-#[derive(Default)]
-pub(super) struct News {
-    /// vCPUs were halted or let go, in order.
-    power: Vec<PowerState>,
-    /// Something else happened as well, or too much.
-    more: bool,
-}
-
-impl Ear {
-    pub(in crate::lanes) fn tell_power(&self, power: PowerState) {
-        self.tell(|news| {
-            news.more |= news.power.len() >= POWER_NEWS;
-            if !news.more {
-                news.power.push(power);
-            }
-        });
-    }
-
-    pub(in crate::lanes) fn tell_change(&self) {
-        self.tell(|news| news.more = true);
-    }
-
-    fn tell(&self, what: impl FnOnce(&mut News)) {
-        what(&mut self.news.lock().unwrap_or_else(PoisonError::into_inner));
-        self.some.notify_one();
-    }
-
-    pub(super) async fn news(&self) -> News {
-        self.some.notified().await;
-        std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Which events need no look, because a suspend or resume of our own is why they came. Each call explains one: what
-/// comes beyond that is somebody else's doing.
-#[derive(Default)]
-pub(super) struct Explained {
-    /// Calls under way whose event has come.
-    heard: BTreeSet<CommandId>,
-    /// What the last call did, when its event has not come yet.
-    awaited: Option<PowerState>,
-}
-
-impl Explained {
-    /// A call was done, which left the VM so.
-    pub(super) fn done(&mut self, command: CommandId, power: Option<PowerState>) {
-        let heard = self.heard.remove(&command);
-        if power.is_some() {
-            self.awaited = power.filter(|_| !heard);
+impl Runner {
+    /// What a command does that events tell of, once for each.
+    pub(super) fn deed(&self, command: CommandId) -> Option<Deed> {
+        let operation = &self.lane.state().command(command)?.command().operation;
+        match operation {
+            Operation::PowerSuspend(_) => Some(Deed::Power(PowerState::Paused)),
+            Operation::PowerResume(_) => Some(Deed::Power(PowerState::Running)),
+            other => (other.effect() == Effect::Restart).then_some(Deed::Restart),
         }
     }
 
-    pub(super) fn forget(&mut self) {
-        *self = Self::default();
-    }
-}
-
-impl Runner {
-    /// Whether a command halts the vCPUs or lets them go.
-    pub(super) fn halts(&self, command: CommandId) -> Option<PowerState> {
-        let operation = &self.lane.state().command(command)?.command().operation;
-        let suspends = matches!(operation, Operation::PowerSuspend(_)).then_some(PowerState::Paused);
-        suspends.or_else(|| matches!(operation, Operation::PowerResume(_)).then_some(PowerState::Running))
-    }
-
     pub(super) fn hear(&mut self, news: News) {
-        let all_ours = news.power.into_iter().all(|power| self.explains(power));
-        if news.more || !all_ours {
+        let mut all_ours = !news.overflown;
+        for piece in news.pieces {
+            match piece {
+                Piece::Power(power) if self.explains(Deed::Power(power)) => continue,
+                Piece::Power(PowerState::Paused) => self.told(Cause::Suspended),
+                Piece::Power(_) => self.told(Cause::Resumed),
+                Piece::Changed(cause) => cause.into_iter().for_each(|cause| self.told(cause)),
+                Piece::Happened(happening) => self.happened(happening),
+            }
+            all_ours = false;
+        }
+        if !all_ours {
             // What was thought to be ours may not have been.
-            self.explained.forget();
+            self.explained.forget_power();
             self.seen_midway |= !self.in_flight.is_empty();
             self.doubt();
+        }
+    }
+
+    /// What the next look finds may have come about so.
+    fn told(&mut self, cause: Cause) {
+        self.told = Some(self.told.map_or(cause, |before| before.followed_by(cause)));
+    }
+
+    fn happened(&mut self, happening: Happening) {
+        if happening.cause == Cause::Rebooted && self.explains(Deed::Restart) {
+            return;
+        }
+        self.told.get_or_insert(happening.cause);
+        if self.damper.lets_through(&happening, Instant::now()) {
+            self.errand(Errand::Told(Input::Happened(happening)));
         }
     }
 
@@ -106,17 +67,10 @@ impl Runner {
         self.plan_look();
     }
 
-    fn explains(&mut self, power: PowerState) -> bool {
-        if self.explained.awaited == Some(power) {
-            self.explained.awaited = None;
-            return true;
-        }
-        let ours = self
-            .in_flight
-            .iter()
-            .copied()
-            .find(|command| self.halts(*command) == Some(power) && !self.explained.heard.contains(command));
-        ours.is_some_and(|command| self.explained.heard.insert(command))
+    fn explains(&mut self, deed: Deed) -> bool {
+        let does = |command: &CommandId| self.deed(*command) == Some(deed);
+        let under_way: Vec<CommandId> = self.in_flight.iter().copied().filter(does).collect();
+        self.explained.takes(deed, under_way.into_iter(), Instant::now())
     }
 
     /// After a restart nothing is decided before the VM was seen; reads are served meanwhile. None when nobody can send
@@ -156,35 +110,72 @@ impl Runner {
         if self.looking || self.look_at.is_some() {
             self.look_at = self.look_at.or_else(|| Some(Instant::now() + LOOK_DELAY));
         } else if self.in_flight.is_empty() {
-            self.look_now(Observation::Event);
+            self.look_now();
         } else {
             self.look_at = Some(Instant::now() + LOOK_DELAY);
         }
     }
 
-    fn look_now(&mut self, why: Observation) {
+    fn look_now(&mut self) {
         self.looking = true;
         let (hypervisor, send) = (self.around.hypervisor.clone(), self.send.clone());
-        let (vm, activity) = (self.vm, self.activity);
+        // What is told from now on, this look may be too early for.
+        let (vm, activity, told) = (self.vm, self.activity, self.told.take());
         tokio::spawn(async move {
             let seen = hypervisor.observe(vm).await;
-            let _ = send.send(Box::new(Errand::Looked { seen, why, activity }));
+            let _ = send.send(Box::new(Errand::Looked { seen, told, activity }));
         });
     }
 
-    pub(super) fn looked(&mut self, seen: Result<VmState, AskHypervisorError>, why: Observation, activity: u64) {
+    pub(super) fn looked(&mut self, seen: Result<VmState, AskHypervisorError>, told: Option<Cause>, activity: u64) {
         self.looking = false;
+        let why = told.map_or(Observation::Event, Observation::Told);
+        let patient = std::mem::take(&mut self.patient);
         match seen {
             // A call began or ended meanwhile: nobody knows which side of it was seen.
-            _ if activity != self.activity => self.look_at = Some(Instant::now() + LOOK_DELAY),
+            _ if activity != self.activity => {
+                self.told_before(told);
+                self.look_at = Some(Instant::now() + LOOK_DELAY);
+            }
+            seen if !patient && self.is_ahead_of_its_event(&seen, told) => {
+                self.patient = true;
+                self.told_before(told);
+                self.look_at = Some(Instant::now() + EVENT_DELAY);
+            }
             Ok(state) => {
                 self.seen_midway = !self.in_flight.is_empty();
+                if state.power == PowerState::ShuttingDown {
+                    // Its end comes about as its beginning did.
+                    self.told_before(told);
+                }
                 self.step(Input::Observed { state, why });
             }
-            Err(AskHypervisorError::NoSuchVm(_)) => self.step(Input::Vanished),
-            Err(AskHypervisorError::Unreachable { .. }) => {} // The connection's return brings a look.
-            Err(AskHypervisorError::Failed(_)) => self.look_at = Some(Instant::now() + RETRY),
+            Err(AskHypervisorError::NoSuchVm(_)) => self.step(Input::Vanished { why }),
+            // The connection's return brings a look.
+            Err(AskHypervisorError::Unreachable { .. }) => self.told_before(told),
+            Err(AskHypervisorError::Failed(_)) => {
+                self.told_before(told);
+                self.look_at = Some(Instant::now() + RETRY);
+            }
         }
+    }
+
+    /// Whether the look has found another power state, and nothing said yet how it came about.
+    fn is_ahead_of_its_event(&self, seen: &Result<VmState, AskHypervisorError>, told: Option<Cause>) -> bool {
+        let power = match seen {
+            Ok(state) => state.power,
+            // What is gone may have been off before.
+            Err(AskHypervisorError::NoSuchVm(_)) if told != Some(Cause::Undefined) => PowerState::ShutOff,
+            Err(_) => return false,
+        };
+        let before = self.lane.state().believed().map(|believed| believed.power);
+        self.in_flight.is_empty() && before != Some(power) && !told.is_some_and(|cause| cause.tells_power(power))
+    }
+
+    /// Puts back what a look did not come to use.
+    fn told_before(&mut self, told: Option<Cause>) {
+        let Some(before) = told else { return };
+        self.told = Some(self.told.map_or(before, |later| before.followed_by(later)));
     }
 
     /// A planned look has come due.
@@ -193,7 +184,7 @@ impl Runner {
         if self.looking {
             self.look_at = Some(Instant::now() + LOOK_DELAY);
         } else {
-            self.look_now(Observation::Event);
+            self.look_now();
         }
     }
 }

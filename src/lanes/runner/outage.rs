@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::{Errand, Runner, unwritable};
 use crate::journal::{AppendError, Entry, Journal, ReplayError};
+use crate::model::VmId;
 use crate::resolver::{Input, Lane, State};
 
 /// How long new work is refused after the journal failed, before it is tried again.
@@ -68,7 +69,7 @@ impl Runner {
         let Some(Outage { stage, kept }) = self.outage.take() else { return };
         let later = Instant::now() + PAUSE;
         if matches!(stage, Stage::Ahead(_)) {
-            let stage = match replay(&self.around.journal, State::new(self.vm)).await {
+            let stage = match self.around.journal.restore_vm(self.vm).await {
                 Ok(state) => {
                     self.lane = Lane::new(state, (*self.around.policy).clone());
                     Stage::Rebuilt(later)
@@ -92,13 +93,13 @@ impl Runner {
     }
 }
 
-/// A lane's state as its journal tells it.
-pub(in crate::lanes) async fn replay(journal: &Journal, state: State) -> Result<State, ReplayError> {
-    let mut entries = Vec::new();
-    let keep = |_, entry: Entry| {
-        entries.push(entry);
+/// All that ever happened to a VM, as a state that forgets nothing.
+pub(in crate::lanes) async fn history(journal: &Journal, vm: VmId) -> Result<State, ReplayError> {
+    let mut state = State::remembering_all(vm);
+    let apply = |_, entry: Entry| {
+        entry.facts.iter().for_each(|fact| state.apply(entry.at, fact));
         ControlFlow::Continue(())
     };
-    journal.replay_vm(state.vm(), keep).await?;
-    Ok(entries.iter().fold(state, |state, entry| state.replay(entry.facts.iter().map(|fact| (entry.at, fact)))))
+    journal.replay_vm(vm, apply).await?;
+    Ok(state)
 }

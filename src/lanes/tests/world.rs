@@ -14,7 +14,8 @@ use crate::delegation::{ChangeRequest, Mode as Hold};
 use crate::discovery::Inventory;
 use crate::hypervisor::{AskHypervisorError, Event, Fake, Fate, Hypervisor, Later, Listing, Mode, ReadInventory};
 use crate::journal::{
-    AppendError, Chain, Disk, Journal, MemoryStore, Position, Record, ReplayError, Store, Stored, Tail,
+    AppendError, Basis, Chain, Disk, Headers, Journal, MemoryStore, Position, Record, ReplayError, Restored, Snapshot,
+    Store, Stored, Tail,
 };
 use crate::lanes::{Asker, Delivery, History, Lanes, Submission};
 use crate::model::{
@@ -70,9 +71,11 @@ impl World {
     }
 
     async fn start(&mut self) {
-        let mut history = History::default();
-        let store = self.disk.open_replaying(&mut |_, entry| history.take(&entry)).unwrap();
-        let journal = Journal::start(Box::new(Gated { store, gate: self.gate.clone() })).unwrap();
+        let (store, Restored { states, last, coverage, .. }) = self.disk.restore().unwrap();
+        let store = Box::new(Gated { store, gate: self.gate.clone() });
+        // Snapshots whenever there may be one, so that every crash here is a start from snapshots.
+        let journal = Journal::start_keeping(store, coverage, 0).unwrap();
+        let history = History::new(states, last);
         let policy = Policy {
             gather: Duration::from_millis(500),
             gather_for: GatherFor::Writes,
@@ -134,6 +137,8 @@ impl World {
             order: Order::default(),
             issued_at: None,
             not_after: None,
+            must_start_by: None,
+            break_glass: None,
             guard: Guard::default(),
             class: Class::Routine,
             epoch: None,
@@ -270,6 +275,26 @@ impl Store for Gated {
 
     fn slice(&mut self, after: Position, at_most: usize, of: Option<VmId>) -> Result<Vec<Stored>, ReplayError> {
         self.store.slice(after, at_most, of)
+    }
+
+    fn count(&mut self, vm: VmId, after: Position, through: Position) -> Result<u64, ReplayError> {
+        self.store.count(vm, after, through)
+    }
+
+    fn basis(&mut self) -> Result<Option<Basis>, ReplayError> {
+        self.store.basis()
+    }
+
+    fn headers(&mut self) -> Result<Headers, ReplayError> {
+        self.store.headers()
+    }
+
+    fn snapshot(&mut self, vm: VmId) -> Result<Option<Snapshot>, ReplayError> {
+        self.store.snapshot(vm)
+    }
+
+    fn keep(&mut self, snapshot: &Snapshot, basis: &Basis, alone: bool) -> Result<(), AppendError> {
+        self.store.keep(snapshot, basis, alone)
     }
 
     fn chain(&self) -> Chain {

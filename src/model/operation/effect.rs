@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::Operation;
 use crate::model::device::DeviceName;
 use crate::model::footprint::{Footprint, Resource};
@@ -66,7 +68,7 @@ pub enum Effect {
 }
 
 /// A value that is kept outside the believed state.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Setting {
     /// An interface's bandwidth or a disk's limits.
     Tuning(DeviceName),
@@ -79,7 +81,7 @@ pub enum Setting {
 }
 
 /// A value that one operation overwrites and another would overwrite again.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Register {
     /// The power state.
     Power,

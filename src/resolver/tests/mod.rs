@@ -3,8 +3,12 @@
 mod admission;
 mod loser;
 mod pairs;
+mod past_us;
 mod recovery;
 mod rules;
+mod handover;
+mod time;
+mod turns;
 mod world;
 
 use super::*;

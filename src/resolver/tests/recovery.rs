@@ -162,7 +162,7 @@ fn who_changed_the_machine_past_covirt_is_told_from_a_command() {
         })
         .collect();
     let command = world.id("a");
-    assert_eq!(origins, [Origin::Command { command }, Origin::OutOfBand]);
+    assert_eq!(origins, [Origin::Command { command }, Origin::past_us(None)]);
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_destroy_between_decision_and_execution_is_out_of_band_and_is_not_undone() {
     world.finish("a");
     assert_eq!(ending(&mut world, "a"), "impossible state-forbids");
     assert_eq!(ending(&mut world, "b"), "impossible state-forbids");
-    let out_of_band = |fact: &Fact| matches!(fact, Fact::Observed { origin: Origin::OutOfBand, .. });
+    let out_of_band = |fact: &Fact| matches!(fact, Fact::Observed { origin: Origin::OutOfBand { .. }, .. });
     assert!(world.facts().any(out_of_band), "a reboot does not leave a VM shut off");
     assert_eq!(world.machine.power, PowerState::ShutOff);
 }
@@ -188,7 +188,7 @@ fn a_vm_that_is_gone_ends_what_waits_and_comes_back_when_seen() {
     let mut world = World::shared(Policy::default());
     world.submit("south", "a: snapshot.create name=s1");
     world.submit("north", "b: cpu.set vcpus=4");
-    world.feed(Input::Vanished);
+    world.feed(Input::Vanished { why: Observation::Event });
     assert_eq!(ending(&mut world, "b"), "impossible vm-gone");
     assert_eq!(refused(&world.submit("north", "c: cpu.set vcpus=4")), Some(Code::VmGone));
     world.fail("a", Code::VmGone);

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use covirt::model::{ClockEstimate, Code, CommandId, ConflictId, PowerState, StartId};
+use covirt::model::{Cause, ClockEstimate, Code, CommandId, ConflictId, HoldKey, PowerState, StartId};
 use covirt::resolver::{
-    Accepted, Answer, Evidence, Fact, GatherFor, Heard, HookUse, Input, Origin, Output, Party, Policy, Said, Verdict,
-    Waiting,
+    Accepted, Answer, Evidence, Fact, GatherFor, Heard, HookUse, Input, Observation, Origin, Output, Party, Policy,
+    Said, Verdict, Waiting, pair,
 };
 
 use super::world::{World, micros, provider, vm};
@@ -33,6 +33,16 @@ pub(crate) fn run(world: &mut World, line: &str) -> Vec<String> {
             let lease = lease.last().map(|span| Duration::from_micros(micros(span).unsigned_abs()));
             world.delegate(whom, actions, mode, lease);
         }
+        [who, "revokes", "from", whom, "once", "nothing", "is", "in", "flight"] => {
+            world.drain(who, whom);
+        }
+        ["north", "hands", action, "over", "to", whom, "once", "nothing", "is", "in", "flight"] => {
+            world.hand_over(whom, &[action.parse().unwrap()]);
+        }
+        [who, "decides:", name, "first"] => {
+            world.decide(who, name);
+        }
+        ["our", "wall", "clock", "steps", "by", span] => world.stepped += micros(span),
         [who, "revokes", "from", whom] => {
             world.revoke(who, whom);
         }
@@ -45,6 +55,23 @@ pub(crate) fn run(world: &mut World, line: &str) -> Vec<String> {
         [who, "cancels", name] => {
             world.cancel(who, name);
         }
+        [who, "is", "cut", "off"] => {
+            world.feed(Input::SessionLost { provider: provider(who) });
+        }
+        [who, "ends", "the", hold, "because", ..] => {
+            let (token, hold) = (world.token(), hold.parse().unwrap());
+            world.feed(Input::ReleaseHold { token, by: provider(who), hold, reason: rest(5) });
+        }
+        ["libvirt", "shows", "the", hold, state] => {
+            let hold: HoldKey = hold.parse().unwrap();
+            world.out_of_band(|vm| {
+                if *state == "open" {
+                    vm.jobs.insert(hold)
+                } else {
+                    vm.jobs.remove(&hold)
+                };
+            });
+        }
         [who, "releases", "the", "VM"] => {
             let token = world.token();
             world.feed(Input::Release { token, by: provider(who) });
@@ -54,6 +81,9 @@ pub(crate) fn run(world: &mut World, line: &str) -> Vec<String> {
         }
         [who, "answers", answer] => {
             world.answer(who, said(answer));
+        }
+        [who, "answers", answer, "about", theirs] => {
+            world.answer_about(who, said(answer), theirs);
         }
         [who, "loses", "its", "session"] => {
             world.lose_answer(who);
@@ -79,13 +109,29 @@ pub(crate) fn run(world: &mut World, line: &str) -> Vec<String> {
                 _ => panic!("{verb:?} is not a verb that scenarios know"),
             });
         }
+        ["the", "guest", "shuts", "down"] => {
+            world.told(Cause::GuestShutdown, |vm| (vm.power, vm.start) = (PowerState::ShutOff, StartId(None)));
+        }
+        ["the", "guest", "reboots"] => {
+            world.feed(Input::Happened(Cause::Rebooted.into()));
+        }
+        ["QEMU", "crashes"] => {
+            world.told(Cause::Crashed, |vm| (vm.power, vm.start) = (PowerState::ShutOff, StartId(None)));
+        }
+        ["the", "storage", "is", "full"] => world.told(Cause::NoSpace, |vm| vm.power = PowerState::Paused),
         ["somebody", "undefines", "the", "VM"] => {
-            world.feed(Input::Vanished);
+            world.feed(Input::Vanished { why: Observation::Event });
         }
         ["the", "journal", "stalls"] => world.auto_persist = false,
         ["the", "journal", "catches", "up"] => {
             world.auto_persist = true;
             world.persist();
+        }
+        ["the", "host", "reboots,", "which", "takes", span] => {
+            // Nobody ticks meanwhile; the agent's own time goes on.
+            world.auto_persist = true;
+            world.at += micros(span).unsigned_abs();
+            world.crash();
         }
         ["the", "agent", "dies", "and", "starts", "again"] => {
             world.auto_persist = true;
@@ -118,6 +164,13 @@ pub(crate) fn policy(words: &str) -> Policy {
             "hook" => policy.hook = HookUse::Ask,
             "queue-limit" => policy.queue_limit = value.parse().unwrap(),
             "ask-timeout" => policy.ask_timeout = span(),
+            "escalate" => {
+                let (one, other) = value.split_once('+').unwrap();
+                policy.escalate.insert(pair(provider(one), provider(other)));
+            }
+            "escalate-wait" => policy.escalate_wait = span(),
+            "max-deferrals" => policy.max_deferrals = value.parse().unwrap(),
+            "drain-wait" => policy.drain_wait = span(),
             "budget" => policy.callback_budget = span(),
             _ => {
                 let who = key.strip_suffix("-on-silence").unwrap_or_else(|| panic!("{word:?} is not a setting"));
@@ -168,6 +221,12 @@ fn told(world: &World, output: &Output) -> Vec<String> {
 fn fact_told(world: &World, fact: &Fact) -> Vec<String> {
     let name = |id: &CommandId| world.name(*id);
     match fact {
+        Fact::HoldOpened { hold, owner, .. } => {
+            let whose = owner.as_ref().map_or_else(|| "begun past covirt".to_owned(), |owner| format!("of {owner}"));
+            vec![format!("open: {hold} {whose}")]
+        }
+        Fact::HoldGivenUp { hold, why } => vec![format!("given up: {hold}, because {why}")],
+        Fact::HoldClosed { hold, how } => vec![format!("over: {hold}, {how}")],
         Fact::ConflictOpened { between: [a, b], contested, .. } => {
             let over = contested.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             vec![format!("conflict: {} and {} over {over}", name(a), name(b))]
@@ -181,18 +240,27 @@ fn fact_told(world: &World, fact: &Fact) -> Vec<String> {
             };
             vec![format!("{} is silent, which means: {means}", who(by))]
         }
+        Fact::DrainBegan { by, drain } => {
+            let closing = drain.closing.iter().map(|(who, actions)| {
+                let actions: Vec<&str> = actions.iter().map(|action| action.name()).collect();
+                let actions = if actions.len() > 4 { format!("{} actions", actions.len()) } else { actions.join(", ") };
+                format!("{who} begins no more of {actions}")
+            });
+            vec![format!("{by} is handing over: {}", closing.collect::<Vec<_>>().join("; "))]
+        }
+        Fact::DrainEnded { failed: None } => vec!["nothing is in flight: the hand-over takes effect".to_owned()],
+        Fact::DrainEnded { failed: Some(reason) } => vec![format!("the hand-over did not come about: {reason}")],
+        Fact::Escalated { deadline, .. } => vec![format!("the operator is to decide, until {}ms", deadline.0 / 1000)],
+        Fact::Decided { by, first, .. } => vec![format!("{by} says: {} first", name(first))],
         Fact::GapFlagged { command, expected } => vec![format!("{} goes on without number {expected}", name(command))],
         Fact::BecameUnknown { command } => vec![format!("{} is unknown", name(command))],
         Fact::FoundUndone { command } => vec![format!("{} never took effect", name(command))],
         Fact::Observed { state, origin } => {
-            let by = match origin {
-                Origin::Command { command } => name(command),
-                Origin::OutOfBand => "out-of-band".to_owned(),
-                Origin::Look => "look".to_owned(),
-            };
+            let by = by_whom(world, origin);
             vec![format!("the VM is {} with {} vCPUs and {} ({by})", state.power, state.vcpus, state.memory_kib)]
         }
-        Fact::Vanished {} => vec!["the VM is gone".to_owned()],
+        Fact::Happened { origin, .. } => vec![format!("something happened ({})", by_whom(world, origin))],
+        Fact::Vanished { .. } => vec!["the VM is gone".to_owned()],
         Fact::Enrolled { .. }
         | Fact::Released { .. }
         | Fact::Delegation { .. }
@@ -201,6 +269,15 @@ fn fact_told(world: &World, fact: &Fact) -> Vec<String> {
         | Fact::Answered { .. }
         | Fact::Started { .. }
         | Fact::Ended { .. } => Vec::new(),
+    }
+}
+
+fn by_whom(world: &World, origin: &Origin) -> String {
+    match (origin, origin.actor(), origin.cause()) {
+        (Origin::Command { command }, ..) => world.name(*command),
+        (_, Some(actor), Some(cause)) => format!("{actor}: {cause}"),
+        (_, Some(actor), None) => actor.to_string(),
+        (_, None, _) => "look".to_owned(),
     }
 }
 
@@ -233,5 +310,8 @@ fn who(party: &Party) -> String {
 /// Names instead of ids, wherever a sentence holds one.
 fn named(world: &World, line: String) -> String {
     let line = world.names.iter().fold(line, |line, (name, id)| line.replace(&id.to_string(), name));
+    let line = (0..8).fold(line, |line, n| {
+        line.replace(&CommandId::errand(vm(), n).to_string(), &format!("errand-{n}"))
+    });
     (0..32).fold(line, |line, n| line.replace(&ConflictId::nth(vm(), n).to_string(), &format!("#{n}")))
 }

@@ -8,8 +8,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use covirt::delegation::{ChangeRequest, Mode};
 use covirt::model::{
-    Action, ClockEstimate, Code, Command, CommandId, Ending, Kib, Mono, Now, Operation, Outcome, PowerState,
+    Action, Cause, ClockEstimate, Code, Command, CommandId, Ending, Kib, Mono, Now, Operation, Outcome, PowerState,
     ProviderId, StartId, VmId, VmState, Wall,
 };
 use covirt::resolver::{
@@ -44,6 +45,8 @@ pub(super) struct World {
     pub ended: BTreeMap<CommandId, Outcome>,
     pub seen: Vec<(u64, Output)>,
     pub clocks: BTreeMap<ProviderId, ClockEstimate>,
+    /// How far our wall clock was stepped. *Units*: microseconds.
+    pub stepped: i64,
     pub names: BTreeMap<String, CommandId>,
     sent: BTreeMap<CommandId, Command>,
     shadow: State,
@@ -95,6 +98,7 @@ impl World {
             ended: BTreeMap::new(),
             seen: Vec::new(),
             clocks: BTreeMap::new(),
+            stepped: 0,
             names: BTreeMap::new(),
             sent: BTreeMap::new(),
             shadow: State::new(vm()),
@@ -123,7 +127,8 @@ impl World {
     }
 
     pub(super) fn now(&self) -> Now {
-        Now { mono: Mono(self.at), wall: Wall::from_micros(EPOCH + i64::try_from(self.at).unwrap()) }
+        let wall = EPOCH + self.stepped + i64::try_from(self.at).unwrap();
+        Now { mono: Mono(self.at), wall: Wall::from_micros(wall) }
     }
 
     /// Gives the lane one input, and the journal's word for it when that comes at once.
@@ -208,7 +213,6 @@ impl World {
     }
 
     pub(super) fn delegate(&mut self, to: &str, actions: &str, mode: &str, lease: Option<Duration>) -> Vec<Output> {
-        use covirt::delegation::{ChangeRequest, Mode};
         let keep_out: &[Action] = match actions {
             "all" => &[Action::InspectRead],
             "all-but-metadata" => &[Action::InspectRead, Action::MetadataSet],
@@ -231,10 +235,13 @@ impl World {
     }
 
     pub(super) fn revoke(&mut self, by: &str, from: &str) -> Vec<Output> {
-        use covirt::delegation::ChangeRequest;
-        let request = ChangeRequest::Revoke { by: provider(by), from: provider(from), actions: [].into() };
+        let request = Self::all_from(by, from);
         let token = self.token();
         self.feed(Input::Change { token, request })
+    }
+
+    fn all_from(by: &str, from: &str) -> ChangeRequest {
+        ChangeRequest::Revoke { by: provider(by), from: provider(from), actions: [].into() }
     }
 
     pub(super) fn token(&mut self) -> u64 {
@@ -244,12 +251,17 @@ impl World {
 
     /// The id behind a name; the same name is the same id, whether or not its command has come.
     pub(super) fn id(&mut self, name: &str) -> CommandId {
+        if let Some(number) = name.strip_prefix("errand-") {
+            return CommandId::errand(vm(), number.parse().unwrap());
+        }
         let next = self.names.len();
         *self.names.entry(name.to_owned()).or_insert_with(|| numbered(next))
     }
 
     pub(super) fn name(&self, id: CommandId) -> String {
-        self.names.iter().find(|(_, known)| **known == id).map_or_else(|| id.to_string(), |(name, _)| name.clone())
+        let errand = || (0..64).find(|number| CommandId::errand(vm(), *number) == id);
+        let named = self.names.iter().find(|(_, known)| **known == id).map(|(name, _)| name.clone());
+        named.or_else(|| errand().map(|number| format!("errand-{number}"))).unwrap_or_else(|| id.to_string())
     }
 
     /// A command from a line such as `a: cpu.set vcpus=4 seq=2 after=b issued=-3s class=critical`.
@@ -262,6 +274,7 @@ impl World {
         let mut args = given.map_or_else(|| json!({}), |args| serde_json::from_str(args).unwrap());
         let (mut guard, mut order) = (json!({}), covirt::model::Order::default());
         let (mut issued, mut not_after, mut class, mut epoch) = (None, None, Value::from("routine"), None);
+        let (mut must_start_by, mut break_glass) = (None, None);
         for word in words {
             let (key, value) = word.split_once('=').unwrap_or_else(|| panic!("{word:?} is not key=value"));
             let json = match (key, value.parse::<u64>(), value) {
@@ -277,6 +290,8 @@ impl World {
                 "after" => order.after = value.split(',').map(|name| self.id(name)).collect(),
                 "issued" => issued = Some(self.now().wall.shifted(micros(value))),
                 "not-after" => not_after = Some(self.now().wall.shifted(micros(value))),
+                "must-start-by" => must_start_by = Some(self.now().wall.shifted(micros(value))),
+                "break-glass" => break_glass = Some(value.to_owned()),
                 "class" => class = Value::from(value),
                 "epoch" => epoch = json.as_u64(),
                 "expects-state" => guard["state"] = json,
@@ -293,6 +308,8 @@ impl World {
             order,
             issued_at: issued,
             not_after,
+            must_start_by,
+            break_glass,
             guard: serde_json::from_value(guard).unwrap(),
             class: serde_json::from_value(class).unwrap(),
             epoch,
@@ -410,6 +427,13 @@ impl World {
         self.feed(Input::Observed { state, why: Observation::Event });
     }
 
+    /// The machine changes past covirt, and libvirt says what happened.
+    pub(super) fn told(&mut self, cause: Cause, change: impl FnOnce(&mut VmState)) {
+        change(&mut self.machine);
+        let state = self.machine.clone();
+        self.feed(Input::Observed { state, why: Observation::Told(cause) });
+    }
+
     /// The agent dies: what is not durable is gone, whatever ran at the hypervisor is out of sight. Then it starts.
     pub(super) fn crash(&mut self) {
         let durable = self.durable;
@@ -450,6 +474,8 @@ pub(super) fn micros(text: &str) -> i64 {
     number * unit
 }
 
+#[path = "deeds.rs"]
+mod deeds;
 #[path = "machine.rs"]
 pub(super) mod machine;
 #[path = "samples.rs"]

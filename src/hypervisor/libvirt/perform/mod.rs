@@ -17,6 +17,7 @@ use virt::domain::Domain;
 use virt::error::Error;
 use virt::sys;
 
+use crate::hypervisor::evidence::other_start;
 use crate::hypervisor::libvirt::core::{Driver, look_up, pass};
 use crate::hypervisor::libvirt::failure::{Fault, Reached};
 use crate::hypervisor::libvirt::gate::Gate;
@@ -173,15 +174,7 @@ impl Target<'_> {
 
 /// Refuses to act on another start than the one that was decided about.
 pub(in crate::hypervisor::libvirt) fn check_start(domain: &Domain, expected: StartId) -> Result<(), Fault> {
-    let now = look::start_of(domain);
-    if now == expected {
-        return Ok(());
-    }
-    Err(Fault::Forbidden(match (expected.0, now.0) {
-        (Some(_), None) => "the VM has stopped meanwhile".to_owned(),
-        (None, _) => "the VM was started meanwhile".to_owned(),
-        (Some(then), Some(now)) => format!("the VM was started again meanwhile (start {now}, expected {then})"),
-    }))
+    other_start(expected, look::start_of(domain)).map_or(Ok(()), |reason| Err(Fault::Forbidden(reason)))
 }
 
 /// Which of the two descriptions of a VM a change is for.

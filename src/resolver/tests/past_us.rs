@@ -1,0 +1,180 @@
+//! Who brought about what no command did.
+
+use super::*;
+use crate::model::{Actor, Cause, Happening, PowerState, StartId, VmState};
+
+/// The origins of what was seen and heard, in order.
+fn origins(world: &World) -> Vec<Origin> {
+    let of = |fact: &Fact| match fact {
+        Fact::Observed { origin, .. } | Fact::Happened { origin, .. } => Some(origin.clone()),
+        Fact::Vanished { origin } => origin.clone(),
+        _ => None,
+    };
+    world.facts().filter_map(of).collect()
+}
+
+fn off(vm: &mut VmState) {
+    (vm.power, vm.start) = (PowerState::ShutOff, StartId(None));
+}
+
+fn about(cause: Cause, subject: &str) -> Input {
+    Input::Happened(Happening { cause, subject: Some(subject.to_owned()) })
+}
+
+#[test]
+fn whoever_ends_the_vm_is_told_by_what_libvirt_says() {
+    for cause in [Cause::Destroyed, Cause::GuestShutdown, Cause::Crashed] {
+        let mut world = World::shared(Policy::default());
+        world.told(cause, off);
+        let [origin] = origins(&world).try_into().unwrap();
+        assert_eq!((origin.actor(), origin.cause()), (Some(cause.actor()), Some(cause)));
+    }
+}
+
+#[test]
+fn what_waited_ends_with_the_attribution_of_what_ended_it() {
+    for (cause, aside) in [
+        (Cause::Destroyed, "(out of band: destroyed)"),
+        (Cause::GuestShutdown, "(by the guest: guest-shutdown)"),
+        (Cause::Crashed, "(by the hypervisor: crashed)"),
+    ] {
+        let mut world = World::shared(Policy { gather_for: GatherFor::Writes, ..Policy::default() });
+        world.submit("north", "a: power.suspend");
+        world.told(cause, off);
+        world.pass(std::time::Duration::from_secs(5));
+        let outcome = world.outcome("a").unwrap();
+        assert_eq!((outcome.ending, outcome.code), (Ending::Impossible, Code::StateForbids));
+        assert!(outcome.reason.ends_with(aside), "{}", outcome.reason);
+    }
+}
+
+#[test]
+fn nobody_is_blamed_for_what_is_not_theirs() {
+    let mut world = World::shared(Policy { gather: std::time::Duration::ZERO, ..Policy::default() });
+    world.told(Cause::Resumed, |vm| vm.power = PowerState::Paused);
+    world.told(Cause::Resumed, |vm| vm.power = PowerState::Running);
+    // Another reason than the power state.
+    world.submit("north", "a: snapshot.delete name=never-made");
+    // A power state of our own.
+    world.submit("north", "b: power.suspend");
+    world.finish("b");
+    world.submit("south", "c: power.suspend");
+    for name in ["a", "c"] {
+        let outcome = world.outcome(name).unwrap();
+        assert_eq!(outcome.ending, Ending::Impossible, "{name}");
+        assert!(!outcome.reason.contains("out of band"), "{name}: {}", outcome.reason);
+    }
+}
+
+#[test]
+fn a_running_command_explains_what_it_can_have_done_and_no_more() {
+    // What happens while this runs, and whether the command is taken to have done it.
+    for (action, cause, ours) in [
+        ("power.stop", Cause::Destroyed, true),
+        ("power.stop", Cause::Crashed, false),
+        ("power.shutdown", Cause::GuestShutdown, true),
+        ("power.shutdown", Cause::Destroyed, false),
+        ("power.shutdown", Cause::GuestPanicked, false),
+        ("power.suspend", Cause::Destroyed, false),
+    ] {
+        let mut world = World::shared(Policy { gather: std::time::Duration::ZERO, ..Policy::default() });
+        world.submit("north", &format!("a: {action}"));
+        world.told(cause, off);
+        let expected = if ours { Origin::Command { command: world.id("a") } } else { Origin::past_us(Some(cause)) };
+        assert_eq!(origins(&world), [expected], "{action} and {cause}");
+    }
+}
+
+#[test]
+fn a_full_disk_that_pauses_the_vm_is_the_hypervisors_doing_and_nobody_resumes_it() {
+    let mut world = World::shared(Policy::default());
+    world.feed(about(Cause::NoSpace, "virtio-disk0"));
+    world.told(Cause::NoSpace, |vm| vm.power = PowerState::Paused);
+    world.pass(std::time::Duration::from_secs(60));
+    assert_eq!(origins(&world).iter().map(Origin::actor).collect::<Vec<_>>(), [Some(Actor::Hypervisor); 2]);
+    assert!(world.executed.is_empty());
+    assert_eq!(world.machine.power, PowerState::Paused);
+}
+
+#[test]
+fn what_changes_no_state_is_told_to_whoever_listens() {
+    let mut world = World::shared(Policy::default());
+    world.feed(Input::Happened(Cause::Rebooted.into()));
+    world.feed(about(Cause::DeviceRemoved, "net0"));
+    world.feed(Input::Happened(Cause::Redefined.into()));
+    let causes: Vec<_> = origins(&world).iter().filter_map(Origin::cause).collect();
+    assert_eq!(causes, [Cause::Rebooted, Cause::DeviceRemoved, Cause::Redefined]);
+    let net = |fact: &Fact| matches!(fact, Fact::Happened { subject: Some(subject), .. } if subject == "net0");
+    assert!(world.facts().any(net));
+}
+
+#[test]
+fn our_own_metadata_is_not_told_back_and_somebody_elses_is() {
+    let mut world = World::shared(Policy::default());
+    world.submit("north", "a: metadata.set uri=urn:north key=n xml=<n/>");
+    world.feed(about(Cause::MetadataChanged, "urn:north"));
+    world.feed(about(Cause::MetadataChanged, "urn:south"));
+    world.finish("a");
+    // Its event may come after its answer, but not long after.
+    world.feed(about(Cause::MetadataChanged, "urn:north"));
+    world.pass(std::time::Duration::from_secs(1));
+    world.feed(about(Cause::MetadataChanged, "urn:north"));
+    let subjects: Vec<_> = world
+        .facts()
+        .filter_map(|fact| match fact {
+            Fact::Happened { subject, .. } => subject.clone(),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(subjects, ["urn:south", "urn:north"]);
+}
+
+#[test]
+fn snapshots_that_nobody_announced_are_told_as_such() {
+    let mut world = World::shared(Policy::default());
+    world.out_of_band(|vm| {
+        vm.snapshots.insert("of-virsh".to_owned());
+    });
+    world.out_of_band(|vm| vm.vcpus += 1);
+    assert_eq!(origins(&world), [Origin::past_us(Some(Cause::SnapshotsChanged)), Origin::past_us(None)]);
+}
+
+#[test]
+fn a_start_that_is_seen_before_it_is_told_is_one_start() {
+    let mut world = World::shared(Policy::default());
+    world.told(Cause::Destroyed, off);
+    world.out_of_band(|vm| (vm.power, vm.start) = (PowerState::Paused, StartId(Some(9))));
+    world.told(Cause::Resumed, |vm| vm.power = PowerState::Running);
+    world.told(Cause::Suspended, |vm| vm.power = PowerState::Paused);
+    world.told(Cause::Resumed, |vm| vm.power = PowerState::Running);
+    let causes: Vec<_> = origins(&world).iter().filter_map(Origin::cause).collect();
+    let expected = [Cause::Destroyed, Cause::Started, Cause::Started, Cause::Suspended, Cause::Resumed];
+    assert_eq!(causes, expected);
+}
+
+#[test]
+fn a_vm_that_is_gone_is_told_with_who_took_it_away() {
+    let mut world = World::shared(Policy { gather_for: GatherFor::Writes, ..Policy::default() });
+    world.submit("north", "a: power.suspend");
+    world.feed(Input::Vanished { why: Observation::Told(Cause::Undefined) });
+    let outcome = world.outcome("a").unwrap();
+    assert_eq!(outcome.code, Code::VmGone);
+    assert!(outcome.reason.ends_with("(out of band: undefined)"), "{}", outcome.reason);
+    assert_eq!(origins(&world), [Origin::past_us(Some(Cause::Undefined))]);
+    // What is not there has nothing happen to it.
+    world.feed(Input::Happened(Cause::Rebooted.into()));
+    assert_eq!(origins(&world).len(), 1);
+    world.told(Cause::Defined, |_| ());
+    assert_eq!(world.lane.state().standing(), Standing::Enrolled);
+}
+
+#[test]
+fn journals_of_versions_without_causes_are_read() {
+    let observed = r#"{"fact":"observed","state":{"power":"running","start":3,"vcpus":1,"vcpus_max":1,
+        "memory_kib":1,"memory_max_kib":1,"snapshots":[]},"origin":{"origin":"out-of-band"}}"#;
+    let Fact::Observed { origin, .. } = serde_json::from_str(observed).unwrap() else { panic!() };
+    assert_eq!(origin, Origin::past_us(None));
+    assert_eq!(serde_json::from_str::<Fact>(r#"{"fact":"vanished"}"#).unwrap(), Fact::Vanished { origin: None });
+    // And what has no cause is written as they wrote it.
+    assert_eq!(serde_json::to_string(&origin).unwrap(), r#"{"origin":"out-of-band"}"#);
+}
