@@ -286,7 +286,13 @@ fn a_guest_moves_to_another_host() {
     assert!(here.virsh(&["domjobinfo", &name]).contains("Outgoing migration"), "it goes on without the agent");
     stage.agent.up();
     assert_eq!(stage.read()["jobs"], json!(["migration"]), "the agent that came back sees it");
+    let waiting = stage.submit("power.suspend", &none);
+    let queued = stage.north.command(&stage.vm, &waiting);
+    assert_eq!(queued["state"], "queued", "it waits for the migration: {queued:#}");
     here.virsh(&["migrate-setspeed", &name, "1000"]);
+    let ended = stage.ended(&waiting);
+    assert_eq!((&ended["state"], &ended["code"]), (&json!("impossible"), &json!("vm-gone")), "{ended:#}");
+    assert!(ended["reason"].as_str().is_some_and(|reason| reason.contains(&to)), "it names the target: {ended:#}");
     until("the lane sees that it has left", LONG, || (stage.told("vanished") == 1).then_some(()));
     until("it is there", LONG, || (at(&there) && !at(&here)).then_some(()));
     assert_eq!(boot_id(&there, &stage.guest), boot, "it runs on at the target");

@@ -463,7 +463,12 @@ impl State {
     /// Where a migration that is open leads, as far as this agent knows.
     #[expect(clippy::wildcard_enum_match_arm, reason = "nothing else opens a migration")]
     pub(super) fn destination(&self) -> Option<String> {
-        let opener = self.holds.get(&HoldKey::Migration)?.opener?;
+        // A fast one is over before its own command is.
+        let begins = |running: &&Tracked| running.command().operation.action() == Action::MigrateBegin;
+        let opener = match self.holds.get(&HoldKey::Migration) {
+            Some(hold) => hold.opener?,
+            None => self.active().find(begins)?.command().id,
+        };
         match &self.commands.get(&opener)?.command().operation {
             Operation::MigrateBegin(args) => Some(args.to.clone()),
             _ => None,

@@ -28,9 +28,10 @@ pub(crate) fn observation(state: &State, seen: &VmState, why: Observation) -> Op
 
 /// The VM is not there any more, and who brought that about.
 pub(crate) fn vanishing(state: &State, why: Observation) -> Fact {
-    // One without a definition goes when it is off.
+    // One without a definition goes when it is off, and one that is off with its definition.
     let ends = |running: &&Tracked| {
-        running.command().operation.effect() == Effect::Power(PowerState::ShutOff) && may_be_of(running, why)
+        let effect = running.command().operation.effect();
+        matches!(effect, Effect::Power(PowerState::ShutOff) | Effect::Undefined) && may_be_of(running, why)
     };
     let ours = state.active().find(ends).map(|running| running.command().id);
     Fact::Vanished { origin: Some(ours.map_or_else(|| origin(why, None), |command| Origin::Command { command })) }

@@ -259,13 +259,14 @@ impl World {
     fn perform(&mut self, vm: VmId, operation: &Operation) -> Result<serde_json::Value, Outcome> {
         let Some(found) = self.vms.get_mut(&vm) else { return Err(gone(vm)) };
         let value = found.perform(operation, &mut self.next_start)?;
-        if !found.exists() {
+        let is_gone = !found.exists();
+        if is_gone {
             self.vms.remove(&vm);
-            self.tell(Event::Gone(vm, Some(Cause::Undefined)));
-            return Ok(value);
         }
-        if let Some(event) = event_of(vm, operation) {
-            self.tell(event);
+        match event_of(vm, operation) {
+            Some(event) if is_gone => self.tell(Event::Gone(vm, event.cause())),
+            Some(event) => self.tell(event),
+            None => {}
         }
         Ok(value)
     }
@@ -325,6 +326,11 @@ fn event_of(vm: VmId, operation: &Operation) -> Option<Event> {
         | Operation::GuestCommand(_)
         | Operation::GuestSetTime(_)
         | Operation::GuestSetPassword(_) => return None,
+        Operation::PowerSave(_) => Event::Changed(vm, Some(Cause::Saved)),
+        Operation::PowerRestore(_) => Event::Changed(vm, Some(Cause::Restored)),
+        Operation::DefinitionDefine(_) => Event::Happened(vm, Cause::Redefined.into()),
+        Operation::DefinitionRename(_) => Event::Happened(vm, Cause::Renamed.into()),
+        Operation::DefinitionUndefine(_) => Event::Happened(vm, Cause::Undefined.into()),
         _ => Event::Changed(vm, None),
     })
 }

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::*;
-use crate::model::{Action, Class, Command, Guard, HoldKey, Kib, Mono, Now, Order, PowerState, ProviderId, Wall};
+use crate::model::{
+    Action, Cause, Class, Command, Guard, HoldKey, Kib, Mono, Now, Order, PowerState, ProviderId, Wall,
+};
 use crate::resolver::{Input, Lane, Output, Policy, State};
 
 fn vm_id() -> VmId {
@@ -226,7 +228,7 @@ async fn a_definition_is_compared_by_generation_and_one_that_goes_takes_the_vm_w
     assert_eq!(act(Action::AutostartSet, json!({ "enabled": true })).unwrap_err().ending, Ending::Impossible);
     let mut events = fake.events();
     act(Action::PowerStop, Value::Null).unwrap();
-    assert_eq!(events.recv().await, Some(Event::Gone(vm_id(), Some(Cause::Undefined))));
+    assert_eq!(events.recv().await, Some(Event::Gone(vm_id(), Some(Cause::Destroyed))));
     assert!(fake.state(vm_id()).is_none());
 
     fake.define(vm_id(), "vm", VmState { power: PowerState::ShutOff, start: StartId(None), ..running() });

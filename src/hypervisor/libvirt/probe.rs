@@ -180,8 +180,8 @@ fn seen_in_definition(connect: &Connect, domain: &Domain, operation: &Operation)
     })
 }
 
-/// Whether the definition is the one that was asked for, with what libvirt fills in by itself. Where that cannot be told
-/// apart from a change, the VM is defined again, as asked.
+/// Whether the definition is the one that was asked for, with what libvirt is known to fill in. It fills in more where
+/// little was said; that looks like a change, and the VM is then defined again, as asked, which does no harm.
 fn defined_as_asked(connect: &Connect, domain: &Domain, args: &DefinitionDefineArgs) -> Result<Seen, Fault> {
     let fault = |error: Error| Fault::of(connect, &error, Reached::Harmless);
     if !domain.is_persistent().map_err(fault)? {

@@ -310,3 +310,68 @@ async fn many_vms_are_listed_quickly() {
         assert_eq!(listing.state, libvirt.observe(vm.id).await.unwrap());
     }
 }
+
+#[tokio::test]
+async fn a_saved_vm_goes_on_from_its_image() {
+    let (libvirt, vm) = (libvirt(), Vm::running("saved"));
+    let evidence = |action, start| libvirt.core.evidence(vm.id, operation(action, Value::Null), start);
+    let start = vm.start();
+    assert_eq!(evidence(Action::PowerSave, start).await, Ok(Evidence::Undone));
+    assert_eq!(done(act(&libvirt, &vm, Action::PowerSave, Value::Null).await), Value::Null);
+    let off = libvirt.observe(vm.id).await.unwrap();
+    assert_eq!((off.power, off.saved), (PowerState::ShutOff, true));
+    let listed = libvirt.list().await.unwrap();
+    assert_eq!(listed.iter().find(|listing| listing.vm == vm.id).map(|listing| &listing.state), Some(&off));
+    assert_eq!(evidence(Action::PowerSave, start).await, Ok(Evidence::Done));
+    assert_eq!(evidence(Action::PowerSaveRemove, StartId(None)).await, Ok(Evidence::Undone));
+    assert_eq!(evidence(Action::PowerRestore, StartId(None)).await, Ok(Evidence::Undone));
+    done(act(&libvirt, &vm, Action::PowerRestore, Value::Null).await);
+    let on = libvirt.observe(vm.id).await.unwrap();
+    assert_eq!((on.power, on.saved), (PowerState::Running, false));
+    assert_eq!(evidence(Action::PowerRestore, StartId(None)).await, Ok(Evidence::Done));
+    for action in [Action::PowerRestore, Action::PowerSaveRemove] {
+        let (ending, code, reason) = failed(act(&libvirt, &vm, action, Value::Null).await);
+        assert_eq!((ending, code), (Ending::Impossible, Code::StateForbids), "{action}");
+        assert!(reason.contains("no image"), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_definition_is_read_back_as_it_was_asked_for() {
+    let (libvirt, vm) = (libvirt(), Vm::running("redefined"));
+    let id = vm.id;
+    let asked = |name: &str, vcpus: u32| {
+        json!({ "xml": format!("<domain type='test'><name>{name}</name><uuid>{id}</uuid><memory>65536</memory>\
+                                <vcpu current='1'>{vcpus}</vcpu><os><type>hvm</type></os></domain>") })
+    };
+    let evidence = |action, args| libvirt.core.evidence(id, operation(action, args), vm.start());
+    let define = |args| act(&libvirt, &vm, Action::DefinitionDefine, args);
+    assert_eq!(evidence(Action::DefinitionDefine, asked("redefined", 6)).await, Ok(Evidence::Undone));
+    let first = done(define(asked("redefined", 6)).await);
+    assert_eq!(first["changed"], true, "{first}");
+    let whole = json!({ "xml": vm.domain().xml_desc(virt::sys::VIR_DOMAIN_XML_INACTIVE).unwrap() });
+    assert_eq!(evidence(Action::DefinitionDefine, whole).await, Ok(Evidence::Done));
+    let second = done(define(asked("redefined", 6)).await);
+    assert_eq!((&second["changed"], &second["generation"]), (&json!(false), &first["generation"]));
+    let seen = libvirt.observe(id).await.unwrap();
+    assert_eq!((json!(seen.definition), seen.vcpus_max), (first["generation"].clone(), 4));
+    let (ending, code, reason) = failed(define(asked("another", 6)).await);
+    assert_eq!((ending, code), (Ending::Impossible, Code::StateForbids));
+    assert!(reason.contains("\"redefined\""), "{reason}");
+
+    for enabled in [true, false] {
+        let args = json!({ "enabled": enabled });
+        assert_eq!(evidence(Action::AutostartSet, args.clone()).await, Ok(Evidence::Undone));
+        done(act(&libvirt, &vm, Action::AutostartSet, args.clone()).await);
+        assert_eq!(evidence(Action::AutostartSet, args).await, Ok(Evidence::Done));
+    }
+    assert_eq!(evidence(Action::DefinitionRename, json!({ "name": "redefined" })).await, Ok(Evidence::Done));
+    assert_eq!(evidence(Action::DefinitionRename, json!({ "name": "other" })).await, Ok(Evidence::Undone));
+
+    assert_eq!(evidence(Action::DefinitionUndefine, Value::Null).await, Ok(Evidence::Undone));
+    done(act(&libvirt, &vm, Action::DefinitionUndefine, Value::Null).await);
+    assert_eq!(libvirt.observe(id).await.unwrap().definition, None);
+    assert_eq!(evidence(Action::DefinitionUndefine, Value::Null).await, Ok(Evidence::Done));
+    let autostart = failed(act(&libvirt, &vm, Action::AutostartSet, json!({ "enabled": true })).await);
+    assert_eq!((autostart.0, autostart.1), (Ending::Impossible, Code::StateForbids));
+}
