@@ -127,6 +127,9 @@ mod tests {
 
     #[test]
     fn devices_are_found_by_their_names() {
+        for name in ["disk:hda", "disk:vda", "nic:52:54:00:11:22:33"] {
+            assert!(find(DOMAIN, &name.parse().unwrap()).unwrap().is_some(), "{name}");
+        }
         let disk = find(DOMAIN, &"disk:vda".parse().unwrap()).unwrap().unwrap();
         assert_eq!(disk.alias.as_deref(), Some("virtio-disk0"));
         assert!(disk.bare.contains("<source file='/b'/>") && disk.bare.ends_with("</disk>"), "{}", disk.bare);
