@@ -25,13 +25,21 @@ fn play(power: PowerState, first: &(&str, String), second: &(&str, String)) -> W
     let mut world = in_state(power, policy);
     world.submit(first.0, &first.1);
     world.submit(second.0, &second.1);
-    for _ in 0..6 {
+    // Longer than any lease.
+    for _ in 0..9 {
         world.pass(Duration::from_secs(3));
-        if let Some(name) = world.calls.keys().next().map(|id| world.name(*id)) {
-            world.finish(&name);
-        }
+        go_on(&mut world);
     }
     world
+}
+
+/// A call ends; when there is none, what is open at the hypervisor comes to its end by itself.
+fn go_on(world: &mut World) {
+    match world.calls.keys().next().map(|id| world.name(*id)) {
+        Some(name) => world.finish(&name),
+        None if !world.machine.jobs.is_empty() => world.out_of_band(|vm| vm.jobs.clear()),
+        None => {}
+    }
 }
 
 #[test]
@@ -43,10 +51,11 @@ fn every_pair_in_every_state_ends_and_the_same_way_again() {
                 let pair = || {
                     play(power, &("north", format!("a: {}", words(a, 0))), &("south", format!("b: {}", words(b, 1))))
                 };
-                let world = pair();
+                let mut world = pair();
+                let ended = ["a", "b"].into_iter().filter(|name| world.outcome(name).is_some()).count();
                 let refused = world.seen.iter().filter(|(_, o)| matches!(o, Output::Refused { .. })).count();
-                assert_eq!(world.ended.len() + refused, 2, "{a} and {b} while {power}");
-                if power == PowerState::Running {
+                assert_eq!(ended + refused, 2, "{a} and {b} while {power}");
+                if power == PowerState::Running && a <= b {
                     assert_eq!(world.seen, pair().seen, "{a} and {b} while {power}");
                 }
             }
@@ -164,9 +173,7 @@ proptest! {
         }
         for _ in 0..40 {
             world.pass(Duration::from_secs(10));
-            if let Some(name) = world.calls.keys().next().map(|id| world.name(*id)) {
-                world.finish(&name);
-            }
+            go_on(&mut world);
         }
         prop_assert_eq!(world.lane.state().live_count(), 0);
     }

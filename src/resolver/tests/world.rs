@@ -48,7 +48,7 @@ pub(super) struct World {
     /// How far our wall clock was stepped. *Units*: microseconds.
     pub stepped: i64,
     pub names: BTreeMap<String, CommandId>,
-    sent: BTreeMap<CommandId, Command>,
+    pub sent: BTreeMap<CommandId, Command>,
     shadow: State,
     wake: Option<Mono>,
     token: u64,
