@@ -19,7 +19,7 @@ use super::asker::{Asker, Delivery};
 use super::clock::Clock;
 use crate::hypervisor::{AskHypervisorError, Hypervisor};
 use crate::journal::{AppendError, Entry, Journal};
-use crate::model::{Cause, Code, CommandId, Effect, Now, Outcome, ProviderId, Refusal, VmId, VmState};
+use crate::model::{Cause, Code, CommandId, Effect, HoldKey, Now, Outcome, ProviderId, Refusal, VmId, VmState};
 use crate::resolver::{
     Accepted, Call, CallResult, Evidence, Fact, Input, Lane, Observation, Output, Party, Phase, Policy, State, Token,
 };
@@ -435,6 +435,14 @@ fn must_be_seen(call: &Call) -> bool {
         Effect::Power(ShutOff) | Effect::Reverted(_) | Effect::Saved | Effect::Restored => true,
         // Not a start, but as little known before it is seen.
         Effect::Redefined | Effect::Renamed(_) => true,
+        // They change the definition as well, and what is seen of that before the end is known to be theirs.
+        Effect::Vcpus(_)
+        | Effect::Memory(_)
+        | Effect::DeviceAdded(_)
+        | Effect::DeviceRemoved(_)
+        | Effect::Setting(_)
+        | Effect::SnapshotAdded(_)
+        | Effect::Closed(HoldKey::Block(_)) => true,
         // Nothing else begins or ends the process.
         _ => false,
     }

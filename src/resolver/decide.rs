@@ -118,7 +118,10 @@ pub(crate) fn explains(running: &Tracked, before: Option<&VmState>, after: &VmSt
         ),
     ];
     // A guest's balloon and a start change memory by themselves: power explains all of it.
+    let tunes = writes.iter().any(|written| matches!(written, Resource::Tuning(_)));
+    let tuned = VmState { definition: before.definition.clone(), ..after.clone() } == *before;
     let rest = writes.contains(&Resource::Power)
+        || (tunes && tuned)
         || explained.iter().filter(|(differs, _)| *differs).all(|(_, resources)| writes_any(resources));
     let power = before.power == after.power || passes_through(&running.command().operation.effect(), after.power);
     rest && power && (before.start == after.start || writes.contains(&Resource::Power))
