@@ -221,7 +221,7 @@ mod tests {
                 Manager::KubeVirt,
                 "<metadata><kubevirt xmlns='http://kubevirt.io'><uid>x</uid></kubevirt></metadata>".to_owned(),
             ),
-            (Manager::VagrantLibvirt, "<description>Source: /home/somebody/web/Vagrantfile</description>".to_owned()),
+            (Manager::VagrantLibvirt, "<description>Source: /srv/web/Vagrantfile</description>".to_owned()),
         ];
         for (manager, inside) in cases {
             let found = recognised(&inside);
