@@ -64,6 +64,11 @@ fn origin(why: Observation, derived: Option<Cause>) -> Origin {
 /// What follows from the states themselves, where events say nothing or only in part.
 fn derived(state: &State, before: &VmState, after: &VmState, why: Observation) -> Option<Cause> {
     let silent = why == Observation::Event;
+    let told_off = matches!(why, Observation::Told(cause) if leads_to(cause) == Some(PowerState::ShutOff));
+    if told_off && after.start.0.is_some() && before.start != after.start {
+        // It was stopped and started again before anybody looked.
+        return Some(Cause::Started);
+    }
     if silent && before.start.0.is_none() && after.start.0.is_some() {
         // libvirt says so only once the vCPUs run.
         return Some(Cause::Started);
