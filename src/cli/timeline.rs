@@ -175,7 +175,11 @@ impl Known {
     /// Who made the VM so, and by what.
     fn brought_about(&self, row: Row, origin: &Origin) -> Row {
         match origin {
-            Origin::Command { command } => Row { outcome: Some(row.text.clone()), ..self.about(row, *command) },
+            Origin::Command { command } => {
+                // Whose doing it was is in columns of its own.
+                let told = row.text.rsplit_once(" (").map_or(row.text.as_str(), |(told, _)| told).to_owned();
+                Row { outcome: Some(told), ..self.about(row, *command) }
+            }
             Origin::Look => Row { who: Some("covirt".to_owned()), ..row },
             Origin::OutOfBand { .. } | Origin::Guest { .. } | Origin::Hypervisor { .. } => {
                 let (who, what) = (origin.actor(), origin.cause());
