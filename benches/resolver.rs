@@ -119,7 +119,7 @@ fn main() {
             assert!(outputs.iter().any(|output| matches!(output, Output::Ask(_))));
             spent
         });
-        measure(&format!("both answer, it is decided and executed, {total} queued"), || {
+        let decided = |times: fn(Duration, Duration) -> Duration| {
             let mut lane = lane.clone();
             let command = CommandId(Uuid::from_u128(0x1000));
             let asked = step(&mut lane, 50_000, Input::Finished { command, result: CallResult::Done(Value::Null) });
@@ -128,16 +128,20 @@ fn main() {
                 _ => None,
             });
             let ask = ask.unwrap();
-            let from = Instant::now();
-            let mut outputs = Vec::new();
-            for by in ["north", "south"] {
+            let mut answer = |by: &str| {
                 let (token, how, said) = (Some(1), Heard::Said, Said::NoOpinion);
                 let (conflict, epoch, by) = (ask.conflict, ask.epoch, by.parse().unwrap());
-                outputs = step(&mut lane, 60_000, Input::Answered { token, conflict, epoch, by, said, how });
-            }
-            let spent = from.elapsed();
+                let from = Instant::now();
+                let outputs = step(&mut lane, 60_000, Input::Answered { token, conflict, epoch, by, said, how });
+                (from.elapsed(), outputs)
+            };
+            let ((first, _), (second, outputs)) = (answer("north"), answer("south"));
             assert!(outputs.iter().any(|output| matches!(output, Output::Execute(_))));
-            spent
+            times(first, second)
+        };
+        measure(&format!("the last answer: decided, made durable, executed, {total} queued"), || {
+            decided(|_, last| last)
         });
+        measure(&format!("both answers, {total} queued"), || decided(|first, last| first + last));
     }
 }

@@ -46,14 +46,20 @@ pub(crate) fn next(state: &State, policy: &Policy, footing: Footing, now: Now) -
         .or_else(|| resolution(state, policy, now))
         .or_else(|| drain::due(state, now))
         .or_else(|| hold::due(state, now))
-        .or_else(|| flag_gap(state, policy, now))
-        .or_else(|| {
-            let heads = state.heads();
-            detection(state, &heads).or_else(|| hold::contest(state, &heads)).or_else(|| match footing.gate {
-                Gate::Open => release(state, policy, footing, &heads, now),
-                Gate::Shut => None,
-            })
+        .or_else(|| in_line(state, policy, footing, now))
+}
+
+/// What is next among the commands as they stand behind one another.
+fn in_line(state: &State, policy: &Policy, footing: Footing, now: Now) -> Option<Vec<Fact>> {
+    let lines = state.lines();
+    let gaps = state.gaps_in(&lines);
+    flag_gap(&gaps, policy, now).or_else(|| {
+        let heads = state.heads(lines, &gaps);
+        detection(state, &heads).or_else(|| hold::contest(state, &heads)).or_else(|| match footing.gate {
+            Gate::Open => release(state, policy, footing, &heads, now),
+            Gate::Shut => None,
         })
+    })
 }
 
 /// The earliest moment after `now` at which [`next`] may have something it does not have now.
@@ -266,10 +272,10 @@ fn resolution(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
     })
 }
 
-fn flag_gap(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
-    state.gaps().into_iter().find_map(|(tracked, expected)| {
+fn flag_gap(gaps: &[(&Tracked, u64)], policy: &Policy, now: Now) -> Option<Vec<Fact>> {
+    gaps.iter().find_map(|(tracked, expected)| {
         let passed = tracked.received.mono.after(policy.gap_window) <= now.mono;
-        passed.then(|| vec![Fact::GapFlagged { command: tracked.command().id, expected }])
+        passed.then(|| vec![Fact::GapFlagged { command: tracked.command().id, expected: *expected }])
     })
 }
 

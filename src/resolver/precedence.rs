@@ -115,10 +115,16 @@ impl State {
     ///
     /// What comes behind a gap is held with it: were it to end first, the late command would look like a replay.
     pub(crate) fn gaps(&self) -> Vec<(&Tracked, u64)> {
+        self.gaps_in(&self.lines())
+    }
+
+    /// [`State::gaps`], when the lines are at hand.
+    pub(crate) fn gaps_in<'a>(&self, lines: &Lines<'a>) -> Vec<(&'a Tracked, u64)> {
         let mut gaps = Vec::new();
-        for (provider, mut line) in self.lines() {
+        for (provider, line) in &lines.0 {
+            let mut line = line.clone();
             line.sort_by_key(|tracked| tracked.seq());
-            let ended = self.sequences.get(provider).and_then(|sequence| sequence.ended);
+            let ended = self.sequences.get(*provider).and_then(|sequence| sequence.ended);
             let (mut previous, mut missing) = (None, None);
             for tracked in line {
                 let seq = tracked.seq();
@@ -136,11 +142,11 @@ impl State {
     /// Queued commands that nothing declared or decided holds back.
     ///
     /// The same as asking [`State::waits`] of each, in one pass over every provider's line.
-    pub(crate) fn heads(&self) -> Vec<&Tracked> {
-        let held: BTreeSet<CommandId> = self.gaps().into_iter().map(|(tracked, _)| tracked.command().id).collect();
+    pub(crate) fn heads<'a>(&self, lines: Lines<'a>, gaps: &[(&Tracked, u64)]) -> Vec<&'a Tracked> {
+        let held: BTreeSet<CommandId> = gaps.iter().map(|(tracked, _)| tracked.command().id).collect();
         let second: BTreeSet<CommandId> = self.verdicts.iter().map(|(_, second)| *second).collect();
         let mut heads = Vec::new();
-        for (_, mut line) in self.lines() {
+        for (_, mut line) in lines.0 {
             line.sort_by_key(|tracked| place(tracked));
             let mut touched = Touched::default();
             for tracked in line {
@@ -159,14 +165,22 @@ impl State {
     }
 
     /// The live commands of each provider.
-    fn lines(&self) -> BTreeMap<&ProviderId, Vec<&Tracked>> {
-        let mut lines: BTreeMap<&ProviderId, Vec<&Tracked>> = BTreeMap::new();
+    pub(crate) fn lines(&self) -> Lines<'_> {
+        let mut lines: Vec<(&ProviderId, Vec<&Tracked>)> = Vec::new();
         for tracked in self.live() {
-            lines.entry(&tracked.command().provider).or_default().push(tracked);
+            let provider = &tracked.command().provider;
+            match lines.iter_mut().find(|(known, _)| *known == provider) {
+                Some((_, line)) => line.push(tracked),
+                None => lines.push((provider, vec![tracked])),
+            }
         }
-        lines
+        lines.sort_by_key(|(provider, _)| *provider);
+        Lines(lines)
     }
 }
+
+/// The live commands of each provider, by the providers' names: they are few, and a decision makes it anew each time.
+pub(crate) struct Lines<'a>(Vec<(&'a ProviderId, Vec<&'a Tracked>)>);
 
 /// What the commands of a line touch together.
 #[derive(Default)]
