@@ -5,16 +5,17 @@
 #
 # The pure modules and their tests are made a crate of their own, which compiles in seconds where the whole takes a
 # minute: model, delegation and resolver with the tests beside them, the scenarios and the model check. The crate, what
-# is built of it and the result (mutants.out) are in $COVIRT_MUTANTS, by default in the cache.
+# is built of it and the result (mutants.out) are in $COVIRT_MUTANTS, by default in the cache. The one test that takes
+# longer than all others together is left out: what survives is tried against it, and against the simulation, by hand.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-crate=${COVIRT_MUTANTS:-$HOME/.cache/covirt/mutants}
+work=${COVIRT_MUTANTS:-$HOME/.cache/covirt/mutants}
+crate=$work/crate
 
 command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants
 
-mkdir -p "$crate"
-rm -rf "$crate/src" "$crate/tests" "$crate/fixtures" "$crate/Cargo.toml"
+rm -rf "$crate"
 mkdir -p "$crate/src" "$crate/tests" "$crate/fixtures" "$crate/.cargo"
 cp -r "$here"/src/{model,delegation,resolver} "$crate/src/"
 cp "$here"/tests/scenarios.rs "$crate/tests/"
@@ -53,4 +54,5 @@ lines += ["", "[profile.dev]", "debug = false", ""]
 PYTHON
 
 cd "$crate"
-exec cargo mutants --in-place --file 'src/resolver/**' --exclude 'src/resolver/tests/**' --timeout 60 --output "$crate" "$@"
+exec cargo mutants --test-tool nextest --file 'src/resolver/**' --exclude 'src/resolver/tests/**' --jobs 2 --timeout 60 \
+    --output "$work" "$@" -- -E 'not test(every_pair_in_every_state)'
