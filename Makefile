@@ -16,7 +16,7 @@ SEEDS ?= 1000
 
 TIER ?= all
 
-.PHONY: help deps demo check test test-consumers sim bench docs clean
+.PHONY: help deps demo check test test-consumers sim mutants bench docs clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -46,6 +46,10 @@ sim: ## The simulation, over SEEDS seeds, and a day of commands on a lane
 	@tools/install-deps.sh build
 	COVIRT_SEEDS=$(SEEDS) cargo test --locked --release --test sim -- --nocapture
 	COVIRT_SOAK_HOURS=24 cargo test --locked --release --test journal_soak -- --nocapture
+
+mutants: ## Mutation testing of the resolver (an hour and more); ARGS="--shard 0/8" for a part
+	@tools/install-deps.sh build
+	@tools/mutants.sh $(ARGS)
 
 bench: ## The figures of docs/benchmarks.md
 	@tools/install-deps.sh build
