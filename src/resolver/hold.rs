@@ -377,7 +377,10 @@ pub(crate) fn contest(state: &State, heads: &[&Tracked]) -> Option<Vec<Fact>> {
             let why = GivenUp::Yielded { to: command.id };
             return (command.class > other.class).then(|| vec![Fact::HoldGivenUp { hold: hold.key.clone(), why }]);
         }
-        if tracked.conflicts.iter().any(|id| opener.conflicts.contains(id)) {
+        // What the two were at odds about before the hold was open was another question.
+        let about = |conflict: &ConflictId| state.conflicts.get(conflict).and_then(|known| known.hold.as_ref());
+        let known = tracked.conflicts.iter().filter(|id| opener.conflicts.contains(id));
+        if known.map(about).any(|held| held == Some(&hold.key)) {
             return None;
         }
         let contested = hold.footprint.contested_with(&tracked.footprint);

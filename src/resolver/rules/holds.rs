@@ -1,4 +1,5 @@
-//! A command against what another provider has open: it waits, unless the owner gives it up or the command outranks it.
+//! A command against what another provider has open: it waits, unless the owner gives it up, the operator says so, or
+//! the command outranks it.
 
 use super::{Case, Progress};
 use crate::model::Now;
@@ -16,6 +17,9 @@ impl Case<'_> {
         if waits.break_glass.is_some() {
             self.find(Rule::BreakGlass, format!("the operator broke the glass for {}", self.name(waits.id)));
             return Progress::Decided(self.decide(Rule::BreakGlass, waits.id));
+        }
+        if let Some(word) = self.word() {
+            return Progress::Decided(word);
         }
         let mut parties: Vec<Party> = Vec::new();
         if policy.hook == HookUse::Ask {
