@@ -332,3 +332,22 @@ fn a_forgotten_command_is_not_executed_again_and_still_counts_as_ended() {
     world.submit("north", "z: cpu.set vcpus=3 after=m0");
     assert_eq!(executed(&world).last().map(String::as_str), Some("z"));
 }
+
+#[test]
+fn whoever_left_something_open_is_remembered_until_that_is_over() {
+    let mut world = World::shared(Policy::default());
+    world.submit("north", "l: lock.acquire lease_s=3600");
+    world.finish("l");
+    world.submit("north", "m: metadata.set uri=urn:a key=a");
+    world.finish("m");
+    let (lock, other) = (world.id("l"), world.id("m"));
+    let known = |world: &World, id| world.lane.state().command(id).is_some();
+    for n in 0..300 {
+        world.submit("north", &format!("m{n}: metadata.set uri=urn:a key=a"));
+        world.finish(&format!("m{n}"));
+    }
+    assert!(known(&world, lock) && !known(&world, other));
+    world.submit("north", "r: lock.release");
+    world.finish("r");
+    assert!(!known(&world, lock));
+}

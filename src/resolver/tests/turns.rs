@@ -159,9 +159,11 @@ fn breaking_the_glass_passes_all_but_an_emergency_and_is_the_operators_alone() {
     world.submit("north", "a: power.stop class=critical");
     let refusal = refusal(&world.submit("north", "no: power.suspend break-glass=please")).unwrap();
     assert_eq!(refusal.code, Code::Forbidden);
-    let empty = world.command("operator", "no: power.suspend break-glass=x");
-    let empty = Command { break_glass: Some(" ".to_owned()), ..empty };
-    assert_eq!(refused(&world.send(empty)), Some(Code::Malformed));
+    for reason in [" ".to_owned(), "on\nfire".to_owned(), "a".repeat(1025)] {
+        let command = world.command("operator", "no: power.suspend break-glass=x");
+        let command = Command { break_glass: Some(reason.clone()), ..command };
+        assert_eq!(refused(&world.send(command)), Some(Code::Malformed), "{reason:?} is no reason");
+    }
     world.submit("operator", "g: power.suspend break-glass=the-rack-is-on-fire");
     assert_eq!(verdict(&world), ("g".into(), "a".into(), Rule::BreakGlass));
     assert_eq!(executed(&world), ["g"], "without listening for anybody");
