@@ -68,14 +68,17 @@ pub enum Change {
     Revoked { by: ProviderId, from: ProviderId, actions: BTreeSet<Action>, epoch: u64 },
 }
 
-/// What a provider has in flight: what has not ended, by provider and action.
-pub type InFlight = BTreeSet<(ProviderId, Action, CommandId)>;
+/// Something that has not ended: whose it is, under which action, and the command that it is or was left by.
+pub type Flight = (ProviderId, Action, CommandId);
+
+/// What is in flight on a VM.
+pub type InFlight = BTreeSet<Flight>;
 
 /// Decides a request.
 ///
 /// *Errors*: [`Code::Forbidden`] unless the primary, the operator or (for giving back) the holder asks;
 /// [`Code::BadDelegate`]; [`Code::HeldByOther`] when a third provider holds an action alone;
-/// [`Code::ActionInFlight`] when the giver would lose an action that it has commands of;
+/// [`Code::ActionInFlight`] when the giver would lose an action that it has something in flight under;
 /// [`Code::SetsEqual`] when two providers would hold the same set.
 pub fn decide(
     authority: &Authority,
@@ -156,13 +159,13 @@ fn refuse_foreign_hold(authority: &Authority, action: Action, to: &ProviderId, n
 
 /// An exclusive hand-over waits until everybody who loses the action has none of it in flight.
 fn refuse_in_flight(in_flight: &InFlight, action: Action, to: &ProviderId) -> Result<(), Refusal> {
-    let losing = in_flight.iter().find(|(provider, held, _)| held == &action && provider != to);
-    match losing {
-        Some((provider, _, command)) if !provider.is_operator() => {
+    let loses = |provider: &ProviderId| provider != to && !provider.is_operator();
+    match in_flight.iter().find(|(provider, held, _)| held == &action && loses(provider)) {
+        Some((provider, _, command)) => {
             let message = format!("{provider} has {action} in flight; let it end first");
             Err(Refusal::new(Code::ActionInFlight, message).held_by(provider.clone(), None).blocked_by(*command))
         }
-        Some(_) | None => Ok(()),
+        None => Ok(()),
     }
 }
 

@@ -66,7 +66,7 @@ impl Drain {
     #[must_use]
     pub fn waits_for(&self, in_flight: &InFlight) -> Vec<CommandId> {
         let held = in_flight.iter().filter(|(provider, action, _)| self.closes(provider, *action));
-        held.map(|(_, _, command)| *command).collect()
+        held.map(|(_, _, command)| *command).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Why a new command is not taken in.

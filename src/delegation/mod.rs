@@ -16,5 +16,5 @@ mod drain;
 mod tests;
 
 pub use authority::{Authority, Grant, Hold, Mode};
-pub use change::{Change, ChangeRequest, InFlight, decide};
+pub use change::{Change, ChangeRequest, Flight, InFlight, decide};
 pub use drain::Drain;

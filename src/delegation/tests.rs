@@ -108,6 +108,13 @@ fn what_is_in_flight_is_not_handed_over() {
     let refusal = decide(&authority, &delegate("south", &SNAPSHOTS, Mode::Exclusive, None), &busy, at(0)).unwrap_err();
     assert_eq!((refusal.code, refusal.command), (Code::ActionInFlight, Some(command)));
     decide(&authority, &delegate("south", &SNAPSHOTS, Mode::Shared, None), &busy, at(0)).unwrap();
+    // The operator loses nothing, and hides nobody who does.
+    let of = |provider: ProviderId| (provider, Action::SnapshotCreate, command);
+    let exclusive = delegate("west", &SNAPSHOTS, Mode::Exclusive, None);
+    let operators = InFlight::from([of(ProviderId::operator())]);
+    decide(&authority, &exclusive, &operators, at(0)).unwrap();
+    let both = InFlight::from([of(ProviderId::operator()), of("south".parse().unwrap())]);
+    assert_eq!(decide(&authority, &exclusive, &both, at(0)).unwrap_err().code, Code::ActionInFlight);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The only place that reads clocks.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
 
 use crate::model::{Mono, Now, Wall};
 

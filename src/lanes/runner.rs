@@ -10,10 +10,10 @@ mod outage;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 
 use super::asker::{Asker, Delivery};
 use super::clock::Clock;
@@ -108,6 +108,8 @@ pub(super) struct Runner {
     activity: u64,
     look_at: Option<Instant>,
     looking: bool,
+    /// When the last look ended.
+    looked_at: Instant,
     /// Something was heard or seen of the VM while calls were under way that they need not have left so.
     seen_midway: bool,
     /// What our own calls explain of events.
@@ -163,6 +165,7 @@ impl Runner {
             activity: 0,
             look_at: None,
             looking: false,
+            looked_at: Instant::now(),
             seen_midway: false,
             explained: Explained::default(),
             told: None,
@@ -186,14 +189,15 @@ impl Runner {
             self.recovered(seen);
         }
         loop {
-            let timer = [self.wake, self.look_at, self.outage.as_ref().map(Outage::until)];
+            let outage = self.outage.as_ref().map(Outage::until);
+            let timer = [self.wake, self.look_at, self.look_again_at(), outage];
             let timer = timer.into_iter().flatten().min();
             let ear = self.ear.clone();
             tokio::select! {
                 biased;
                 Some(errand) = self.errands.recv() => self.errand(*errand),
                 news = ear.news() => self.hear(news),
-                () = sleep_until(timer.unwrap_or_else(Instant::now).into()), if timer.is_some() => self.timer().await,
+                () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => self.timer().await,
                 mail = self.mailbox.recv() => match mail {
                     Some(mail) => self.mail(mail),
                     None => return,
@@ -406,6 +410,9 @@ impl Runner {
         }
         if self.look_at.is_some_and(|at| at <= now) {
             self.look_due();
+        }
+        if self.look_again_at().is_some_and(|at| at <= now) {
+            self.look_now();
         }
         if self.wake.is_some_and(|at| at <= now) {
             self.wake = None;

@@ -111,6 +111,8 @@ causes! {
     SnapshotsChanged = "snapshots-changed" by OutOfBand,
     /// Limits of the host for it were changed: processors, disks, interfaces.
     Tuned = "tuned" by OutOfBand,
+    /// A job that was open on it was ended: aborted, or a mirror was taken into use.
+    JobStopped = "job-stopped" by OutOfBand,
 
     /// Its guest shut itself down; whether somebody asked the guest to, nobody says.
     GuestShutdown = "guest-shutdown" by Guest,
@@ -145,6 +147,10 @@ causes! {
     ApiError = "api-error" by Hypervisor,
     /// A migration broke off after the guest had gone over.
     MigrationFailed = "migration-failed" by Hypervisor,
+    /// A job that was open on it is over, and nobody is said to have ended it.
+    JobEnded = "job-ended" by Hypervisor,
+    /// A job that was open on it broke off.
+    JobFailed = "job-failed" by Hypervisor,
 }
 
 impl Cause {
@@ -188,8 +194,17 @@ impl Cause {
             | Self::AgentReady
             | Self::AgentGone
             | Self::UnplugRefused
-            | Self::MemoryFailure => false,
+            | Self::MemoryFailure
+            | Self::JobStopped
+            | Self::JobEnded
+            | Self::JobFailed => false,
         }
+    }
+
+    /// Whether it only says how a job came to its end.
+    #[must_use]
+    pub const fn is_of_a_job(self) -> bool {
+        matches!(self, Self::JobStopped | Self::JobEnded | Self::JobFailed)
     }
 
     /// Which of two stands when `next` is said after `self`: the later one, unless it only says in general how the
@@ -205,7 +220,9 @@ impl Cause {
                 // The pause that a full disk leads to is told as one for any error.
                 | (Self::NoSpace, Self::IoError)
         );
-        if goes_on { self } else { next }
+        // Jobs end with the process they live in.
+        let ended = self == Self::Terminated || self.tells_power(PowerState::ShutOff);
+        if goes_on || (ended && next.is_of_a_job()) { self } else { next }
     }
 }
 
@@ -251,5 +268,8 @@ mod tests {
         assert_eq!(Cause::Terminated.followed_by(Cause::Destroyed), Cause::Destroyed);
         assert_eq!(Cause::Destroyed.followed_by(Cause::Terminated), Cause::Destroyed);
         assert_eq!(Cause::IoError.followed_by(Cause::Resumed), Cause::Resumed);
+        assert_eq!(Cause::Destroyed.followed_by(Cause::JobFailed), Cause::Destroyed);
+        assert_eq!(Cause::Ballooned.followed_by(Cause::JobEnded), Cause::JobEnded);
+        assert_eq!(Cause::JobFailed.followed_by(Cause::Crashed), Cause::Crashed);
     }
 }

@@ -48,6 +48,14 @@ impl ClockFilter {
     }
 }
 
+impl ClockEstimate {
+    /// What was measured at `at`, as certain as it is now.
+    #[must_use]
+    pub fn aged(self, at: Now, now: Now) -> Self {
+        aged(&(self, at), now)
+    }
+}
+
 fn aged((sample, at): &(ClockEstimate, Now), now: Now) -> ClockEstimate {
     let age = u64::try_from(now.mono.since(at.mono).as_micros()).unwrap_or(u64::MAX);
     let drift = age.saturating_mul(DRIFT_PPM) / 1_000_000;
@@ -101,7 +109,7 @@ mod tests {
     fn exchange(now: i64, offset: i64, out: i64, back: i64) -> ClockEstimate {
         let theirs = |ours: i64| Wall::from_micros(ours + offset);
         let (t1, t2) = (Wall::from_micros(now + out), Wall::from_micros(now + out + 7));
-        ClockEstimate::from_exchange(theirs(now), t1, t2, theirs(now + out + 7 + back))
+        ClockEstimate::from_exchange(theirs(now), t1, t2, theirs(now + out + 7 + back)).unwrap()
     }
 
     #[test]

@@ -149,6 +149,8 @@ codes! {
     ConflictSettled = "conflict-settled",
     /// The answer is not to an ask of this session.
     UnknownAsk = "unknown-ask",
+    /// The four times are not those of an exchange with this session, or cannot be.
+    BadClockSample = "bad-clock-sample",
     /// A newer session of the same provider took over.
     SessionReplaced = "session-replaced",
     /// The session sends what it may not, or too much of it.

@@ -160,19 +160,34 @@ pub struct ClockEstimate {
     pub uncertainty_us: u64,
 }
 
+/// Why four timestamps are not those of an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ExchangeError {
+    /// An answer came before its question, or was sent before that was received.
+    #[error("time went backwards: t3 is not before t0, and t2 not before t1")]
+    Backwards,
+    /// The answer took us longer than the whole exchange.
+    #[error("the whole exchange, t0 to t3, is no shorter than what it took to answer, t1 to t2")]
+    TooShort,
+}
+
 impl ClockEstimate {
     /// A peer that reads the very clock we read.
     pub const SHARED: Self = Self { offset_us: 0, uncertainty_us: 0 };
 
     /// From one exchange of four timestamps, as NTP does: the provider sent at `t0` (its clock), we received at
     /// `t1` and answered at `t2` (our clock), the provider received at `t3` (its clock).
-    #[must_use]
-    pub fn from_exchange(t0: Wall, t1: Wall, t2: Wall, t3: Wall) -> Self {
-        let outward = t1.micros_since(t0);
-        let back = t2.micros_since(t3);
-        let ours_ahead = outward.midpoint(back);
+    ///
+    /// *Errors*: [`ExchangeError`] when a clock was set meanwhile, or somebody made the times up.
+    pub fn from_exchange(t0: Wall, t1: Wall, t2: Wall, t3: Wall) -> Result<Self, ExchangeError> {
+        if t2 < t1 || t3 < t0 {
+            return Err(ExchangeError::Backwards);
+        }
         let round_trip = t3.micros_since(t0).saturating_sub(t2.micros_since(t1));
-        Self { offset_us: ours_ahead.saturating_neg(), uncertainty_us: round_trip.unsigned_abs().div_ceil(2) }
+        let round_trip = u64::try_from(round_trip).map_err(|_| ExchangeError::TooShort)?;
+        let (outward, back) = (t1.micros_since(t0), t2.micros_since(t3));
+        let offset_us = outward.midpoint(back).saturating_neg();
+        Ok(Self { offset_us, uncertainty_us: round_trip.div_ceil(2) })
     }
 
     /// Whether the clock may be further off than that.
@@ -237,8 +252,25 @@ mod tests {
         // The provider is 4 s ahead; each way takes 3 ms; we answer after 1 ms.
         let t = |us| Wall::from_micros(us);
         let clock = ClockEstimate::from_exchange(t(4_000_000), t(3_000), t(4_000), t(4_007_000));
+        let clock = clock.unwrap();
         assert_eq!(clock, ClockEstimate { offset_us: 4_000_000, uncertainty_us: 3_000 });
         let interval = clock.interval_of(t(5_000_000));
         assert_eq!(interval, Interval { earliest: t(997_000), latest: t(1_003_000) });
+    }
+
+    #[test]
+    fn what_cannot_be_an_exchange_gives_no_offset() {
+        let exchange = |[t0, t1, t2, t3]: [i64; 4]| {
+            let [t0, t1, t2, t3] = [t0, t1, t2, t3].map(Wall::from_micros);
+            ClockEstimate::from_exchange(t0, t1, t2, t3)
+        };
+        assert_eq!(exchange([0, 2_000, 1_999, 4_000]), Err(ExchangeError::Backwards), "t2 before t1");
+        assert_eq!(exchange([4_000, 0, 0, 3_999]), Err(ExchangeError::Backwards), "t3 before t0");
+        assert_eq!(exchange([0, 0, 4_001, 4_000]), Err(ExchangeError::TooShort), "a negative round trip");
+        assert_eq!(exchange([0, 0, 4_000, 4_000]), Ok(ClockEstimate::SHARED));
+        // The ends of all time: no overflow, and as uncertain as that is.
+        let widest = exchange([i64::MIN, 0, 0, i64::MAX]).unwrap();
+        assert!(widest.uncertainty_us >= i64::MAX.unsigned_abs() / 2, "{widest:?}");
+        assert_eq!(exchange([i64::MIN, i64::MAX, i64::MIN, i64::MAX]), Err(ExchangeError::Backwards));
     }
 }

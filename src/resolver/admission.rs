@@ -42,7 +42,7 @@ pub(crate) fn admit(
     }
     let grant = authority.authorise(&command.provider, command.operation.action(), now)?;
     may_break_glass(&command)?;
-    if let Some(refusal) = drain::refuses(state, &command.provider, command.operation.action()) {
+    if let Some(refusal) = drain::refuses(state, &command) {
         return Err(refusal);
     }
     if let Some(epoch) = command.epoch.filter(|epoch| *epoch != authority.epoch) {

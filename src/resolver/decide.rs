@@ -77,7 +77,7 @@ pub(crate) fn next_due(state: &State, policy: &Policy, now: Now) -> Option<Mono>
     let open = state.open.iter().filter_map(|id| state.conflicts.get(id));
     due.extend(open.clone().flat_map(|conflict| conflict.pending().map(|(_, asked)| asked.deadline)));
     due.extend(open.filter_map(|conflict| conflict.escalated.map(|escalated| escalated.deadline)));
-    due.extend(state.drain.as_ref().map(|drain| drain.deadline));
+    due.extend(drain::next_due(state));
     due.extend(hold::next_due(state));
     if let Some(authority) = state.authority.as_ref().filter(|_| !due.is_empty()) {
         due.extend(authority.next_expiry(now.mono));

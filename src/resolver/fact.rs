@@ -96,6 +96,8 @@ pub enum GivenUp {
     Yielded { to: CommandId },
     /// Somebody who may asked for it.
     Requested { by: ProviderId, reason: String },
+    /// What it was begun under is handed over, and the time for that is up.
+    HandedOver { by: ProviderId },
 }
 
 /// How what was open came to be closed.

@@ -12,10 +12,11 @@
 //! clock: the same inputs give the same outputs (I7). Facts are applied at once; whatever leaves the lane because of
 //! them (a call, a reply, a question) is kept back until the journal says that they are durable (I2).
 
+mod requests;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::admission::{self, Taken};
 use super::call::Call;
 use super::decide::{self, Footing, Gate};
 use super::drain;
@@ -26,10 +27,7 @@ use super::message::{Accepted, Ask, Input, Output, Token};
 use super::past_us;
 use super::policy::Policy;
 use super::state::{Phase, Standing, State};
-use crate::delegation::{self, ChangeRequest};
-use crate::model::{
-    ClockEstimate, Code, Command, CommandId, ConflictId, Ending, Mono, Now, Outcome, ProviderId, Refusal, VmId, VmState,
-};
+use crate::model::{Code, CommandId, ConflictId, Ending, Mono, Now, Outcome, Refusal, VmId};
 
 /// One VM's machine.
 #[derive(Debug, Clone)]
@@ -159,95 +157,6 @@ impl Lane {
             Input::Recovered => self.recover(now, turn),
             Input::Tick => self.wake = self.wake.filter(|wake| *wake > now.mono),
             Input::Closing => self.footing.gate = Gate::Shut,
-        }
-    }
-
-    fn enroll(&mut self, now: Now, token: Token, name: String, primary: ProviderId, state: VmState, turn: &mut Turn) {
-        if let Some(authority) = self.state.authority.as_ref().filter(|_| self.state.standing != Standing::Free) {
-            let message = format!("{} is co-managed already; its primary is {}", self.state.vm, authority.primary);
-            let refusal = Refusal::new(Code::AlreadyEnrolled, message).held_by(authority.primary.clone(), None);
-            turn.refuse(token, refusal);
-            return;
-        }
-        let open = hold::seen(&self.state, &state);
-        self.record(now, vec![Fact::Enrolled { name, primary, state }], turn);
-        self.record(now, open, turn);
-        turn.accept(token, Accepted::Standing);
-    }
-
-    fn release(&mut self, now: Now, token: Token, by: ProviderId, turn: &mut Turn) {
-        let Some(authority) = self.state.authority.as_ref() else {
-            turn.refuse(token, Refusal::new(Code::UnknownVm, "the VM is not co-managed"));
-            return;
-        };
-        if !by.is_operator() && by != authority.primary {
-            let message = format!("only the primary, {}, or the operator releases this VM", authority.primary);
-            turn.refuse(token, Refusal::new(Code::Forbidden, message).held_by(authority.primary.clone(), None));
-            return;
-        }
-        if let Some(command) = self.state.live.first().copied() {
-            let message = format!("{} commands on this VM have not ended", self.state.live.len());
-            turn.refuse(token, Refusal::new(Code::CommandsInFlight, message).blocked_by(command));
-            return;
-        }
-        if let Some(hold) = self.state.holds().find(|hold| hold.owner().is_some()) {
-            let message = format!("{} is open on this VM: end it first, or release the hold", hold.named());
-            turn.refuse(token, Refusal::new(Code::HoldOpen, message));
-            return;
-        }
-        self.record(now, vec![Fact::Released { by }], turn);
-        turn.accept(token, Accepted::Standing);
-    }
-
-    fn submit(&mut self, now: Now, token: Token, command: Command, clock: Option<ClockEstimate>, turn: &mut Turn) {
-        if self.footing.gate == Gate::Shut && !self.state.commands.contains_key(&command.id) {
-            turn.refuse(token, Refusal::new(Code::Closing, "the agent is shutting down; submit again when it is back"));
-            return;
-        }
-        match admission::admit(&self.state, &self.policy, command, clock, now) {
-            Err(refusal) => turn.refuse(token, refusal),
-            Ok(Taken::Again(id)) => turn.accept(token, Accepted::Command(id)),
-            Ok(Taken::New(admission)) => {
-                let id = admission.command.id;
-                self.record(now, vec![Fact::Admitted(admission)], turn);
-                turn.accept(token, Accepted::Command(id));
-            }
-        }
-    }
-
-    fn cancel(&mut self, now: Now, token: Token, by: &ProviderId, id: CommandId, turn: &mut Turn) {
-        let refusal = match self.state.commands.get(&id) {
-            None => Refusal::new(Code::UnknownCommand, format!("there is no command {id} on this VM")),
-            Some(tracked) if !by.is_operator() && tracked.command().provider != *by => {
-                let holder = tracked.command().provider.clone();
-                Refusal::new(Code::Forbidden, "only its own provider or the operator cancels a command")
-                    .held_by(holder, None)
-            }
-            Some(tracked) if !tracked.is_queued() => {
-                Refusal::new(Code::CommandsInFlight, "the command is at the hypervisor or over").blocked_by(id)
-            }
-            Some(_) => {
-                let outcome = Outcome::new(Ending::Cancelled, Code::CancelledByRequest, format!("{by} cancelled it"));
-                self.record(now, vec![Fact::Ended { command: id, outcome }], turn);
-                turn.accept(token, Accepted::Command(id));
-                return;
-            }
-        };
-        turn.refuse(token, refusal);
-    }
-
-    fn change(&mut self, now: Now, token: Token, request: &ChangeRequest, turn: &mut Turn) {
-        let Some(authority) = self.state.authority.as_ref() else {
-            turn.refuse(token, Refusal::new(Code::UnknownVm, "the VM is not co-managed"));
-            return;
-        };
-        let by = request.by().clone();
-        match delegation::decide(authority, request, &drain::in_flight(&self.state), now) {
-            Err(refusal) => turn.refuse(token, refusal),
-            Ok(change) => {
-                self.record(now, vec![Fact::Delegation { by, change: change.clone() }], turn);
-                turn.accept(token, Accepted::Change(change));
-            }
         }
     }
 

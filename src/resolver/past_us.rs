@@ -6,7 +6,7 @@ use super::decide::explains;
 use super::fact::{Fact, Origin};
 use super::message::Observation;
 use super::state::{Standing, State, Tracked};
-use crate::model::{Action, Actor, Cause, Effect, Happening, Now, PowerState, Resource, VmState};
+use crate::model::{Action, Actor, Cause, Effect, Happening, HoldKey, Now, PowerState, Resource, VmState};
 
 /// For how long after its end a command explains what happens: an event takes another way than an answer.
 const ECHO: Duration = Duration::from_millis(500);
@@ -17,6 +17,15 @@ pub(crate) fn observation(state: &State, seen: &VmState, why: Observation) -> Op
     if believed == Some(seen) && state.standing != Standing::Vanished {
         return None;
     }
+    let why = match why {
+        // It says how that job ended and nothing of the rest, least of all how the VM came to be off.
+        Observation::Told(cause)
+            if cause.is_of_a_job() && !believed.is_some_and(|before| a_job_ended(before, seen)) =>
+        {
+            Observation::Event
+        }
+        Observation::Told(_) | Observation::Event | Observation::Look => why,
+    };
     let explains = |running: &&Tracked| explains(running, believed, seen) && may_be_of(running, why);
     let ours = state.active().find(explains).map(|running| running.command().id);
     let origin = match ours {
@@ -76,6 +85,9 @@ fn derived(state: &State, before: &VmState, after: &VmState, why: Observation) -
     if silent && differ_in_snapshots_alone(before, after) {
         return Some(Cause::SnapshotsChanged);
     }
+    if silent && only_jobs_ended(before, after) {
+        return Some(Cause::JobEnded);
+    }
     // A start halts the vCPUs first and lets them go when all is ready.
     let begun = state.brought_about.as_ref().and_then(Origin::cause);
     let starts = begun == Some(Cause::Started) && before.power == PowerState::Paused && before.start == after.start;
@@ -84,6 +96,20 @@ fn derived(state: &State, before: &VmState, after: &VmState, why: Observation) -
 
 fn differ_in_snapshots_alone(before: &VmState, after: &VmState) -> bool {
     before.snapshots != after.snapshots && VmState { snapshots: after.snapshots.clone(), ..before.clone() } == *after
+}
+
+/// Whether a job has ended without the VM.
+fn a_job_ended(before: &VmState, after: &VmState) -> bool {
+    before.power == after.power && !before.jobs.is_subset(&after.jobs)
+}
+
+/// Whether jobs have ended and nothing else has happened, but what their ends lead to.
+fn only_jobs_ended(before: &VmState, after: &VmState) -> bool {
+    // A disk's job ends with another chain of images, which the definition names.
+    let of_disk = before.jobs.difference(&after.jobs).any(|job| matches!(job, HoldKey::Block(_)));
+    let definition = if of_disk { &before.definition } else { &after.definition };
+    let rest = VmState { jobs: before.jobs.clone(), definition: definition.clone(), ..after.clone() };
+    a_job_ended(before, after) && after.jobs.is_subset(&before.jobs) && rest == *before
 }
 
 /// Whether what was told can be a running command's doing.
@@ -96,7 +122,10 @@ fn may_be_of(running: &Tracked, why: Observation) -> bool {
     };
     // A guest that is asked to shut down is not switched off.
     let switched_off = operation.action() == Action::PowerShutdown && cause == Cause::Destroyed;
-    cause.actor() != Actor::Hypervisor && cause != Cause::GuestPanicked && !leads_elsewhere && !switched_off
+    // What ends the process ends the jobs in it.
+    let ends_jobs = cause.is_of_a_job() && running.footprint.writes.contains(&Resource::Power);
+    let may = ends_jobs || (cause.actor() != Actor::Hypervisor && cause != Cause::GuestPanicked);
+    may && !leads_elsewhere && !switched_off
 }
 
 /// The power state that a cause leads to, where it leads to one for certain.

@@ -1,18 +1,21 @@
 //! The rules, in order; the first that decides, decides. A pure function of the state: asked again after every
 //! answer, it either decides, asks, or waits, and it says what each rule found.
 
+mod callback;
 mod holds;
+mod ranking;
 
 use super::budget;
 use super::escalate::{self, Stage};
-use super::fact::{Answer, Feasible, Finding, Heard, Party, Rule, StampNote, Verdict};
+use super::fact::{Feasible, Finding, Party, Rule, Verdict};
 use super::feasibility::Imagined;
-use super::policy::{HookUse, Policy};
+use super::policy::Policy;
 use super::state::{Conflict, State, Tracked};
 use super::turn;
-use crate::delegation::Mode;
 use crate::model::action::Repeat;
-use crate::model::{Class, CommandId, Mono, Now, Resource};
+use crate::model::{Class, CommandId, Mono, Now};
+
+use self::callback::Callback;
 
 /// What is to be done about an open conflict now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,15 +112,6 @@ struct Case<'a> {
     a: &'a Tracked,
     b: &'a Tracked,
     trail: Vec<Finding>,
-}
-
-enum Callback {
-    Ask(Vec<Party>),
-    Pending,
-    Withdrawn(Vec<CommandId>),
-    First(CommandId),
-    Disagreed,
-    Undecided,
 }
 
 impl Case<'_> {
@@ -286,183 +280,5 @@ impl Case<'_> {
         let (first, reason) = ahead.or_else(|| Some((b, turn::before(self.b, self.a, policy, now)?)))?;
         self.find(Rule::Turn, format!("{} {reason}", self.name(first)));
         Some(self.decide(Rule::Turn, first))
-    }
-
-    fn callback(&mut self, policy: &Policy) -> Callback {
-        if policy.hook == HookUse::Ask || self.conflict.asked.contains_key(&Party::Hook) {
-            match self.conflict.asked.get(&Party::Hook).map(|asked| asked.answer) {
-                None => return Callback::Ask(vec![Party::Hook]),
-                Some(None) => return Callback::Pending,
-                Some(Some((Answer::First(first), _))) => {
-                    self.find(Rule::Callback, format!("the operator's hook puts {} first", self.name(first)));
-                    return Callback::First(first);
-                }
-                Some(Some((_, Heard::Silence))) => {
-                    self.find(Rule::Callback, "the operator's hook gave no answer");
-                }
-                Some(Some(_)) => self.find(Rule::Callback, "the operator's hook has no opinion"),
-            }
-        }
-        self.providers()
-    }
-
-    /// Both providers, asked together, one round.
-    fn providers(&mut self) -> Callback {
-        if [self.a, self.b].iter().any(|tracked| tracked.command().provider.is_operator()) {
-            self.find(Rule::Callback, "nobody is asked against the host's owner");
-            return Callback::Undecided;
-        }
-        let parties: Vec<Party> =
-            [self.a, self.b].into_iter().map(|tracked| Party::Provider(tracked.command().provider.clone())).collect();
-        let asked: Vec<_> = parties.iter().filter_map(|party| self.conflict.asked.get(party)).collect();
-        if asked.is_empty() && !parties.is_empty() {
-            return Callback::Ask(parties);
-        }
-        let answers: Vec<(Answer, Heard)> = asked.iter().filter_map(|asked| asked.answer).collect();
-        if answers.len() < parties.len() {
-            return Callback::Pending;
-        }
-        for (party, (answer, heard)) in parties.iter().zip(&answers) {
-            let found = format!("{} {}", who(party), self.in_words(*answer, *heard));
-            self.find(Rule::Callback, found);
-        }
-        let withdrawn: Vec<CommandId> = (answers.iter())
-            .filter_map(|(answer, _)| match answer {
-                Answer::Withdraw(command) => Some(*command),
-                Answer::First(_) | Answer::NoOpinion => None,
-            })
-            .collect();
-        if !withdrawn.is_empty() {
-            return Callback::Withdrawn(withdrawn);
-        }
-        let mut wished = answers.iter().filter_map(|(answer, _)| match answer {
-            Answer::First(command) => Some(*command),
-            Answer::Withdraw(_) | Answer::NoOpinion => None,
-        });
-        match (wished.next(), wished.next()) {
-            (Some(first), None) => Callback::First(first),
-            (Some(first), Some(second)) if first == second => Callback::First(first),
-            (Some(_), Some(_)) => {
-                self.find(Rule::Callback, "they do not agree");
-                Callback::Disagreed
-            }
-            (None, _) => {
-                self.find(Rule::Callback, "nobody has a preference");
-                Callback::Undecided
-            }
-        }
-    }
-
-    fn in_words(&self, answer: Answer, heard: Heard) -> String {
-        let how = match heard {
-            Heard::Said => "answered",
-            Heard::Standing => "has no session; its standing answer is",
-            Heard::Silence => "gave no answer, which means",
-        };
-        match answer {
-            Answer::First(first) => format!("{how}: {} first", self.name(first)),
-            Answer::Withdraw(command) => format!("{how}: {} is taken back", self.name(command)),
-            Answer::NoOpinion => format!("{how}: no opinion"),
-        }
-    }
-
-    fn class(&mut self) -> Option<(Rule, CommandId)> {
-        let (a, b) = self.ids();
-        let (class_a, class_b) = (self.a.command().class, self.b.command().class);
-        if class_a == class_b {
-            self.find(Rule::Class, format!("both are {class_a}"));
-            return None;
-        }
-        let first = if class_a > class_b { a } else { b };
-        self.find(Rule::Class, format!("{} is {}", self.name(first), class_a.max(class_b)));
-        Some((Rule::Class, first))
-    }
-
-    /// Whoever alone holds the action with which it writes what is contested goes before whoever only reads it.
-    fn ownership(&mut self, now: Now) -> Option<(Rule, CommandId)> {
-        let (a, b) = self.ids();
-        let owner = [self.a, self.b].into_iter().find(|tracked| tracked.command().provider.is_operator());
-        if let Some(owner) = owner.map(|tracked| tracked.command().id) {
-            self.find(Rule::Ownership, format!("{} is the host's owner's", self.name(owner)));
-            return Some((Rule::Ownership, owner));
-        }
-        match (self.owns(self.a, now), self.owns(self.b, now)) {
-            (true, false) => {
-                self.find(Rule::Ownership, format!("{} alone writes what is contested", self.name(a)));
-                Some((Rule::Ownership, a))
-            }
-            (false, true) => {
-                self.find(Rule::Ownership, format!("{} alone writes what is contested", self.name(b)));
-                Some((Rule::Ownership, b))
-            }
-            (true, true) | (false, false) => {
-                self.find(Rule::Ownership, "neither alone owns what is contested");
-                None
-            }
-        }
-    }
-
-    fn owns(&self, tracked: &Tracked, now: Now) -> bool {
-        let command = tracked.command();
-        let writes = &tracked.footprint.writes;
-        let contested: Vec<&Resource> = self.conflict.contested.iter().filter(|r| writes.contains(*r)).collect();
-        let exclusive = (self.state.authority.as_ref())
-            .and_then(|authority| authority.hold_of(&command.provider, command.operation.action(), now.mono))
-            .is_some_and(|grant| grant.mode == Some(Mode::Exclusive));
-        exclusive && !contested.is_empty()
-    }
-
-    fn issue_time(&mut self) -> Option<(Rule, CommandId)> {
-        let (a, b) = self.ids();
-        let untrusted = [self.a, self.b].into_iter().find(|t| t.admission.stamp == StampNote::ClockBeyondLimit);
-        if let Some(tracked) = untrusted {
-            let found = format!("the clock of {} is too far off to decide anything", tracked.command().provider);
-            self.find(Rule::IssueTime, found);
-            return None;
-        }
-        let (issued_a, issued_b) = (self.a.issued()?, self.b.issued()?);
-        let first = if issued_a.certainly_before(&issued_b) {
-            a
-        } else if issued_b.certainly_before(&issued_a) {
-            b
-        } else {
-            self.find(Rule::IssueTime, "the two were issued too close together for their clocks to tell");
-            return None;
-        };
-        let gap = issued_a.earliest.abs_diff(issued_b.earliest);
-        self.find(Rule::IssueTime, format!("{} was issued certainly earlier (about {gap} us)", self.name(first)));
-        Some((Rule::IssueTime, first))
-    }
-
-    fn age(&mut self) -> Option<(Rule, CommandId)> {
-        let (a, b) = self.ids();
-        if self.a.deferrals == self.b.deferrals {
-            self.find(Rule::Age, "both were put back equally often");
-            return None;
-        }
-        let first = if self.a.deferrals > self.b.deferrals { a } else { b };
-        self.find(Rule::Age, format!("{} was put back more often", self.name(first)));
-        Some((Rule::Age, first))
-    }
-
-    /// Which of two ids has the smaller digest: fair over many pairs, the same on every host and every replay.
-    fn stable_hash(&mut self) -> (Rule, CommandId) {
-        use sha2::{Digest, Sha256};
-        let (a, b) = self.ids();
-        let low = a.min(b);
-        let bits = Sha256::new().chain_update(low.0.as_bytes()).chain_update(a.max(b).0.as_bytes()).finalize();
-        let first = if bits.first().is_some_and(|byte| byte % 2 == 0) { low } else { a.max(b) };
-        self.find(
-            Rule::StableHash,
-            format!("nothing else tells them apart; the digest of both ids puts {} first", self.name(first)),
-        );
-        (Rule::StableHash, first)
-    }
-}
-
-fn who(party: &Party) -> String {
-    match party {
-        Party::Hook => "the operator's hook".to_owned(),
-        Party::Provider(provider) => provider.to_string(),
     }
 }

@@ -198,19 +198,39 @@ async fn clock_samples_are_answered_and_the_best_estimate_is_told() {
     let exchange = north.next_of("clock").await;
     assert_eq!(exchange["t0"], t0);
     assert!(exchange["t1"].as_str() <= exchange["t2"].as_str());
-    // The provider is 4 s ahead, each way takes 3 ms, the agent answers after 1 ms.
-    let sample = json!({ "type": "clock-sample", "t0": "2026-01-01T00:00:04.000000Z", "t1": "2026-01-01T00:00:00.003000Z",
-        "t2": "2026-01-01T00:00:00.004000Z", "t3": "2026-01-01T00:00:04.007000Z" });
-    north.send(sample).await;
+    // The provider's clock is 4 s ahead, and both ways together take 6 ms.
+    let sample = sampled(&mut north, 4_000_000, 6_000).await;
+    north.send(sample.clone()).await;
     let estimate = north.next_of("clock-estimate").await;
-    assert_eq!((&estimate["offset_us"], &estimate["uncertainty_us"]), (&json!(4_000_000), &json!(3_000)));
-    // Times at both ends of what can be written do not end the session.
+    let (offset, uncertainty) = (estimate["offset_us"].as_i64().expect("µs"), estimate["uncertainty_us"].as_i64());
+    let uncertainty = uncertainty.expect("µs");
+    // What the exchange took here comes on top, and what passed since.
+    assert!((3_000..1_000_000).contains(&uncertainty), "{estimate}");
+    assert!((offset - 4_000_000).abs() <= 1_000_000, "{estimate}");
+    // Once, with our own times alone, and forwards: times at both ends of what can be written do not end the session.
+    let mut forged = sampled(&mut north, 0, 6_000).await;
+    forged["t1"] = json!("2026-01-01T00:00:00Z");
+    forged["t2"] = json!("2026-01-01T00:00:00Z");
+    let backwards = sampled(&mut north, 0, -1).await;
     let absurd = json!({ "type": "clock-sample", "t0": "0000-01-02T00:00:00Z", "t1": "9999-12-30T00:00:00Z",
         "t2": "0000-01-02T00:00:00Z", "t3": "9999-12-30T00:00:00Z" });
-    for _ in 0..3 {
-        north.send(absurd.clone()).await;
-        north.next_of("clock-estimate").await;
+    for sample in [sample, forged, backwards, absurd] {
+        north.send(sample).await;
+        assert_eq!(north.next_of("error").await["code"], "bad-clock-sample");
     }
+    let good = sampled(&mut north, 4_000_000, 6_000).await;
+    north.send(good).await;
+    north.next_of("clock-estimate").await;
+}
+
+/// A sample from a provider whose clock is so far ahead, and for whom the exchange took so long. *Units*: microseconds.
+async fn sampled(session: &mut Session, ahead: i64, took: i64) -> Value {
+    let now = jiff::Timestamp::now().as_microsecond();
+    let time = |us: i64| jiff::Timestamp::from_microsecond(us).expect("a time").to_string();
+    session.send(json!({ "type": "clock", "t0": time(now + ahead) })).await;
+    let answered = session.next_of("clock").await;
+    json!({ "type": "clock-sample", "t0": answered["t0"], "t1": answered["t1"], "t2": answered["t2"],
+        "t3": time(now + ahead + took) })
 }
 
 #[tokio::test]
@@ -218,8 +238,7 @@ async fn a_clock_beyond_the_limit_decides_nothing_and_the_provider_is_told() {
     let agent = Setup::with_vms(1).and("[lane]\nclock_limit_ms = 1000").start();
     agent.enroll(1).await;
     let mut north = agent.session("north").await;
-    let sample = json!({ "type": "clock-sample", "t0": "2026-01-01T00:00:04Z", "t1": "2026-01-01T00:00:00Z",
-        "t2": "2026-01-01T00:00:00Z", "t3": "2026-01-01T00:00:04Z" });
+    let sample = sampled(&mut north, 4_000_000, 0).await;
     north.send(sample).await;
     let told = north.next_of("clock-estimate").await;
     assert!(told["warning"].as_str().is_some_and(|text| text.contains("1000 ms")), "{told}");

@@ -39,6 +39,8 @@ enum Event {
     OutOfBand(usize),
     /// Whatever is open in the VM comes to its end.
     JobsEnd(usize),
+    /// The VM is looked at although nothing was heard.
+    LooksAgain(usize),
     /// A provider's session ends.
     CutOff(usize, ProviderId),
 }
@@ -67,6 +69,8 @@ struct Rig {
     trace: bool,
 }
 
+/// When a lane's runner looks again at what is open.
+const LOOK_AGAIN: u64 = 5_000_000;
 const STORM: u64 = 4_000_000;
 const CALM: u64 = 1_000_000_000;
 
@@ -297,8 +301,14 @@ impl Rig {
                 Event::OutOfBand(lane) => self.out_of_band(lane),
                 Event::JobsEnd(lane) => {
                     self.benches[lane].machine.jobs.clear();
-                    self.observe(lane, Observation::Event);
+                    // Not every end makes an event, and some are lost.
+                    if self.roll.percent(30) {
+                        self.at(self.now + LOOK_AGAIN, Event::LooksAgain(lane));
+                    } else {
+                        self.observe(lane, Observation::Event);
+                    }
                 }
+                Event::LooksAgain(lane) => self.observe(lane, Observation::Event),
                 Event::CutOff(lane, provider) => self.feed(lane, Input::SessionLost { provider }),
             }
         }

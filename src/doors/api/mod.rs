@@ -6,6 +6,7 @@
 mod artifacts;
 mod commands;
 mod events;
+mod exchanges;
 mod extract;
 mod holds;
 mod openapi;

@@ -115,6 +115,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::ObservedDone => StatusCode::CONFLICT,
         Code::DeadlinePassed
         | Code::BadDelegate
+        | Code::BadClockSample
         | Code::OpensChannel
         | Code::BindingMalformed
         | Code::ArtifactRefused

@@ -13,12 +13,13 @@ use futures_util::{SinkExt, StreamExt};
 
 use super::Api;
 use super::events;
+use super::exchanges::Exchanges;
 use super::problem::ApiProblem;
 use super::serve::Seat;
 use crate::doors::identity::Caller;
 use crate::doors::session::PendingAsk;
 use crate::doors::wire::{FromAgent, FromProvider};
-use crate::model::{ClockEstimate, Code, Refusal};
+use crate::model::{Code, Refusal};
 
 /// The largest message a provider may send.
 const MESSAGE_MAX: usize = 64 * 1024;
@@ -58,6 +59,7 @@ async fn run(api: Api, caller: Caller, socket: WebSocket) {
     tracing::info!(%provider, session = opened.number, "a session opened");
     let (mut to, mut from) = socket.split();
     let welcome = FromAgent::Welcome { provider: provider.clone(), cursor: api.lanes.journal().last() };
+    let mut exchanges = Exchanges::default();
     let mut nonsense = 0;
     let mut cursor: Option<u64> = None;
     let mut why = "the provider closed it";
@@ -71,7 +73,7 @@ async fn run(api: Api, caller: Caller, socket: WebSocket) {
                             cursor = Some(after);
                             Vec::new()
                         }
-                        Ok(message) => vec![answer(&api, &caller, message).await],
+                        Ok(message) => vec![answer(&api, &caller, &mut exchanges, message).await],
                         Err(error) => {
                             nonsense += 1;
                             vec![error_of(Refusal::new(Code::Malformed, format!("the message does not fit: {error}")), None)]
@@ -151,15 +153,20 @@ async fn news(api: &Api, caller: &Caller, cursor: Option<u64>) -> (u64, Vec<From
     }
 }
 
-async fn answer(api: &Api, caller: &Caller, message: FromProvider) -> FromAgent {
+async fn answer(api: &Api, caller: &Caller, exchanges: &mut Exchanges, message: FromProvider) -> FromAgent {
     match message {
         FromProvider::Clock { t0 } => {
-            let now = api.lanes.now().wall;
-            FromAgent::Clock { t0, t1: now, t2: now }
+            let now = api.lanes.now();
+            exchanges.begun(t0, now);
+            FromAgent::Clock { t0, t1: now.wall, t2: now.wall }
         }
         FromProvider::ClockSample { t0, t1, t2, t3 } => {
-            let sample = ClockEstimate::from_exchange(t0, t1, t2, t3);
-            let known = api.sessions.note_clock(&caller.provider, sample, api.lanes.now());
+            let now = api.lanes.now();
+            let sample = match exchanges.ended([t0, t1, t2, t3], now) {
+                Ok(sample) => sample,
+                Err(refusal) => return error_of(refusal, None),
+            };
+            let known = api.sessions.note_clock(&caller.provider, sample, now);
             let limit = api.lanes.policy().clock_limit;
             let warning = known.is_beyond(limit).then(|| {
                 format!("this clock is further off than {} ms: its issue times decide nothing", limit.as_millis())

@@ -3,6 +3,9 @@
 //! *Source*: libvirt, `virDomainEventType` and its `virDomainEvent…DetailType`s, `virDomainEventWatchdogAction`,
 //! `virDomainEventIOErrorAction`, `virConnectDomainEventAgentLifecycleState`.
 
+use std::collections::BTreeMap;
+use std::ffi::CStr;
+
 use virt::sys;
 
 use super::notices::Notice;
@@ -141,6 +144,32 @@ pub(super) fn of_io_error(alias: Option<String>, reason: &str) -> News {
     News::Happened(Happening { cause, subject: alias })
 }
 
+/// What a disk's job says. A mirror waits for whoever ends it, and what a backup's parts say, the backup says as a whole.
+pub(super) fn of_block_job(kind: u32, status: u32) -> News {
+    let mirrors = matches!(kind, sys::VIR_DOMAIN_BLOCK_JOB_TYPE_COPY | sys::VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT);
+    News::Altered(match status {
+        _ if kind == sys::VIR_DOMAIN_BLOCK_JOB_TYPE_BACKUP => None,
+        sys::VIR_DOMAIN_BLOCK_JOB_COMPLETED if !mirrors => Some(Cause::JobEnded),
+        sys::VIR_DOMAIN_BLOCK_JOB_COMPLETED | sys::VIR_DOMAIN_BLOCK_JOB_CANCELED => Some(Cause::JobStopped),
+        sys::VIR_DOMAIN_BLOCK_JOB_FAILED => Some(Cause::JobFailed),
+        _ => None,
+    })
+}
+
+/// What the end of the background job says, from its figures and its error; of others than backups, other events tell.
+pub(super) fn of_job(figures: &BTreeMap<&CStr, u64>, error: Option<&str>) -> News {
+    let figure = |name| figures.get(name).copied();
+    let is_backup = figure(sys::VIR_DOMAIN_JOB_OPERATION) == Some(u64::from(sys::VIR_DOMAIN_JOB_OPERATION_BACKUP));
+    // A backup that others read is ended by whoever has read enough, and libvirt calls that a success.
+    let is_read = figures.contains_key(sys::VIR_DOMAIN_JOB_DISK_TEMP_TOTAL);
+    let success = figure(sys::VIR_DOMAIN_JOB_SUCCESS).is_some_and(|yes| yes != 0);
+    News::Altered(is_backup.then_some(match (success, error) {
+        (true, _) if !is_read => Cause::JobEnded,
+        (false, Some(_)) => Cause::JobFailed,
+        (true | false, _) => Cause::JobStopped,
+    }))
+}
+
 /// What a change of the guest agent's channel says. That the channel is new because the VM is says nothing of the agent.
 pub(super) fn of_agent(state: u32, reason: u32) -> News {
     let by_guest = reason != sys::VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_DOMAIN_STARTED;
@@ -219,6 +248,41 @@ mod tests {
         assert_eq!(told("enospc"), happened(Cause::NoSpace));
         assert_eq!(told("eio"), happened(Cause::IoError));
         assert_eq!(told(""), happened(Cause::IoError));
+    }
+
+    #[test]
+    fn a_job_that_ends_by_itself_is_told_from_one_that_somebody_ends() {
+        use sys::{
+            VIR_DOMAIN_BLOCK_JOB_CANCELED as CANCELED, VIR_DOMAIN_BLOCK_JOB_COMPLETED as COMPLETED,
+            VIR_DOMAIN_BLOCK_JOB_FAILED as FAILED, VIR_DOMAIN_BLOCK_JOB_READY as READY,
+            VIR_DOMAIN_BLOCK_JOB_TYPE_BACKUP as BACKUP, VIR_DOMAIN_BLOCK_JOB_TYPE_COPY as COPY,
+            VIR_DOMAIN_BLOCK_JOB_TYPE_PULL as PULL,
+        };
+        for (kind, status, cause) in [
+            (PULL, COMPLETED, Some(Cause::JobEnded)),
+            (PULL, CANCELED, Some(Cause::JobStopped)),
+            (PULL, FAILED, Some(Cause::JobFailed)),
+            (COPY, READY, None),
+            (COPY, COMPLETED, Some(Cause::JobStopped)),
+            (BACKUP, CANCELED, None),
+        ] {
+            assert_eq!(of_block_job(kind, status), News::Altered(cause), "{kind} {status}");
+        }
+        let figures = |operation: u32, success, more: Option<&'static CStr>| {
+            let known = [(sys::VIR_DOMAIN_JOB_OPERATION, u64::from(operation)), (sys::VIR_DOMAIN_JOB_SUCCESS, success)];
+            known.into_iter().chain(more.map(|name| (name, 4096))).collect::<BTreeMap<&CStr, u64>>()
+        };
+        let backup = |success, more| figures(sys::VIR_DOMAIN_JOB_OPERATION_BACKUP, success, more);
+        let (pushed, pulled) = (Some(sys::VIR_DOMAIN_JOB_DISK_TOTAL), Some(sys::VIR_DOMAIN_JOB_DISK_TEMP_TOTAL));
+        for (figures, error, cause) in [
+            (backup(1, pushed), None, Some(Cause::JobEnded)),
+            (backup(0, pushed), None, Some(Cause::JobStopped)),
+            (backup(0, pushed), Some("No space left on device"), Some(Cause::JobFailed)),
+            (backup(1, pulled), None, Some(Cause::JobStopped)),
+            (figures(sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT, 1, None), None, None),
+        ] {
+            assert_eq!(of_job(&figures, error), News::Altered(cause), "{figures:?} {error:?}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use virt::sys;
 
 use super::links;
 use super::news::{self, News};
+use super::stats;
 use crate::model::{Cause, Happening, VmId};
 
 /// Whoever is told.
@@ -297,24 +298,31 @@ unsafe extern "C" fn on_tunable(
 unsafe extern "C" fn on_job_completed(
     _: sys::virConnectPtr,
     domain: sys::virDomainPtr,
-    _params: sys::virTypedParameterPtr,
-    _count: c_int,
+    params: sys::virTypedParameterPtr,
+    count: c_int,
     opaque: *mut c_void,
 ) {
+    // SAFETY: see the comment on the callbacks; libvirt frees the array after the call.
+    let figures = unsafe { stats::numbers(params, count) };
+    let mut error: *const c_char = std::ptr::null();
+    // SAFETY: as above; libvirt sets the text if it is there, and it lives as long as the array.
+    unsafe { sys::virTypedParamsGetString(params, count, sys::VIR_DOMAIN_JOB_ERRMSG.as_ptr(), &raw mut error) };
+    // SAFETY: null or a text of the array's.
+    let error = unsafe { text_at(error) };
     // SAFETY: see the comment on the callbacks.
-    unsafe { pass_on(domain, News::Altered(None), opaque) };
+    unsafe { pass_on(domain, news::of_job(&figures, error.as_deref()), opaque) };
 }
 
 unsafe extern "C" fn on_block_job(
     _: sys::virConnectPtr,
     domain: sys::virDomainPtr,
     _disk: *const c_char,
-    _kind: c_int,
-    _status: c_int,
+    of: c_int,
+    status: c_int,
     opaque: *mut c_void,
 ) {
     // SAFETY: see the comment on the callbacks.
-    unsafe { pass_on(domain, News::Altered(None), opaque) };
+    unsafe { pass_on(domain, news::of_block_job(kind(of), kind(status)), opaque) };
 }
 
 unsafe extern "C" fn on_agent(

@@ -1,7 +1,8 @@
 //! Waiting for what the guest must complete: off, restarted, balloon moved; a device let go is in [`super::detach`].
 //!
-//! Nothing is polled but migrations ([`super::migration`]), of which no event tells: a watch that was begun before the call wakes the wait, and libvirt is then asked what is so.
-//! A wait ends with the guest's deed, the time the guest was given, or the loss of libvirtd.
+//! A watch that was begun before the call wakes the wait, and libvirt is then asked what is so. Only migrations, of which no
+//! event tells, are polled ([`super::migration`]). A wait ends with the guest's deed, the time it was given, or the loss of
+//! libvirtd.
 
 use std::time::Duration;
 
@@ -21,7 +22,6 @@ const RESET_LIMIT: Duration = Duration::from_secs(5);
 /// How long the balloon is given. A guest without a balloon driver never moves it, so that the call then ends with
 /// what was reached rather than as a failure. QEMU reports the balloon at most once a second.
 const BALLOON_LIMIT: Duration = Duration::from_secs(3);
-
 /// How long something that was told to end is given. QEMU stops its jobs within milliseconds, unless its storage hangs.
 const CLOSE_LIMIT: Duration = Duration::from_secs(30);
 

@@ -84,7 +84,7 @@ pub(super) unsafe fn numbers<'a>(parameters: *const sys::virTypedParameter, coun
     unsafe { std::slice::from_raw_parts(parameters, count) }.iter().filter_map(named_number).collect()
 }
 
-/// A parameter's name and its value, where that is a whole number.
+/// A parameter's name and its value, where that is a whole number, or a yes (1) or no.
 pub(super) fn named_number(parameter: &sys::virTypedParameter) -> Option<(&CStr, u64)> {
     // SAFETY: libvirt ends the name with a zero byte within its 80.
     let name = unsafe { CStr::from_ptr(parameter.field.as_ptr()) };
@@ -96,6 +96,7 @@ pub(super) fn named_number(parameter: &sys::virTypedParameter) -> Option<(&CStr,
             sys::VIR_TYPED_PARAM_UINT => u64::from(value.ui),
             sys::VIR_TYPED_PARAM_LLONG => u64::try_from(value.l).ok()?,
             sys::VIR_TYPED_PARAM_ULLONG => value.ul,
+            sys::VIR_TYPED_PARAM_BOOLEAN => u64::from(value.b != 0),
             _ => return None,
         }
     };

@@ -1,8 +1,8 @@
 //! Seeing what happened past the agent: after a restart, and whenever an event says that something changed.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 
 use super::news::{Deed, News, Piece};
 use super::{Errand, Mail, RETRY, Runner};
@@ -14,6 +14,9 @@ use crate::resolver::{Input, Observation};
 const EVENT_DELAY: Duration = Duration::from_millis(50);
 /// How long after an event the VM is looked at while calls are under way: one look for a burst of events.
 const LOOK_DELAY: Duration = Duration::from_millis(20);
+/// How long after its last look a VM is looked at again while something is open on it that libvirt knows of. Not every
+/// end makes an event: a migration that fails before its target takes over makes none.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 impl Runner {
     /// What a command does that events tell of, once for each.
@@ -82,7 +85,7 @@ impl Runner {
                 Err(AskHypervisorError::Unreachable { .. } | AskHypervisorError::Failed(_)) => {}
                 seen => return Some(seen),
             }
-            self.meanwhile(sleep_until((Instant::now() + RETRY).into())).await?;
+            self.meanwhile(sleep_until(Instant::now() + RETRY)).await?;
         }
     }
 
@@ -131,7 +134,15 @@ impl Runner {
         }
     }
 
-    fn look_now(&mut self) {
+    /// When the VM is looked at although nothing was heard of it: what is open keeps others waiting, and its end must not
+    /// depend on one event. None while nothing is open, so that idle lanes sleep.
+    pub(super) fn look_again_at(&self) -> Option<Instant> {
+        let looks = self.looking || self.look_at.is_some();
+        let open = !looks && self.lane.state().holds().any(|hold| hold.key().is_observable());
+        open.then(|| self.looked_at + LOOK_AGAIN)
+    }
+
+    pub(super) fn look_now(&mut self) {
         self.looking = true;
         let (hypervisor, send) = (self.around.hypervisor.clone(), self.send.clone());
         // What is told from now on, this look may be too early for.
@@ -144,6 +155,7 @@ impl Runner {
 
     pub(super) fn looked(&mut self, seen: Result<VmState, AskHypervisorError>, told: Option<Cause>, activity: u64) {
         self.looking = false;
+        self.looked_at = Instant::now();
         let why = told.map_or(Observation::Event, Observation::Told);
         let patient = std::mem::take(&mut self.patient);
         match seen {

@@ -9,7 +9,9 @@
 //! arrives meanwhile from the hypervisor is kept, because no call is ever made twice to hear its answer again.
 
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{Errand, Runner, unwritable};
 use crate::journal::{AppendError, Entry, Journal, ReplayError};

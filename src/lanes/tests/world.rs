@@ -332,6 +332,10 @@ impl Look {
         held.unwrap().forget();
     }
 
+    pub(super) fn is_held(&self) -> bool {
+        self.vm.lock().unwrap().is_some()
+    }
+
     pub(super) fn held_vm(&self) -> VmId {
         self.vm.lock().unwrap().unwrap()
     }
@@ -351,6 +355,11 @@ impl Watched {
         self.looks.seen.send_replace(0);
         *self.looks.hold.lock().unwrap() = Some(look.clone());
         look
+    }
+
+    /// How many looks came back since the last one was held.
+    pub(super) fn looks(&self) -> usize {
+        *self.looks.seen.borrow()
     }
 
     /// Ends when this many looks came back since the last one was held.

@@ -1,5 +1,6 @@
 //! An action with its arguments, and what follows from both: what it touches and what it does.
 
+mod args;
 mod backup;
 mod block;
 mod check;
@@ -8,17 +9,17 @@ mod device;
 mod effect;
 mod guest;
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use self::check::{check_disks, check_name, check_text, check_timeout};
 use super::action::{Action, Scope};
 use super::footprint::{Footprint, Resource};
 use super::ids::{ProviderId, VmId};
-use super::units::Kib;
 
+pub use self::args::{
+    CpuSetArgs, GUEST_TIMEOUT_DEFAULT_S, GUEST_TIMEOUT_MAX_S, GuestArgs, MemorySetArgs, MetadataSetArgs, NoArgs,
+    SnapshotArgs, SnapshotCreateArgs, SnapshotKind,
+};
 pub use self::backup::{BackupBeginArgs, BackupMode, CheckpointArgs, CheckpointCreateArgs};
 pub use self::block::{BlockAbortArgs, BlockCommitArgs, BlockCopyArgs, BlockPullArgs, DiskResizeArgs, ImageFormat};
 pub use self::check::TIMEOUT_MAX_S;
@@ -34,11 +35,6 @@ pub use self::guest::{
     FREEZE_LEASE_DEFAULT_S, FREEZE_LEASE_MAX_S, GuestCommandArgs, GuestFreezeArgs, GuestSetPasswordArgs,
     GuestSetTimeArgs, GuestTrimArgs,
 };
-
-/// How long a guest is given to shut down or restart before the command counts as failed.
-pub const GUEST_TIMEOUT_DEFAULT_S: u32 = 120;
-/// The longest a command may ask the guest to be given.
-pub const GUEST_TIMEOUT_MAX_S: u32 = TIMEOUT_MAX_S;
 
 macro_rules! operations {
     ($($name:ident($args:ty) = $text:literal,)*) => {
@@ -111,88 +107,6 @@ operations! {
     InspectRead(NoArgs) = "inspect.read",
 }
 
-/// The action takes no arguments.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NoArgs {}
-
-/// An action that needs the guest's help.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GuestArgs {
-    /// How long the guest is given. *Units*: seconds.
-    #[serde(default = "guest_timeout_default")]
-    pub timeout_s: u32,
-}
-
-const fn guest_timeout_default() -> u32 {
-    GUEST_TIMEOUT_DEFAULT_S
-}
-
-/// What a snapshot holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SnapshotKind {
-    /// Disks, and memory when the VM runs.
-    #[default]
-    Full,
-    /// Disks only, into new overlay files.
-    DiskOnly,
-}
-
-/// A snapshot to take.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SnapshotCreateArgs {
-    /// Its name: 1 to 64 of letters, digits, `.`, `_`, `-`, not beginning with `.` or `-`.
-    pub name: String,
-    /// A sentence for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    /// What it holds.
-    #[serde(default)]
-    pub kind: SnapshotKind,
-    /// The disks' targets; none means every disk. A snapshot of memory is of every disk.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub disks: BTreeSet<String>,
-}
-
-/// A snapshot that exists.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SnapshotArgs {
-    /// Its name.
-    pub name: String,
-}
-
-/// How many vCPUs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CpuSetArgs {
-    /// vCPUs online; live when the VM runs, and at every later start.
-    pub vcpus: u32,
-}
-
-/// How much memory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MemorySetArgs {
-    /// The guest's memory. *Units*: KiB.
-    pub memory_kib: Kib,
-}
-
-/// One element of the domain's metadata.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MetadataSetArgs {
-    /// Its namespace; each provider uses its own.
-    pub uri: String,
-    /// The namespace's prefix in the XML.
-    pub key: String,
-    /// The element; none removes it.
-    pub xml: Option<String>,
-}
-
 /// Why arguments do not fit their action.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the arguments of {action} do not fit: {reason}")]
@@ -221,29 +135,12 @@ impl Operation {
 
     fn check(&self) -> Result<(), String> {
         match self {
-            Self::PowerShutdown(args) | Self::PowerReboot(args) => check_timeout("timeout_s", args.timeout_s),
-            Self::SnapshotCreate(args) => {
-                check_name("name", &args.name)?;
-                check_text("description", args.description.as_deref().unwrap_or(""), 1024)?;
-                check_disks(&args.disks)?;
-                if args.kind == SnapshotKind::Full && !args.disks.is_empty() {
-                    return Err("a full snapshot is of every disk; disks are for kind disk-only".to_owned());
-                }
-                Ok(())
-            }
-            Self::SnapshotRevert(args) | Self::SnapshotDelete(args) => check_name("name", &args.name),
-            Self::CpuSet(args) if args.vcpus == 0 => Err("vcpus is at least 1".to_owned()),
-            Self::MemorySet(args) if args.memory_kib.0 == 0 => Err("memory_kib is at least 1".to_owned()),
-            Self::MetadataSet(args) => {
-                check_text("uri", &args.uri, 256)?;
-                check_text("key", &args.key, 64)?;
-                check_text("xml", args.xml.as_deref().unwrap_or(""), 256 * 1024)?;
-                if args.uri.is_empty() || !args.key.bytes().all(|b| b.is_ascii_alphanumeric()) || args.key.is_empty() {
-                    Err("uri and key are needed, and key is letters and digits".to_owned())
-                } else {
-                    Ok(())
-                }
-            }
+            Self::PowerShutdown(args) | Self::PowerReboot(args) => args.check(),
+            Self::SnapshotCreate(args) => args.check(),
+            Self::SnapshotRevert(args) | Self::SnapshotDelete(args) => args.check(),
+            Self::CpuSet(args) => args.check(),
+            Self::MemorySet(args) => args.check(),
+            Self::MetadataSet(args) => args.check(),
             Self::NicQos(args) => args.check(),
             Self::DiskIotune(args) => args.check(),
             Self::BackupBegin(args) => args.check(),
@@ -271,8 +168,6 @@ impl Operation {
             | Self::PowerSave(_)
             | Self::PowerRestore(_)
             | Self::PowerSaveRemove(_)
-            | Self::CpuSet(_)
-            | Self::MemorySet(_)
             | Self::AutostartSet(_)
             | Self::BackupEnd(_)
             | Self::GuestThaw(_)

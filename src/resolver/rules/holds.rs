@@ -43,7 +43,7 @@ impl Case<'_> {
                         Answer::Withdraw(command) => command == holds.id,
                         Answer::NoOpinion => false,
                     };
-                    let who = super::who(&party);
+                    let who = super::callback::who(&party);
                     if yields {
                         self.find(Rule::Callback, format!("{who} gives it up"));
                         return Progress::Decided(self.decide(Rule::Callback, waits.id));

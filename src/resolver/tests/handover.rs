@@ -103,3 +103,109 @@ fn who_may_not_change_delegations_may_not_hand_over_and_the_operator_revokes_pas
     world.finish("one");
     assert_eq!(world.lane.state().drain(), None, "there is nothing left to hand over");
 }
+
+/// South holds backups alone and has one open.
+fn with_a_backup() -> World {
+    let mut world = World::alone(Policy { gather: Duration::ZERO, ..Policy::default() });
+    world.delegate("south", "backup.*", "exclusive", None);
+    world.submit("south", "full: backup.begin mode=push files=vda");
+    world.finish("full");
+    assert_eq!(world.lane.state().holds().count(), 1);
+    world
+}
+
+fn limit_passes(world: &mut World) {
+    world.pass(Policy::default().drain_wait + Duration::from_secs(1));
+}
+
+#[test]
+fn a_hand_over_waits_for_what_is_open_and_lets_its_owner_end_it() {
+    let mut world = with_a_backup();
+    world.drain("north", "south");
+    let waits_for = world.lane.state().drain_waits_for();
+    assert_eq!(waits_for.iter().map(|id| world.name(*id)).collect::<Vec<_>>(), ["full"]);
+    assert_eq!(refused(&world.submit("south", "next: backup.begin mode=push files=vda")), Some(Code::Draining));
+    assert_eq!(refused(&world.submit("south", "end: backup.end")), None);
+    world.finish("end");
+    assert_eq!(ending(&mut world, "end"), "done executed");
+    assert_eq!(world.lane.state().drain(), None);
+    assert_eq!(refused(&world.submit("south", "next: backup.begin mode=push files=vda")), Some(Code::UnknownVm));
+}
+
+#[test]
+fn what_ends_by_itself_ends_the_waiting_too() {
+    let mut world = with_a_backup();
+    world.drain("north", "south");
+    world.crash();
+    world.out_of_band(|vm| vm.jobs.clear());
+    assert_eq!(world.lane.state().drain(), None);
+    assert_eq!(refused(&world.submit("north", "mine: backup.begin mode=push files=vda")), None);
+}
+
+#[test]
+fn what_is_still_open_at_the_limit_is_ended_with_proof_and_then_handed_over() {
+    let mut world = with_a_backup();
+    let epoch = world.lane.state().authority().unwrap().epoch;
+    world.drain("north", "south");
+    limit_passes(&mut world);
+    let given_up = |fact: &Fact| matches!(fact, Fact::HoldGivenUp { why: GivenUp::HandedOver { .. }, .. });
+    assert_eq!(world.facts().filter(|fact| given_up(fact)).count(), 1);
+    assert_eq!((executed(&world).len(), world.lane.state().authority().unwrap().epoch), (2, epoch));
+    let errand = *world.executed.last().unwrap();
+    let name = world.name(errand);
+    world.finish(&name);
+    let proof = Closed::ByCommand { command: errand };
+    assert!(world.facts().any(|fact| matches!(fact, Fact::HoldClosed { how, .. } if *how == proof)));
+    assert_eq!((world.lane.state().drain(), world.lane.state().authority().unwrap().epoch), (None, epoch + 1));
+}
+
+#[test]
+fn what_cannot_be_ended_is_not_handed_over() {
+    let mut world = with_a_backup();
+    world.drain("north", "south");
+    limit_passes(&mut world);
+    // Nobody at the hypervisor answers the errand.
+    world.pass(Duration::from_secs(61));
+    assert_eq!(world.lane.state().drain(), None);
+    let failed = world.facts().find_map(|fact| match fact {
+        Fact::DrainEnded { failed } => failed.clone(),
+        _ => None,
+    });
+    assert!(
+        failed.is_some_and(|why| why.contains("could not be ended in time")),
+        "an errand is under way all the time"
+    );
+    assert_eq!(refused(&world.submit("south", "next: checkpoint.delete name=south.base")), Some(Code::NotDelegated));
+    assert_eq!(refused(&world.submit("south", "next: backup.begin mode=push files=vda")), None);
+}
+
+#[test]
+fn an_action_is_not_given_away_while_what_it_opened_or_ends_is_open() {
+    for action in [Action::GuestFreeze, Action::GuestThaw] {
+        let mut world = World::alone(Policy::default());
+        world.submit("north", "still: guest.freeze lease_s=30");
+        world.finish("still");
+        let refusal = refusal(&world.delegate("south", action.name(), "exclusive", None)).unwrap();
+        assert_eq!((refusal.code, refusal.command), (Code::ActionInFlight, Some(world.id("still"))));
+        world.submit("north", "thaw: guest.thaw");
+        world.finish("thaw");
+        assert_eq!(refused(&world.delegate("south", action.name(), "exclusive", None)), None);
+    }
+}
+
+#[test]
+fn an_end_that_its_owner_has_begun_at_the_limit_may_finish() {
+    let mut world = with_a_backup();
+    world.drain("north", "south");
+    world.pass(Policy::default().drain_wait - Duration::from_secs(1));
+    world.submit("south", "end: backup.end");
+    world.pass(Duration::from_secs(2));
+    assert!(world.lane.state().drain().is_some());
+    assert_eq!(refused(&world.submit("south", "more: backup.end")), Some(Code::Draining), "covirt ends it now");
+    world.finish("end");
+    assert_eq!(ending(&mut world, "end"), "done executed");
+    // The errand was sent when the limit passed; it finds nothing to do.
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.lane.state().drain(), None);
+    assert_eq!(refused(&world.submit("north", "mine: backup.begin mode=push files=vda")), None);
+}

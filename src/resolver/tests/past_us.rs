@@ -1,7 +1,7 @@
 //! Who brought about what no command did.
 
 use super::*;
-use crate::model::{Actor, Cause, Happening, PowerState, StartId, VmState};
+use crate::model::{Actor, Cause, Happening, HoldKey, PowerState, StartId, VmState};
 
 /// The origins of what was seen and heard, in order.
 fn origins(world: &World) -> Vec<Origin> {
@@ -177,4 +177,57 @@ fn journals_of_versions_without_causes_are_read() {
     assert_eq!(serde_json::from_str::<Fact>(r#"{"fact":"vanished"}"#).unwrap(), Fact::Vanished { origin: None });
     // And what has no cause is written as they wrote it.
     assert_eq!(serde_json::to_string(&origin).unwrap(), r#"{"origin":"out-of-band"}"#);
+}
+
+/// A block job begun past the agent is open; gives who is said to have brought about what comes then.
+fn after_a_job(change: impl FnOnce(&mut World)) -> Origin {
+    let mut world = World::shared(Policy { gather: std::time::Duration::ZERO, ..Policy::default() });
+    world.out_of_band(|vm| {
+        vm.jobs.insert(HoldKey::Block("vda".to_owned()));
+    });
+    change(&mut world);
+    origins(&world).pop().unwrap()
+}
+
+#[test]
+fn how_a_job_ended_is_told_as_libvirt_says_it_and_as_by_itself_where_it_says_nothing() {
+    for (cause, actor) in [
+        (Cause::JobEnded, Actor::Hypervisor),
+        (Cause::JobFailed, Actor::Hypervisor),
+        (Cause::JobStopped, Actor::OutOfBand),
+    ] {
+        let origin = after_a_job(|world| world.told(cause, |vm| vm.jobs.clear()));
+        assert_eq!((origin.actor(), origin.cause()), (Some(actor), Some(cause)));
+    }
+    let silent = after_a_job(|world| {
+        world.out_of_band(|vm| {
+            vm.jobs.clear();
+            vm.definition = Some("with another image".to_owned());
+        });
+    });
+    assert_eq!(silent, Origin::past_us(Some(Cause::JobEnded)));
+    let more = after_a_job(|world| {
+        world.out_of_band(|vm| {
+            vm.jobs.clear();
+            vm.vcpus += 1;
+        });
+    });
+    assert_eq!(more, Origin::past_us(None), "a job does not set vCPUs");
+}
+
+#[test]
+fn the_end_of_a_job_does_not_say_how_the_vm_ended_nor_takes_it_from_a_command_of_ours() {
+    let past_us = after_a_job(|world| {
+        world.told(Cause::JobFailed, |vm| {
+            vm.jobs.clear();
+            off(vm);
+        });
+    });
+    assert_eq!(past_us, Origin::past_us(None));
+    let ours = after_a_job(|world| {
+        world.submit("north", "a: power.stop class=emergency");
+        assert_eq!(executed(world), ["a"]);
+        world.told(Cause::JobFailed, |vm| vm.jobs.clear());
+    });
+    assert!(matches!(ours, Origin::Command { .. }), "{ours:?}");
 }
