@@ -336,7 +336,7 @@ fn a_forgotten_command_is_not_executed_again_and_still_counts_as_ended() {
 #[test]
 fn whoever_left_something_open_is_remembered_until_that_is_over() {
     let mut world = World::shared(Policy::default());
-    world.submit("north", "l: lock.acquire lease_s=3600");
+    world.submit("north", "l: lock.acquire reason=maintenance lease_s=3600");
     world.finish("l");
     world.submit("north", "m: metadata.set uri=urn:a key=a");
     world.finish("m");
@@ -347,7 +347,9 @@ fn whoever_left_something_open_is_remembered_until_that_is_over() {
         world.finish(&format!("m{n}"));
     }
     assert!(known(&world, lock) && !known(&world, other));
-    world.submit("north", "r: lock.release");
-    world.finish("r");
+    for line in ["r: lock.release", "last: metadata.set uri=urn:a key=a"] {
+        world.submit("north", line);
+        world.finish(line.split(':').next().unwrap());
+    }
     assert!(!known(&world, lock));
 }
