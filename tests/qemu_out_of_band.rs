@@ -392,3 +392,52 @@ fn a_vm_is_its_uuid_and_a_start_is_its_id() {
     assert_eq!(refused.code(), "unknown-vm", "{}", refused.body);
     assert_eq!(libvirt.virsh(&["domstate", guest.name()]).trim(), "running", "it was left alone");
 }
+
+#[test]
+fn both_providers_are_told_within_a_second_how_a_job_ended_that_somebody_began() {
+    let libvirt = match PrivateLibvirt::get() {
+        Ok(libvirt) => libvirt,
+        Err(Skip(reason)) => {
+            return skip("both_providers_are_told_within_a_second_how_a_job_ended_that_somebody_began", &reason);
+        }
+    };
+    let stage = Stage::set(&libvirt, "jobs");
+    let name = stage.guest.name();
+    let file = |suffix: &str| libvirt.folder().join(format!("{name}.{suffix}")).display().to_string();
+    // No event tells that a job has begun; the next look for another reason shows it.
+    let open = |hold: &str| {
+        libvirt.virsh(&["metadata", name, "urn:probe", "--key", "p", "--set", "<p/>", "--live"]);
+        for listener in &stage.listeners {
+            listener.next("it is open", |event| event["fact"]["state"]["jobs"] == json!([hold]));
+        }
+    };
+    let over = |event: &Value| event["kind"] == "observed" && event["fact"]["state"].get("jobs").is_none();
+
+    let write = "dd if=/dev/urandom of=/mnt/vda/much bs=1M count=6 && sync && echo WRITTEN >/dev/ttyS0";
+    stage.guest.exec("/bin/sh", &["-c", write]);
+    stage.guest.await_console("WRITTEN", 1);
+    let overlay = format!("vda,file={}", file("overlay"));
+    libvirt.virsh(&["snapshot-create-as", name, "over", "--disk-only", "--no-metadata", "--diskspec", &overlay]);
+    libvirt.virsh(&["blockpull", name, "vda", "--bandwidth", "2"]);
+    open("block:vda");
+    stage.both_told("a pull that is done", "for vda", ["hypervisor", "job-ended"], over);
+
+    libvirt.virsh(&["blockcopy", name, "vda", "--dest", &file("copy"), "--bandwidth", "1", "--transient-job"]);
+    open("block:vda");
+    libvirt.virsh(&["blockjob", name, "vda", "--abort"]);
+    stage.both_told("a copy that is given up", "for vda", ["out-of-band", "job-stopped"], over);
+
+    let backup = file("backup.xml");
+    let text = format!(
+        "<domainbackup mode='pull'><server transport='unix' socket='{}'/><disks>\
+         <disk name='vda' backup='yes' type='file'><scratch file='{}'/></disk></disks></domainbackup>",
+        file("sock"),
+        file("scratch")
+    );
+    std::fs::write(&backup, text).expect("write");
+    libvirt.virsh(&["backup-begin", name, &backup]);
+    open("backup");
+    libvirt.virsh(&["domjobabort", name]);
+    stage.both_told("a backup that was read", "event 'job-completed'", ["out-of-band", "job-stopped"], over);
+    assert_eq!(stage.state(), "running");
+}

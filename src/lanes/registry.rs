@@ -84,8 +84,8 @@ impl Lanes {
         }));
         let known: Vec<State> =
             history.states.into_values().filter(|state| state.standing() != Standing::Free).collect();
-        // One list instead of a look per lane; whoever is not wholly on it looks by itself. One VM that hangs can hold the list
-        // up, and must not hold up the others.
+        // One list instead of a look per lane; whoever is not wholly on it looks by itself. One VM that hangs can hold
+        // the list up, and must not hold up the others.
         let list = tokio::time::timeout(LIST_TIME, lanes.0.around.hypervisor.list()).await;
         lanes.0.connected.store(!matches!(list, Ok(Err(_))), Ordering::Relaxed);
         let list = list.ok().and_then(Result::ok).unwrap_or_default().into_iter();

@@ -1,8 +1,8 @@
 //! One lane's task.
 //!
 //! It owns the [`Lane`], reads the clock, and moves messages: requests and timers in, facts to the journal, calls to
-//! the hypervisor, questions to the [`Asker`], answers back to whoever waits. `looks` sees what happened past the agent;
-//! `outage` gets through a journal that takes no facts.
+//! the hypervisor, questions to the [`Asker`], answers back to whoever waits. `looks` sees what happened past the
+//! agent; `outage` gets through a journal that takes no facts.
 
 mod looks;
 mod news;

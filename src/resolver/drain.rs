@@ -1,7 +1,7 @@
 //! Hand-overs on a lane: begun, waited for, done or given up. What it means is in [`Drain`].
 //!
-//! What a provider has left open is in flight, too: the hand-over waits for its end, which its owner may bring about. What
-//! is still open at the limit is given up and ended with proof, and then the hand-over takes effect.
+//! What a provider has left open is in flight, too: the hand-over waits for its end, which its owner may bring about.
+//! What is still open at the limit is given up and ended with proof, and then the hand-over takes effect.
 
 use std::time::Duration;
 
@@ -21,7 +21,8 @@ pub(crate) fn in_flight(state: &State) -> InFlight {
     state.live().map(Tracked::command).map(flight).chain(open).collect()
 }
 
-/// What is open is in flight under the action that opened it, and under the one that ends it: nobody loses that meanwhile.
+/// What is open is in flight under the action that opened it, and under the one that ends it: nobody loses that
+/// meanwhile.
 fn of_hold(state: &State, hold: &Hold) -> Vec<Flight> {
     let opener = hold.opener.and_then(|opener| state.commands.get(&opener)).map(Tracked::command);
     let both = |opener: &Command| [opener.operation.action(), hold::ending(&hold.key).action()];
@@ -50,8 +51,8 @@ pub(crate) fn begin(state: &State, policy: &Policy, request: ChangeRequest, now:
     Ok(Fact::DrainBegan { by, drain })
 }
 
-/// Why a command is nothing new that may begin now; none when it may. One that ends what its own provider has open is what
-/// is waited for, until somebody else ends that.
+/// Why a command is nothing new that may begin now; none when it may. One that ends what its own provider has open is
+/// what is waited for, until somebody else ends that.
 pub(crate) fn refuses(state: &State, command: &Command) -> Option<Refusal> {
     let action = command.operation.action();
     let drain = state.drain.as_ref().filter(|drain| drain.closes(&command.provider, action))?;

@@ -1,5 +1,5 @@
-//! The operator's word: any open conflict may be decided by it, and for pairs of providers that it named it is waited for
-//! when both want to be first.
+//! The operator's word: any open conflict may be decided by it, and for pairs of providers that it named it is waited
+//! for when both want to be first.
 
 use super::fact::Fact;
 use super::policy::{Policy, pair};

@@ -1,4 +1,5 @@
-//! The last look before a start: is the command still wanted and possible, and if not, which command is the cause (I11)?
+//! The last look before a start: is the command still wanted and possible, and if not, which command is the cause
+//! (I11)?
 
 use super::fact::Rule;
 use super::feasibility::Imagined;

@@ -1,5 +1,5 @@
-//! Turns: waiting is bounded. A command that was put back often enough, or that wishes to have begun about now, goes before
-//! rivals of its own or a lower class, whatever a callback, an owner or a clock would say.
+//! Turns: waiting is bounded. A command that was put back often enough, or that wishes to have begun about now, goes
+//! before rivals of its own or a lower class, whatever a callback, an owner or a clock would say.
 //!
 //! Two places look at it: the rules, when two commands are to be ordered, and the release, where nothing may overtake a
 //! command that has its turn and waits only for what is at the hypervisor already.
@@ -12,7 +12,8 @@ use crate::model::{Class, CommandId, Mono, Now};
 /// Why a command has its turn; the greater one goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Turn {
-    /// It must begin by then. Said by its own provider, so it comes below what was counted here; the earlier is greater.
+    /// It must begin by then. Said by its own provider, so it comes below what was counted here; the earlier is
+    /// greater.
     Due(std::cmp::Reverse<Mono>),
     /// It was put back so often.
     PutBack(u32),
@@ -61,8 +62,8 @@ pub(crate) fn before(first: &Tracked, second: &Tracked, policy: &Policy, now: No
     })
 }
 
-/// The command that must not be overtaken by `tracked`, and why: it has its turn, clashes, and waits only for what is at
-/// the hypervisor. Without this, commands that clash with it but not with each other could pass it for ever.
+/// The command that must not be overtaken by `tracked`, and why: it has its turn, clashes, and waits only for what is
+/// at the hypervisor. Without this, commands that clash with it but not with each other could pass it for ever.
 pub(crate) fn passed_by<'a>(
     state: &'a State,
     policy: &Policy,

@@ -1,7 +1,7 @@
 //! The exchanges by which a session measures its provider's clock.
 //!
-//! Two of the four times of an exchange are ours. The provider sends all four back, and only those that this session gave
-//! it count, once: nobody tells us what our own clock showed.
+//! Two of the four times of an exchange are ours. The provider sends all four back, and only those that this session
+//! gave it count, once: nobody tells us what our own clock showed.
 
 use std::collections::VecDeque;
 

@@ -1,8 +1,8 @@
 //! Waiting for what the guest must complete: off, restarted, balloon moved; a device let go is in [`super::detach`].
 //!
-//! A watch that was begun before the call wakes the wait, and libvirt is then asked what is so. Only migrations, of which no
-//! event tells, are polled ([`super::migration`]). A wait ends with the guest's deed, the time it was given, or the loss of
-//! libvirtd.
+//! A watch that was begun before the call wakes the wait, and libvirt is then asked what is so. Only migrations, of
+//! which no event tells, are polled ([`super::migration`]). A wait ends with the guest's deed, the time it was given,
+//! or the loss of libvirtd.
 
 use std::time::Duration;
 

@@ -104,7 +104,7 @@ impl Runner {
                         _ => {}
                     },
                     Mail::Request { reply, .. } => {
-                        let message = "libvirt cannot be reached yet after a restart; nothing was accepted";
+                        let message = "the VM could not be looked at yet after a restart; nothing was accepted, submit again";
                         let _ = reply.send(Err(Refusal::new(Code::HypervisorUnreachable, message)));
                     }
                 },
@@ -134,8 +134,8 @@ impl Runner {
         }
     }
 
-    /// When the VM is looked at although nothing was heard of it: what is open keeps others waiting, and its end must not
-    /// depend on one event. None while nothing is open, so that idle lanes sleep.
+    /// When the VM is looked at although nothing was heard of it: what is open keeps others waiting, and its end must
+    /// not depend on one event. None while nothing is open, so that idle lanes sleep.
     pub(super) fn look_again_at(&self) -> Option<Instant> {
         let looks = self.looking || self.look_at.is_some();
         let open = !looks && self.lane.state().holds().any(|hold| hold.key().is_observable());

@@ -128,8 +128,8 @@ impl Effect {
         }
     }
 
-    /// What an effect makes of a state that is known. A revert, a start and a new definition leave parts open until they
-    /// are observed.
+    /// What an effect makes of a state that is known. A revert, a start and a new definition leave parts open until
+    /// they are observed.
     pub fn take(&self, state: &mut VmState) {
         match self {
             Self::Power(power) => go(state, *power),

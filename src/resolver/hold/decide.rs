@@ -102,8 +102,8 @@ pub(crate) fn request_end(state: &State, key: &HoldKey, by: ProviderId, reason: 
     Ok(Fact::HoldGivenUp { hold: key.clone(), why: GivenUp::Requested { by, reason } })
 }
 
-/// A command that waits for what another provider has open is a conflict, once; one that waits for what its own provider
-/// has open ends that if it is the more urgent.
+/// A command that waits for what another provider has open is a conflict, once; one that waits for what its own
+/// provider has open ends that if it is the more urgent.
 pub(crate) fn contest(state: &State, heads: &[&Tracked]) -> Option<Vec<Fact>> {
     heads.iter().copied().find_map(|tracked| {
         let hold = state.holds.values().find(|hold| hold.given_up.is_none() && hold.holds_back(tracked))?;

@@ -8,9 +8,9 @@
 //!                              HoldGivenUp ──▶ an errand of the agent's own ends it ──▶ HoldClosed
 //! ```
 //!
-//! An errand is a command of the built-in provider `covirt`: journalled, recovered and observed like everybody's. Nothing
-//! is closed without proof: by the command that ended it, by what libvirt shows, or, when whoever could tell does not
-//! answer, by saying so.
+//! An errand is a command of the built-in provider `covirt`: journalled, recovered and observed like everybody's.
+//! Nothing is closed without proof: by the command that ended it, by what libvirt shows, or, when whoever could tell
+//! does not answer, by saying so.
 //!
 //! Here is what a hold is and whom it keeps back; `decide` opens, contests and closes, `errand` ends, `apply` takes in.
 

@@ -1,4 +1,5 @@
-//! The rules that remain when nobody's word decides: what each finds of the two commands themselves. The last always decides.
+//! The rules that remain when nobody's word decides: what each finds of the two commands themselves. The last always
+//! decides.
 
 use super::Case;
 use crate::delegation::Mode;
