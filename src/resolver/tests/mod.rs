@@ -2,6 +2,7 @@
 
 mod admission;
 mod feasible;
+mod holds;
 mod loser;
 mod pairs;
 mod past_us;
