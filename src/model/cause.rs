@@ -204,6 +204,8 @@ impl Cause {
                 | (Self::Destroyed | Self::GuestPanicked | Self::Watchdog, Self::Terminated)
                 // The pause that a full disk leads to is told as one for any error.
                 | (Self::NoSpace, Self::IoError)
+                // vCPUs that are let go after a restore are told as let go from a snapshot.
+                | (Self::Restored, Self::Reverted)
         );
         if goes_on { self } else { next }
     }
@@ -251,5 +253,7 @@ mod tests {
         assert_eq!(Cause::Terminated.followed_by(Cause::Destroyed), Cause::Destroyed);
         assert_eq!(Cause::Destroyed.followed_by(Cause::Terminated), Cause::Destroyed);
         assert_eq!(Cause::IoError.followed_by(Cause::Resumed), Cause::Resumed);
+        assert_eq!(Cause::Restored.followed_by(Cause::Reverted), Cause::Restored);
+        assert_eq!(Cause::Reverted.followed_by(Cause::Restored), Cause::Restored);
     }
 }

@@ -161,6 +161,8 @@ pub(crate) enum Shows {
 pub(crate) enum Tells {
     Power(PowerState),
     Changed(Cause),
+    /// It may be told, and is not by the fake.
+    PerhapsChanged(Cause),
     Happened(Cause),
     /// The same, and about what; words in braces are the stage's.
     About(Cause, &'static str),
@@ -270,8 +272,8 @@ impl Step {
         self
     }
 
-    /// What is read is never taken for done: it can be read again.
-    pub(crate) fn trace_undone(mut self) -> Self {
+    /// It is taken for not done, so that it would be done again, which does no harm.
+    pub(crate) fn looks_undone(mut self) -> Self {
         self.trace = Evidence::Undone;
         self
     }
@@ -300,6 +302,11 @@ impl Step {
     pub(crate) fn ends_on(mut self, backend: Backend, why: &'static str, how: fn(Self) -> Self) -> Self {
         self.otherwise.push(Otherwise { backend, why, how, is_last: true });
         self
+    }
+
+    /// The mock driver has another error for it.
+    pub(crate) fn mock_fails(self, why: &'static str) -> Self {
+        self.on(Backend::Mock, why, |step| step.not_done(Code::HypervisorFailed))
     }
 
     /// The mock driver does not have it.

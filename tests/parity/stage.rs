@@ -137,7 +137,8 @@ impl Stage {
         match (need, self.backend) {
             (Need::TrafficControl, Backend::Fake | Backend::Mock) => Ok(()),
             (Need::TrafficControl, Backend::Qemu) => {
-                let lo = ["qdisc", "add", "dev", "lo", "root", "handle", "1:", "htb", "default", "2"];
+                // What libvirt puts below each of its classes.
+                let lo = ["qdisc", "add", "dev", "lo", "root", "sfq", "perturb", "10"];
                 let tried = Command::new("unshare").args(["-n", "tc"]).args(lo).output();
                 match tried {
                     Ok(tried) if tried.status.success() => Ok(()),
@@ -153,13 +154,14 @@ impl Stage {
 
     /// Brings the VM to where a behaviour begins.
     pub(crate) async fn set(&mut self, ground: Ground) {
+        let mut ends = Vec::new();
         match &self.world {
             World::Fake(fake) => {
                 fake.undefine(self.vm);
                 fake.define(self.vm, &self.words["name"], plain_state(&self.words["xml"], ground));
             }
             World::Mock(connect) => {
-                clear(connect, self.vm);
+                ends = clear(connect, self.vm);
                 let domain = connect.define_domain_xml(&self.words["xml"]).expect("define");
                 if ground != Ground::Off {
                     domain.create().expect("start");
@@ -167,12 +169,24 @@ impl Stage {
             }
             World::Qemu(qemu) => {
                 // Beginning anew costs a boot: what left no trace leaves the ground as it was.
-                if self.pristine.get(&ground).is_some_and(|at| *at == qemu.traces(self.vm)) {
+                let traces = format!("{:?}{}", self.look().await.ok(), qemu.traces(self.vm));
+                if self.pristine.get(&ground) == Some(&traces) {
+                    qemu.clear_files();
                     return;
                 }
-                qemu.set(self.vm, &self.words["xml"], ground);
-                let at = qemu.traces(self.vm);
-                self.pristine.insert(ground, at);
+                ends = qemu.set(self.vm, &self.words["xml"], ground);
+                let traces = format!("{:?}{}", self.look().await.ok(), qemu.traces(self.vm));
+                self.pristine.insert(ground, traces);
+            }
+        }
+        // The adapter asks whether the VM is gone before it says that it ended: that may come late, and in any order.
+        let end = Instant::now() + EVENT_LIMIT;
+        while !ends.is_empty() {
+            let event =
+                timeout_at(end, self.events.recv()).await.unwrap_or_else(|_| panic!("nobody tells of {ends:?}"));
+            let event = event.expect("the hypervisor is there");
+            if self.is_ours(&event) {
+                ends.retain(|cause| event.cause() != Some(*cause));
             }
         }
     }
@@ -292,16 +306,10 @@ impl Drop for Stage {
 }
 
 impl Qemu {
-    fn set(&self, vm: VmId, xml: &str, ground: Ground) {
-        clear(&self.connect, vm);
+    fn set(&self, vm: VmId, xml: &str, ground: Ground) -> Vec<Cause> {
+        let ends = clear(&self.connect, vm);
+        self.clear_files();
         let (dir, name) = (self.libvirt.folder(), self.guest.name());
-        for entry in std::fs::read_dir(dir).expect("read the folder").filter_map(Result::ok) {
-            let file = entry.file_name().into_string().unwrap_or_default();
-            let of_guest = file.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
-            if of_guest && !file.ends_with(".vdb") && !file.ends_with(".console") {
-                std::fs::remove_file(entry.path()).expect("remove what the last one left");
-            }
-        }
         std::fs::copy(&self.pristine, dir.join(format!("{name}.qcow2"))).expect("a disk as it was");
         let domain = self.connect.define_domain_xml(xml).expect("define");
         if ground != Ground::Off {
@@ -310,6 +318,20 @@ impl Qemu {
         if ground == Ground::Booted {
             self.guest.await_agent();
             self.guest.await_console("GUEST-READY", 1);
+        }
+        ends
+    }
+
+    /// Removes what behaviours have left beside the VM's own files.
+    fn clear_files(&self) {
+        let (dir, name) = (self.libvirt.folder(), self.guest.name());
+        let own = ["vdb", "console", "qcow2"].map(|suffix| format!("{name}.{suffix}"));
+        for entry in std::fs::read_dir(dir).expect("read the folder").filter_map(Result::ok) {
+            let file = entry.file_name().into_string().unwrap_or_default();
+            let of_guest = file.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+            if of_guest && !own.contains(&file) {
+                std::fs::remove_file(entry.path()).expect("remove what the last one left");
+            }
         }
     }
 
@@ -324,15 +346,17 @@ impl Qemu {
     }
 }
 
-/// Removes a VM with all that libvirt keeps of it.
-fn clear(connect: &Connect, vm: VmId) {
-    let Ok(domain) = connect.lookup_domain_by_uuid(vm.0) else { return };
-    let _ = domain.destroy();
-    let flags = sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-        | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-        | sys::VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA;
-    // A transient one is gone with its process.
-    let _ = domain.undefine_flags(flags);
+/// Removes a VM with all that libvirt keeps of it; what will be told of that, each after the other.
+fn clear(connect: &Connect, vm: VmId) -> Vec<Cause> {
+    let Ok(domain) = connect.lookup_domain_by_uuid(vm.0) else { return Vec::new() };
+    let destroyed = domain.destroy().is_ok();
+    let flags = sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
+    // A transient one is gone with its process. The mock driver forgets checkpoints without being told to.
+    let undefined = domain
+        .undefine_flags(flags | sys::VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA)
+        .or_else(|_| domain.undefine_flags(flags));
+    let ends = [(destroyed, Cause::Destroyed), (undefined.is_ok(), Cause::Undefined)];
+    ends.into_iter().filter(|(is_told, _)| *is_told).map(|(_, cause)| cause).collect()
 }
 
 fn xml_of(connect: &Connect, vm: VmId) -> String {

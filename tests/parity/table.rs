@@ -102,6 +102,7 @@ fn tells(tells: &Tells) -> String {
     match tells {
         Tells::Power(power) => format!("`{power}`"),
         Tells::Changed(cause) | Tells::Happened(cause) => format!("`{cause}`"),
+        Tells::PerhapsChanged(cause) => format!("perhaps `{cause}`"),
         Tells::About(cause, subject) => format!("`{cause}` of {subject}"),
         Tells::Gone(cause) => format!("`{cause}`, and gone"),
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use crate::discovery::{Domain, Generation};
-use crate::model::operation::Setting;
+use crate::model::operation::{Setting, SnapshotKind};
 use crate::model::{DeviceName, Effect, Kib, Operation, VmState};
 
 /// Whether there is a definition.
@@ -22,9 +22,12 @@ pub(super) struct Definition {
     /// Its digest as it was defined, where a test cares.
     base: Option<String>,
     /// What it then said.
+    name: String,
     first: Figures,
     /// What calls have written into it since, by the part that it is about.
     written: BTreeMap<String, String>,
+    /// What disks have been put on since, by their targets, the topmost last.
+    images: BTreeMap<String, Vec<String>>,
     /// What it says now.
     figures: Figures,
 }
@@ -65,35 +68,47 @@ impl Figures {
 
 impl Definition {
     /// The definition of a VM that is as this look shows it.
-    pub(super) fn of_state(state: &VmState) -> Self {
-        Self::new(state.definition.clone(), Figures::of_state(state))
+    pub(super) fn of_state(name: &str, state: &VmState) -> Self {
+        Self::new(state.definition.clone(), name, Figures::of_state(state))
     }
 
     /// The one that a domain's XML makes.
     pub(super) fn of_domain(domain: &Domain) -> Self {
-        Self::new(Some(Generation::of_definition(domain).to_string()), Figures::of_domain(domain))
+        let base = Some(Generation::of_definition(domain).to_string());
+        Self::new(base, &domain.identity.name, Figures::of_domain(domain))
     }
 
-    fn new(base: Option<String>, figures: Figures) -> Self {
-        Self { base, first: figures.clone(), written: BTreeMap::new(), figures }
+    fn new(base: Option<String>, name: &str, figures: Figures) -> Self {
+        let (name, first) = (name.to_owned(), figures.clone());
+        Self { base, name, first, written: BTreeMap::new(), images: BTreeMap::new(), figures }
     }
 
     /// Its digest; none where no test cares.
     pub(super) fn digest(&self) -> Option<String> {
         let base = self.base.clone()?;
-        if self.written.is_empty() {
+        if self.written.is_empty() && self.images.is_empty() {
             return Some(base);
         }
-        let digest = Sha256::digest(format!("{base} {:?}", self.written));
+        let digest = Sha256::digest(format!("{base} {:?} {:?}", self.written, self.images));
         Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// Somebody changed a VM that is off: that is its definition.
-    pub(super) fn follow(&mut self, state: &VmState) {
+    pub(super) fn follow(&mut self, name: &str, state: &VmState) {
         self.figures = Figures::of_state(state);
         if state.definition != self.digest() {
-            *self = Self::of_state(state);
+            *self = Self::of_state(name, state);
         }
+    }
+
+    /// A disk goes over to its copy, or to what its topmost image was merged into.
+    pub(super) fn go_over(&mut self, disk: &str, copy: Option<String>) {
+        let images = self.images.entry(disk.to_owned()).or_default();
+        match copy {
+            Some(copy) => *images = vec![copy],
+            None => drop(images.pop()),
+        }
+        self.images.retain(|_, images| !images.is_empty());
     }
 
     /// A VM that is off is what its definition says.
@@ -126,6 +141,16 @@ impl Definition {
                 self.set(&tuning(&device), None);
                 self.figures.devices.remove(&device);
             }
+            Effect::Renamed(name) => {
+                let is_first = name == self.name;
+                self.set("name", (!is_first).then_some(name));
+            }
+            Effect::SnapshotAdded(name) if is_disk_only(operation) => {
+                let all = || self.figures.devices.iter().filter_map(target_of).cloned().collect();
+                for disk in operation.disks().unwrap_or_else(all) {
+                    self.images.entry(disk).or_default().push(name.clone());
+                }
+            }
             Effect::Setting(Setting::Device(device)) => {
                 self.set(&device.to_string(), Some(operation.args().to_string()));
             }
@@ -141,6 +166,17 @@ impl Definition {
             Some(value) => self.written.insert(key.to_owned(), value),
             None => self.written.remove(key),
         };
+    }
+}
+
+fn is_disk_only(operation: &Operation) -> bool {
+    matches!(operation, Operation::SnapshotCreate(args) if args.kind == SnapshotKind::DiskOnly)
+}
+
+fn target_of(device: &DeviceName) -> Option<&String> {
+    match device {
+        DeviceName::Disk(target) => Some(target),
+        DeviceName::Nic(_) => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What libvirt says of an operation that was done.
 
+use crate::model::operation::SnapshotKind;
 use crate::model::{Cause, DeviceName, Happening, Operation, PowerState, VmState};
 
 /// One thing that is said; whether the VM is still there afterwards, whoever passes it on knows.
@@ -33,13 +34,24 @@ pub(super) fn of(operation: &Operation, before: &VmState, after: &VmState, alias
         Operation::PowerSuspend(_) | Operation::PowerResume(_) => vec![Told::Power(after.power)],
         Operation::PowerReboot(_) | Operation::PowerReset(_) => happened(Cause::Rebooted),
         // A start goes on from the image, if there is one.
+        Operation::PowerStart(_) | Operation::PowerRestore(_) if before.saved => changed(Cause::Restored),
         Operation::PowerStart(_) | Operation::PowerRestore(_) => {
-            changed(if before.saved { Cause::Restored } else { Cause::Started })
+            vec![Told::Power(after.power), Told::Changed(Some(Cause::Started))]
         }
         Operation::PowerStop(_) => changed(Cause::Destroyed),
         Operation::PowerShutdown(_) => changed(Cause::GuestShutdown),
+        Operation::PowerSave(_) if before.power == PowerState::Running => {
+            vec![Told::Power(PowerState::Paused), Told::Changed(Some(Cause::Saved))]
+        }
         Operation::PowerSave(_) => changed(Cause::Saved),
-        Operation::SnapshotRevert(_) => changed(Cause::Reverted),
+        // It is halted for as long as that takes.
+        Operation::SnapshotCreate(args) if args.kind == SnapshotKind::Full && before.power == PowerState::Running => {
+            vec![Told::Power(PowerState::Paused), Told::Power(PowerState::Running)]
+        }
+        Operation::SnapshotRevert(_) if after.start.0.is_some() => {
+            [changed(Cause::Reverted), happened(Cause::Redefined)].concat()
+        }
+        Operation::SnapshotRevert(_) => [happened(Cause::Redefined), changed(Cause::Reverted)].concat(),
         Operation::MemorySet(_) if before.memory_kib != after.memory_kib && runs => changed(Cause::Ballooned),
         Operation::MetadataSet(args) => {
             vec![Told::Happened(Happening { cause: Cause::MetadataChanged, subject: Some(args.uri.clone()) })]

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use self::deeds::first_progress;
 use super::definition::{Definition, Kept};
 use super::told::{self, Told};
 use crate::discovery::{Discovered, Generation, Inventory, Limits, parse_domain};
@@ -31,6 +30,8 @@ pub(super) struct Vm {
     open: BTreeSet<HoldKey>,
     /// Disks' sizes, of those that were made larger.
     capacities: BTreeMap<String, Bytes>,
+    /// What block jobs that wait for a pivot go over to, by their disks; none for what is below.
+    mirrors: BTreeMap<String, Option<String>>,
     /// How far what is open is, where a test said so.
     progress: Vec<JobProgress>,
     /// What was last asked of a device that stays.
@@ -75,7 +76,7 @@ impl Vm {
     }
 
     pub(super) fn new(name: &str, state: VmState) -> Self {
-        let definition = Kept::Defined(Definition::of_state(&state));
+        let definition = Kept::Defined(Definition::of_state(name, &state));
         let held = || Snapshot { state: state.clone(), definition: definition.clone() };
         let snapshots = state.snapshots.iter().map(|snapshot| (snapshot.clone(), held())).collect();
         Self {
@@ -85,6 +86,7 @@ impl Vm {
             metadata: BTreeMap::new(),
             open: BTreeSet::new(),
             capacities: BTreeMap::new(),
+            mirrors: BTreeMap::new(),
             progress: Vec::new(),
             settings: BTreeMap::new(),
             autostart: false,
@@ -97,7 +99,7 @@ impl Vm {
     /// Somebody has changed what a look shows.
     pub(super) fn was_changed(&mut self) {
         if let (None, Kept::Defined(definition)) = (self.state.start.0, &mut self.definition) {
-            definition.follow(&self.state);
+            definition.follow(&self.name, &self.state);
         }
     }
 
@@ -252,7 +254,7 @@ impl Vm {
                 return Ok(json!({ "thawed": u32::from(self.open.remove(&HoldKey::Freeze)) }));
             }
             Effect::Opened { ref hold, .. } if self.state.jobs.contains(hold) => {
-                return Err(failed(&format!("{hold} is active already")));
+                return Err(impossible(&format!("{hold} is open already")));
             }
             Effect::Closed(ref hold) if !self.state.jobs.contains(hold) => {
                 return Err(impossible(&format!("{hold} is not active")));
@@ -261,10 +263,10 @@ impl Vm {
                 self.check_disks(operation)?;
                 self.check_checkpoints(operation)?;
                 effect.take(&mut self.state);
-                self.progress.extend(first_progress(operation));
+                self.begin_mirror(operation);
             }
             Effect::Closed(hold) => {
-                self.check_pivot(operation)?;
+                self.end_mirror(operation)?;
                 self.state.jobs.remove(&hold);
                 self.progress.retain(|said| said.hold != hold);
             }
@@ -329,6 +331,7 @@ impl Vm {
             self.open.clear();
             self.state.jobs.clear();
             self.progress.clear();
+            self.mirrors.clear();
         } else if self.state.start.0.is_none() {
             self.state.start = StartId(Some(*next_start));
             self.state.saved = false;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use covirt::model::{Action, Code, PowerState};
 
 use super::power::stop;
+use crate::parity::behaviour::Backend::Mock;
 use crate::parity::behaviour::{Behaviour, Shows, Step, done, ends_by_itself, is_ready, not, running};
 
 const NO_JOBS: &str = "has no block jobs";
@@ -17,7 +18,8 @@ fn disk() -> Value {
 fn overlay() -> Step {
     done(Action::SnapshotCreate, json!({ "name": "over", "kind": "disk-only" }))
         .gives(json!({ "name": "over" }))
-        .shows(&[Shows::Snapshot("over")])
+        .shows(&[Shows::Snapshot("over"), Shows::Redefined])
+        .not_in_mock("has snapshots of everything only")
 }
 
 /// Slow enough to be open for as long as nobody ends it.
@@ -41,9 +43,11 @@ pub(super) fn list() -> Vec<Behaviour> {
         running(
             "a disk is made larger, never smaller",
             vec![
-                resize(larger)
-                    .gives(json!({ "disk": "vda", "capacity": larger, "before": "*" }))
-                    .not_in_mock("has no disks that grow"),
+                resize(larger).gives(json!({ "disk": "vda", "capacity": larger, "before": "*" })).ends_on(
+                    Mock,
+                    "has disks of one size",
+                    |step| step.not_done(Code::StateForbids),
+                ),
                 resize(larger).gives(json!({ "disk": "vda", "capacity": larger, "before": larger })),
                 not(Action::DiskResize, json!({ "disk": "vda", "capacity": MIB }), Code::StateForbids),
             ],
@@ -53,7 +57,7 @@ pub(super) fn list() -> Vec<Behaviour> {
             vec![
                 copy(),
                 not(Action::BlockAbort, json!({ "disk": "vda", "pivot": true }), Code::StateForbids),
-                not(Action::BlockPull, disk(), Code::HypervisorFailed),
+                not(Action::BlockPull, disk(), Code::StateForbids),
                 abort(false),
                 not(Action::BlockAbort, disk(), Code::StateForbids),
             ],
@@ -71,7 +75,7 @@ pub(super) fn list() -> Vec<Behaviour> {
                     .shows(&[Shows::Open("block:vda")])
                     .not_in_mock(NO_JOBS),
                 is_ready("block:vda"),
-                abort(true).leaves_no_trace(),
+                abort(true).shows(&[Shows::NotOpen("block:vda"), Shows::Redefined]).leaves_no_trace(),
             ],
         ),
         running(

@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use covirt::model::{Action, Cause, Code, PowerState};
 
+use super::hibernate::save;
 use super::power::{start, stop};
+use crate::parity::behaviour::Backend::Mock;
 use crate::parity::behaviour::{Behaviour, Shows, Step, Tells, done, not, off, running};
 
 fn define(xml: &str, changed: bool) -> Step {
@@ -69,10 +71,16 @@ pub(super) fn list() -> Vec<Behaviour> {
             "one that runs goes when it stops",
             vec![
                 undefine(Value::Null).shows(&[Shows::Transient]).tells(&[Tells::Happened(Cause::Undefined)]),
-                not(Action::DefinitionUndefine, Value::Null, Code::StateForbids),
+                not(Action::DefinitionUndefine, Value::Null, Code::StateForbids).on(
+                    Mock,
+                    "forgets it once more",
+                    |step| step.gives(Value::Null).tells(&[Tells::Happened(Cause::Undefined)]),
+                ),
                 not(Action::AutostartSet, json!({ "enabled": true }), Code::StateForbids),
                 not(Action::PowerSave, Value::Null, Code::StateForbids),
-                stop().shows(&[Shows::Gone]).tells(&[Tells::Gone(Cause::Destroyed)]),
+                stop()
+                    .shows(&[Shows::Gone])
+                    .tells(&[Tells::PerhapsChanged(Cause::Terminated), Tells::Gone(Cause::Destroyed)]),
             ],
         ),
         running(
@@ -95,9 +103,7 @@ pub(super) fn list() -> Vec<Behaviour> {
         running(
             "nor is the image it sleeps in",
             vec![
-                done(Action::PowerSave, Value::Null)
-                    .shows(&[Shows::Power(PowerState::ShutOff), Shows::Saved])
-                    .tells(&[Tells::Changed(Cause::Saved)]),
+                save(),
                 not(Action::DefinitionUndefine, Value::Null, Code::StateForbids),
                 undefine(json!({ "saved_image": true })).shows(&[Shows::Gone]).tells(&gone),
             ],

@@ -10,7 +10,7 @@ use crate::parity::behaviour::{Behaviour, Shows, Step, done, not, off, running};
 
 fn read() -> Step {
     // The runner holds what it gives against what a look shows.
-    done(Action::InspectRead, Value::Null).gives(json!("*")).trace_undone()
+    done(Action::InspectRead, Value::Null).gives(json!("*")).looks_undone()
 }
 
 pub(super) fn list() -> Vec<Behaviour> {

@@ -18,12 +18,15 @@ impl Vm {
         let power = self.state.power;
         match operation {
             // The guest is told, and does not hear it.
-            Operation::PowerShutdown(args) | Operation::PowerReboot(args) if power == PowerState::Paused => {
-                let reason = format!("the guest did not obey within {} s", args.timeout_s);
+            Operation::PowerReboot(args) if power == PowerState::Paused => {
+                let reason = format!("the guest did not restart within {} s", args.timeout_s);
                 Err(Outcome::new(Ending::Failed, Code::GuestTimeout, reason))
             }
             // It is as it should be.
             Operation::PowerSuspend(_) if power == PowerState::Paused => Ok(()),
+            Operation::BackupBegin(_) | Operation::CheckpointCreate(_) if power == PowerState::ShutOff => {
+                Err(failed("Operation not supported: domain is inactive"))
+            }
             _ if operation.action().spec().states.contains(&power) => Ok(()),
             _ => Err(impossible(&format!("Requested operation is not valid: domain is {power}"))),
         }
@@ -38,12 +41,29 @@ impl Vm {
         }
     }
 
-    /// The VM does not go over to a mirror that lacks something.
-    pub(super) fn check_pivot(&self, operation: &Operation) -> Result<(), Outcome> {
+    /// A mirror lacks something at first, and until a test says that it does not.
+    pub(super) fn begin_mirror(&mut self, operation: &Operation) {
+        let (disk, to) = match operation {
+            Operation::BlockCopy(args) => (&args.disk, Some(args.to.clone())),
+            Operation::BlockCommit(args) if args.top.is_none() => (&args.disk, None),
+            _ => return,
+        };
+        let hold = HoldKey::Block(disk.clone());
+        self.mirrors.insert(disk.clone(), to);
+        self.progress.push(JobProgress { hold, done: 0, total: 1, seconds_left: None, elapsed_s: None });
+    }
+
+    /// The VM goes over to a mirror, if it is asked to and the mirror has everything.
+    pub(super) fn end_mirror(&mut self, operation: &Operation) -> Result<(), Outcome> {
         let Operation::BlockAbort(args) = operation else { return Ok(()) };
         let hold = HoldKey::Block(args.disk.clone());
         if args.pivot && self.progress.iter().any(|said| said.hold == hold && said.done < said.total) {
             return Err(impossible(&format!("{} is not ready for a pivot yet", args.disk)));
+        }
+        if let (Some(to), true, Kept::Defined(definition)) =
+            (self.mirrors.remove(&args.disk), args.pivot, &mut self.definition)
+        {
+            definition.go_over(&args.disk, to);
         }
         Ok(())
     }
@@ -156,16 +176,6 @@ impl Vm {
         operation.effect().take(&mut self.state);
         Ok(())
     }
-}
-
-/// A mirror lacks something at first, and until a test says that it does not.
-pub(super) fn first_progress(operation: &Operation) -> Option<JobProgress> {
-    let hold = match operation {
-        Operation::BlockCopy(args) => HoldKey::Block(args.disk.clone()),
-        Operation::BlockCommit(args) if args.top.is_none() => HoldKey::Block(args.disk.clone()),
-        _ => return None,
-    };
-    Some(JobProgress { hold, done: 0, total: 1, seconds_left: None, elapsed_s: None })
 }
 
 fn disk_of(device: &DeviceName) -> Option<&str> {
