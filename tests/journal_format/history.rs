@@ -58,6 +58,8 @@ fn left_open(traffic: &mut Traffic, at: usize) {
     let why = Observation::Told(Cause::GuestShutdown);
     traffic.tell(at, Input::Observed { state: stopped, why });
     traffic.tell(at, Input::Observed { state: disks(), why: Observation::Told(Cause::Started) });
+    // So late that no command of ours can have done it.
+    traffic.now_us += 60_000_000;
     traffic.tell(at, Input::Happened(Cause::Rebooted.into()));
     let removed = Happening { cause: Cause::DeviceRemoved, subject: Some("net0".to_owned()) };
     traffic.tell(at, Input::Happened(removed));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use covirt::hypervisor::{AskHypervisorError, Event, Whole};
+use covirt::hypervisor::{AskHypervisorError, Event, Later, Whole};
 use covirt::model::{Action, Cause, Code, Ending, Operation, PowerState, VmState};
 use covirt::resolver::CallResult;
 
@@ -108,7 +108,7 @@ async fn take(stage: &mut Stage, first: &VmState, last: &mut VmState, step: &Ste
         complaints.extend(other_looks(stage, &after).await);
     }
     if let Some((action, call)) = probe {
-        match stage.hypervisor.probe(call).await {
+        match once_idle(|| stage.hypervisor.probe(call.clone())).await {
             Ok(found) if found == step.trace => {}
             Ok(found) => complaints.push(format!("a probe finds {found:?}, not {:?}", step.trace)),
             Err(error) => complaints.push(format!("it cannot be probed: {error}")),
@@ -172,15 +172,20 @@ async fn other_looks(stage: &Stage, state: &VmState) -> Vec<String> {
     let mut complaints = Vec::new();
     match stage.hypervisor.list().await {
         Ok(listed) => match listed.iter().find(|listing| listing.vm == stage.vm) {
-            Some(listing) if listing.whole == Whole::Yes => {
-                complaints.extend(look::difference(state, &listing.state).iter().map(|it| format!("in the list {it}")));
+            Some(listing) => {
+                // Of one that is busy just now the list leaves out what is open.
+                let jobs = match listing.whole {
+                    Whole::Yes => listing.state.jobs.clone(),
+                    Whole::WithoutJobs => state.jobs.clone(),
+                };
+                let listed = VmState { jobs, ..listing.state.clone() };
+                complaints.extend(look::difference(state, &listed).iter().map(|it| format!("in the list {it}")));
             }
-            Some(_) => complaints.push("the list says that the VM is busy".to_owned()),
             None => complaints.push("the list lacks the VM".to_owned()),
         },
         Err(error) => complaints.push(format!("no list: {error}")),
     }
-    match stage.hypervisor.progress(stage.vm).await {
+    match once_idle(|| stage.hypervisor.progress(stage.vm)).await {
         Ok(all) => {
             let open: std::collections::BTreeSet<_> = all.into_iter().map(|job| job.hold).collect();
             if open != state.jobs {
@@ -208,6 +213,18 @@ async fn other_looks(stage: &Stage, state: &VmState) -> Vec<String> {
     complaints
 }
 
+/// The answer to a question that a VM which is busy does not answer.
+async fn once_idle<T>(ask: impl Fn() -> Later<Result<T, AskHypervisorError>>) -> Result<T, AskHypervisorError> {
+    let end = Instant::now() + END_LIMIT;
+    loop {
+        match ask().await {
+            Err(AskHypervisorError::Failed(_)) if Instant::now() < end => {}
+            answer => return answer,
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// What a read gives is what a look shows, with its generation.
 fn read_is(gave: &Value, state: &VmState) -> Option<String> {
     let mut wanted = serde_json::to_value(state).expect("a state is JSON");
@@ -229,10 +246,10 @@ async fn told(stage: &mut Stage, step: &Step) -> Vec<String> {
         // It says what the list has and no more.
         return if heard == wanted { Vec::new() } else { vec![format!("it tells {heard:?}, not {wanted:?}")] };
     }
-    let mut rest = heard.iter();
+    // That the VM ended is said when libvirt was asked whether it is gone, which may be a moment after what follows.
     let mut complaints: Vec<String> = wanted
         .iter()
-        .filter(|wanted| !rest.any(|heard| heard == *wanted))
+        .filter(|wanted| !heard.contains(wanted))
         .map(|wanted| format!("nobody tells {wanted:?}, but {heard:?}"))
         .collect();
     complaints.extend(

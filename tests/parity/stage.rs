@@ -196,21 +196,17 @@ impl Stage {
         self.events_of_step(&[]).await;
     }
 
-    /// What is told of the VM from the last time on. Those that are `wanted` are waited for.
+    /// What is told of the VM from the last time on. Those that are `wanted` are waited for, in whatever order they come.
     pub(crate) async fn events_of_step(&mut self, wanted: &[Event]) -> Vec<Event> {
-        let (mut heard, mut wanted) = (Vec::new(), wanted.iter().peekable());
+        let (mut heard, mut missing) = (Vec::new(), wanted.to_vec());
         let end = Instant::now() + EVENT_LIMIT;
-        while let Some(next) = wanted.peek() {
-            match timeout_at(end, self.events.recv()).await {
-                Ok(event) => {
-                    let event = event.expect("the hypervisor is there");
-                    if event == **next {
-                        wanted.next();
-                    }
-                    heard.extend(Some(event).filter(|event| self.is_ours(event)));
-                }
-                Err(_) => break,
+        while !missing.is_empty() {
+            let Ok(event) = timeout_at(end, self.events.recv()).await else { break };
+            let event = event.expect("the hypervisor is there");
+            if let Some(found) = missing.iter().position(|missing| *missing == event) {
+                missing.remove(found);
             }
+            heard.extend(Some(event).filter(|event| self.is_ours(event)));
         }
         let bell = self.ring();
         loop {

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::behaviour::{Backend, Behaviour, Ends, MeantFor, Need, Shows, Step, Tells, What};
 
 const HEAD: &str = "# Parity
@@ -71,7 +73,19 @@ fn step(step: &Step) -> String {
         MeantFor::Present => "",
         MeantFor::First => " for the first start",
     };
-    format!("`{}`{late}{ends}{shown}{told}", step.what)
+    format!("`{}`{late}{ends}{shown}{told}", called(&step.what))
+}
+
+/// An action with those of its arguments that say something.
+fn called(what: &What) -> String {
+    let What::Call(action, Value::Object(args)) = what else { return what.to_string() };
+    let said = args.iter().filter_map(|(name, value)| match value {
+        Value::String(text) => Some(format!("{name}={text}")),
+        Value::Number(_) | Value::Bool(_) => Some(format!("{name}={value}")),
+        Value::Null => Some(format!("{name}=none")),
+        Value::Array(_) | Value::Object(_) => None,
+    });
+    said.fold(action.to_string(), |text, word| format!("{text} {word}"))
 }
 
 fn shows(shows: &Shows) -> String {

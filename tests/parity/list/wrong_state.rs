@@ -81,8 +81,9 @@ pub(super) fn list() -> Vec<Behaviour> {
             vec![
                 suspend(),
                 refused(Action::PowerStart, Value::Null).mock_fails(INTERNAL),
-                not(Action::PowerReboot, soon(), Code::GuestTimeout)
-                    .on(Mock, "has no guest to ask", |step| step.gives(Value::Null).leaves_no_trace()),
+                not(Action::PowerReboot, soon(), Code::GuestTimeout).on(Mock, "has no guest to ask", |step| {
+                    step.gives(Value::Null).shows(&[Shows::Power(PowerState::Running)]).leaves_no_trace()
+                }),
             ],
         ),
         running(
