@@ -10,7 +10,7 @@
 //! | 5 delegate actions | [`delegation`] | the primary's actions | who may do what, with epoch and lease | `delegation/tests.rs` |
 //! | 7, 8 detect and resolve conflicts | [`resolver`] | commands, answers, observations | facts, verdicts, calls | `resolver/tests`, `tests/scenarios.rs`, `tests/sim.rs` |
 //! | 10 remember | [`journal`] | facts | durable history | `tests/journal_*.rs` |
-//! | 9 execute | [`hypervisor`] | calls | outcomes, events | `tests/libvirt_*.rs` |
+//! | 9 execute | [`hypervisor`] | calls | outcomes, events | `tests/libvirt_*.rs`, `tests/parity` |
 //! | 9 run | [`lanes`] | requests, timers | the lane's outputs, performed | `lanes/tests.rs` |
 //! | 4, 6, 8 access, commands, callbacks | [`doors`] | HTTP on a Unix socket | replies, asks, events | `tests/daemon.rs` |
 //! | wiring | [`agent`] | configuration | `covirtd` | `tests/daemon.rs` |

@@ -162,6 +162,8 @@ fn decode_json(text: &str) -> Result<Vec<Fact>, DecodeError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -171,7 +173,10 @@ mod tests {
 
     #[test]
     fn every_kind_of_fact_is_read_back_as_written() {
+        let sampled: BTreeSet<&str> = samples::every_fact().iter().map(Fact::kind).collect();
+        assert_eq!(sampled, Fact::KINDS.iter().copied().collect());
         for fact in samples::every_fact() {
+            assert_eq!(serde_json::to_value(&fact).unwrap()["fact"], fact.kind());
             let entry = Entry { facts: vec![fact], ..samples::entry(1, 1) };
             assert_eq!(Record::encode(&entry).unwrap().decode().unwrap(), entry);
         }

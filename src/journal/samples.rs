@@ -7,12 +7,14 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::Entry;
-use crate::delegation::{Change, Grant, Mode};
+use crate::delegation::{Change, ChangeRequest, Drain, Grant, Mode};
 use crate::model::{
-    Action, Cause, Class, Code, Command, CommandId, ConflictId, Ending, Guard, Interval, Kib, Mono, Now, Operation,
-    Order, Outcome, PowerState, ProviderId, Resource, StartId, VmId, VmState, Wall,
+    Action, Cause, Class, Code, Command, CommandId, ConflictId, Ending, Guard, HoldKey, Interval, Kib, Mono, Now,
+    Operation, Order, Outcome, PowerState, ProviderId, Resource, StartId, VmId, VmState, Wall,
 };
-use crate::resolver::{Admission, Answer, Fact, Feasible, Finding, Heard, Origin, Party, Rule, StampNote, Verdict};
+use crate::resolver::{
+    Admission, Answer, Closed, Fact, Feasible, Finding, GivenUp, Heard, Origin, Party, Rule, StampNote, Verdict,
+};
 
 pub(super) fn vm(lane: u64) -> VmId {
     VmId(Uuid::from_u128(0x1000 + u128::from(lane)))
@@ -170,6 +172,65 @@ pub(super) fn every_fact() -> Vec<Fact> {
         Fact::Vanished { origin: None },
         Fact::Vanished { origin: Some(Origin::past_us(Some(Cause::Undefined))) },
     ]
+    .into_iter()
+    .chain(drains())
+    .chain([
+        Fact::Escalated { conflict, deadline: Mono(88) },
+        Fact::Decided { conflict, by: ProviderId::operator(), first: command_id(2) },
+    ])
+    .chain(holds())
+    .collect()
+}
+
+/// Hand-overs: one that comes about, and why one does not.
+fn drains() -> Vec<Fact> {
+    let by = provider("north");
+    let lease = Some(std::time::Duration::from_millis(1500));
+    let actions = BTreeSet::from([Action::SnapshotCreate]);
+    let requests = [
+        ChangeRequest::Delegate { by: by.clone(), to: provider("south"), actions, mode: Mode::Exclusive, lease },
+        ChangeRequest::Revoke { by: by.clone(), from: provider("south"), actions: BTreeSet::new() },
+    ];
+    let began = requests.map(|request| Fact::DrainBegan {
+        by: by.clone(),
+        drain: Drain {
+            request,
+            closing: [(by.clone(), BTreeSet::from([Action::SnapshotCreate, Action::PowerStop]))].into(),
+            deadline: Mono(99),
+            until: at(9).wall,
+        },
+    });
+    let ended = [None, Some("a command had not ended in time".to_owned())].map(|failed| Fact::DrainEnded { failed });
+    began.into_iter().chain(ended).collect()
+}
+
+/// What is left open: by whom, given up why, closed how.
+fn holds() -> Vec<Fact> {
+    let keys = ["backup", "block:vda", "migration", "freeze", "lock"].map(|key| key.parse::<HoldKey>().unwrap());
+    let opened = keys.map(|hold| Fact::HoldOpened {
+        footprint: hold.footprint(),
+        command: hold.is_observable().then(|| command_id(1)),
+        owner: hold.is_observable().then(|| provider("north")),
+        lease: (!hold.is_observable()).then_some(Mono(55)),
+        hold,
+    });
+    let whys = [
+        GivenUp::LeaseExpired {},
+        GivenUp::SessionLost {},
+        GivenUp::Yielded { to: command_id(2) },
+        GivenUp::Requested { by: ProviderId::operator(), reason: "the night is over".to_owned() },
+    ];
+    let hows = [
+        Closed::ByCommand { command: command_id(2) },
+        Closed::Seen {},
+        Closed::Stopped {},
+        Closed::Gone {},
+        Closed::GivenBack {},
+        Closed::Unverified { reason: "the agent does not answer".to_owned() },
+    ];
+    let given_up = whys.map(|why| Fact::HoldGivenUp { hold: HoldKey::Freeze, why });
+    let closed = hows.map(|how| Fact::HoldClosed { hold: HoldKey::Block("vda".to_owned()), how });
+    opened.into_iter().chain(given_up).chain(closed).collect()
 }
 
 fn any_text() -> impl Strategy<Value = String> {

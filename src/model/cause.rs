@@ -219,6 +219,8 @@ impl Cause {
                 | (Self::Destroyed | Self::GuestPanicked | Self::Watchdog, Self::Terminated)
                 // The pause that a full disk leads to is told as one for any error.
                 | (Self::NoSpace, Self::IoError)
+                // vCPUs that are let go after a restore are told as let go from a snapshot.
+                | (Self::Restored, Self::Reverted)
         );
         // Jobs end with the process they live in.
         let ended = self == Self::Terminated || self.tells_power(PowerState::ShutOff);
@@ -271,5 +273,7 @@ mod tests {
         assert_eq!(Cause::Destroyed.followed_by(Cause::JobFailed), Cause::Destroyed);
         assert_eq!(Cause::Ballooned.followed_by(Cause::JobEnded), Cause::JobEnded);
         assert_eq!(Cause::JobFailed.followed_by(Cause::Crashed), Cause::Crashed);
+        assert_eq!(Cause::Restored.followed_by(Cause::Reverted), Cause::Restored);
+        assert_eq!(Cause::Reverted.followed_by(Cause::Restored), Cause::Restored);
     }
 }

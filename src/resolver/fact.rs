@@ -84,6 +84,49 @@ pub enum Fact {
     },
 }
 
+macro_rules! kinds {
+    ($($name:ident = $word:literal,)*) => {
+        impl Fact {
+            /// The word of every kind, in the order of the declaration.
+            pub const KINDS: &'static [&'static str] = &[$($word,)*];
+
+            /// Its kind, by the word that it is journalled with.
+            #[must_use]
+            pub const fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$name { .. } => $word,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Enrolled = "enrolled",
+    Released = "released",
+    Delegation = "delegation",
+    DrainBegan = "drain-began",
+    DrainEnded = "drain-ended",
+    Admitted = "admitted",
+    GapFlagged = "gap-flagged",
+    ConflictOpened = "conflict-opened",
+    Asked = "asked",
+    Answered = "answered",
+    Escalated = "escalated",
+    Decided = "decided",
+    Settled = "settled",
+    Started = "started",
+    BecameUnknown = "became-unknown",
+    FoundUndone = "found-undone",
+    Ended = "ended",
+    HoldOpened = "hold-opened",
+    HoldGivenUp = "hold-given-up",
+    HoldClosed = "hold-closed",
+    Observed = "observed",
+    Happened = "happened",
+    Vanished = "vanished",
+}
+
 /// Why what is open is ended before its owner ends it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "why", rename_all = "kebab-case")]

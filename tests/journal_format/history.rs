@@ -1,26 +1,144 @@
 //! A history with every kind of fact, as lanes bring it about; and what its states come to, as text.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 
 use covirt::delegation::{ChangeRequest, Mode};
 use covirt::journal::Entry;
-use covirt::model::{Action, PowerState, StartId, VmState};
+use covirt::model::{Action, Cause, Happening, HoldKey, PowerState, ProviderId, StartId, VmState};
 use covirt::resolver::{
-    CallResult, Consent, Evidence, HookUse, Input, Observation, Output, Phase, Policy, Said, State, deciding_rule,
+    CallResult, Consent, Evidence, GatherFor, Heard, HookUse, Input, Observation, Output, Party, Phase, Policy, Said,
+    State, deciding_rule, pair,
 };
 use serde_json::{Value, json};
 
 use crate::traffic::{Traffic, provider, running};
 
-/// Three VMs: one at work, one whose calls are lost, one that is handed over, released and enrolled anew.
+/// Five VMs: one at work, one whose calls are lost, one that is handed over, released and enrolled anew, one on which
+/// things are left open, and one about which its providers do not agree.
 pub(crate) fn history() -> Vec<Entry> {
-    let mut traffic = Traffic::new(3, 20);
+    let mut traffic = Traffic::new(5, 20);
     for _ in 0..12 {
         traffic.round(0);
     }
     lost_calls(&mut traffic, 1);
     handed_over(&mut traffic, 2);
+    left_open(&mut traffic, 3);
+    not_agreed(&mut traffic, 4);
     traffic.entries
+}
+
+/// Holds of every kind, each ended in another way; the last is open still.
+fn left_open(traffic: &mut Traffic, at: usize) {
+    let disks = || VmState { devices: ["disk:vda".parse().unwrap()].into(), ..running() };
+    let open = |jobs: &[&str]| VmState { jobs: jobs.iter().map(|key| key.parse().unwrap()).collect(), ..disks() };
+    let see = |traffic: &mut Traffic, state| traffic.tell(at, Input::Observed { state, why: Observation::Event });
+    see(traffic, disks());
+    // Let go when its lease is over, by the agent's own errand.
+    run(traffic, at, "guest.freeze", &json!({ "lease_s": 5 }));
+    traffic.now_us += 6_000_000;
+    let wanted = traffic.tell(at, Input::Tick);
+    traffic.settle(at, wanted);
+    // Given up because its owner's session ended.
+    run(traffic, at, "guest.freeze", &json!({ "lease_s": 600 }));
+    let wanted = traffic.tell(at, Input::SessionLost { provider: provider("north") });
+    traffic.settle(at, wanted);
+    // Given back when its owner asks.
+    run(traffic, at, "lock.acquire", &json!({ "reason": "maintenance", "lease_s": 600 }));
+    let reason = "done sooner".to_owned();
+    let asked = Input::ReleaseHold { token: 0, by: provider("north"), hold: HoldKey::Lock, reason };
+    traffic.tell(at, asked);
+    // Over by itself, as libvirt says.
+    run(traffic, at, "backup.begin", &json!({ "mode": "push", "files": { "vda": "/backup/vda.qcow2" } }));
+    see(traffic, open(&["backup"]));
+    see(traffic, disks());
+    // Somebody else's, which ends with the process that it lived in.
+    see(traffic, open(&["block:vda"]));
+    let stopped = VmState { power: PowerState::ShutOff, start: StartId(None), ..disks() };
+    let why = Observation::Told(Cause::GuestShutdown);
+    traffic.tell(at, Input::Observed { state: stopped, why });
+    traffic.tell(at, Input::Observed { state: disks(), why: Observation::Told(Cause::Started) });
+    // So late that no command of ours can have done it.
+    traffic.now_us += 60_000_000;
+    traffic.tell(at, Input::Happened(Cause::Rebooted.into()));
+    let removed = Happening { cause: Cause::DeviceRemoved, subject: Some("net0".to_owned()) };
+    traffic.tell(at, Input::Happened(removed));
+    run(traffic, at, "block.copy", &json!({ "disk": "vda", "to": "/copy/vda.qcow2" }));
+    see(traffic, open(&["block:vda"]));
+}
+
+/// Two who both want to be first; the operator's word; hand-overs that come about, fail, and are under way at the end.
+fn not_agreed(traffic: &mut Traffic, at: usize) {
+    let escalate = [pair(provider("north"), provider("south"))].into();
+    traffic.policy(at, Policy { gather_for: GatherFor::Writes, escalate, ..Policy::default() });
+    traffic.now_us += 1_000_000;
+    let [mine, theirs] = [(0, 4), (1, 6)].map(|(who, vcpus)| {
+        traffic.now_us += 500;
+        traffic.command(at, who, "cpu.set", &json!({ "vcpus": vcpus }))
+    });
+    let first = theirs.id;
+    let mut wanted = traffic.submit(at, mine);
+    wanted.extend(traffic.submit(at, theirs));
+    let mut conflict = None;
+    while let Some(output) = wanted.pop_front() {
+        if let Output::Ask(ask) = output
+            && let Party::Provider(by) = ask.who
+        {
+            conflict = Some(ask.conflict);
+            let (conflict, epoch, said, how) = (ask.conflict, ask.epoch, Said::MineFirst, Heard::Said);
+            wanted.extend(traffic.tell(at, Input::Answered { token: None, conflict, epoch, by, said, how }));
+        }
+        if wanted.is_empty() && conflict.is_none() {
+            traffic.now_us += 30_000;
+            wanted.extend(traffic.tell(at, Input::Tick));
+        }
+    }
+    let conflict = conflict.expect("both are asked");
+    let wanted = traffic.tell(at, Input::Decide { token: 0, by: ProviderId::operator(), conflict, first });
+    traffic.settle(at, wanted);
+
+    let hand_over = |action: Action| {
+        let (by, to) = (provider("north"), provider("west"));
+        let request = ChangeRequest::Delegate { by, to, actions: [action].into(), mode: Mode::Exclusive, lease: None };
+        Input::Drain { token: 0, request }
+    };
+    let begin = |traffic: &mut Traffic, name: &str| {
+        let create = traffic.command(at, 0, "snapshot.create", &json!({ "name": name }));
+        let mut wanted = traffic.submit(at, create);
+        while !matches!(wanted.front(), Some(Output::Execute(_))) {
+            if wanted.pop_front().is_none() {
+                traffic.now_us += 30_000;
+                wanted.extend(traffic.tell(at, Input::Tick));
+            }
+        }
+        wanted
+    };
+    // What is in flight does not end in time.
+    let wanted = begin(traffic, "slow");
+    traffic.tell(at, hand_over(Action::SnapshotCreate));
+    traffic.now_us += 601_000_000;
+    traffic.tell(at, Input::Tick);
+    traffic.settle(at, wanted);
+    // It does.
+    let wanted = begin(traffic, "quick");
+    traffic.tell(at, hand_over(Action::SnapshotCreate));
+    traffic.settle(at, wanted);
+}
+
+/// One command of north's, until it has ended.
+fn run(traffic: &mut Traffic, at: usize, action: &str, args: &Value) {
+    traffic.now_us += 1_000_000;
+    let command = traffic.command(at, 0, action, args);
+    let id = command.id;
+    let mut wanted: VecDeque<Output> = traffic.submit(at, command);
+    while !matches!(wanted.pop_front(), Some(Output::Execute(_))) {
+        if wanted.is_empty() {
+            traffic.now_us += 30_000;
+            wanted.extend(traffic.tell(at, Input::Tick));
+        }
+    }
+    traffic.now_us += 40_000;
+    traffic.tell(at, Input::Finished { command: id, result: CallResult::Done(Value::Null) });
 }
 
 fn lost_calls(traffic: &mut Traffic, at: usize) {
@@ -98,6 +216,10 @@ pub(crate) fn describe<'a>(states: impl IntoIterator<Item = &'a State>) -> Strin
         writeln!(text, "vm {} {:?} {:?} sequences {seqs:?}", state.vm(), state.name(), state.standing()).unwrap();
         writeln!(text, "  believed {}", believed.unwrap_or_default()).unwrap();
         writeln!(text, "  authority {authority}").unwrap();
+        for hold in state.holds() {
+            let owner = hold.owner().map_or("nobody here", ProviderId::as_str);
+            writeln!(text, "  open {} of {owner}", hold.key()).unwrap();
+        }
         for tracked in state.commands() {
             let command = tracked.command();
             let phase = match tracked.phase() {

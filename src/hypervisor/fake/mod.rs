@@ -9,6 +9,8 @@
 //! It refuses what libvirt would refuse, counts how often each command was executed, and lets a test change VMs past
 //! the agent, lose answers and lose the connection. No timers and no chance: what happens is what the test says.
 
+mod definition;
+mod told;
 mod vm;
 
 use std::collections::BTreeMap;
@@ -16,11 +18,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::vm::Vm;
+use self::told::Told;
+use self::vm::{Done, Vm};
 use super::evidence::when_gone;
 use super::{AskHypervisorError, Event, Hypervisor, JobProgress, Later, Listing, ReadInventory, Whole};
 use crate::discovery::Inventory;
-use crate::model::{Cause, Code, CommandId, Ending, Happening, Operation, Outcome, PowerState, StartId, VmId, VmState};
+use crate::model::{Cause, Code, CommandId, Ending, Operation, Outcome, StartId, VmId, VmState};
 use crate::resolver::{Call, CallResult, Evidence};
 
 const URI: &str = "fake:///memory";
@@ -125,6 +128,7 @@ impl Fake {
         let mut world = self.world();
         if let Some(found) = world.vms.get_mut(&vm) {
             how(&mut found.state);
+            found.was_changed();
             if found.exists() {
                 world.tell(Event::Changed(vm, cause));
             } else {
@@ -137,7 +141,7 @@ impl Fake {
     /// Says how far what is open on a VM is, until it stops.
     pub fn set_progress(&self, vm: VmId, progress: Vec<JobProgress>) {
         if let Some(found) = self.world().vms.get_mut(&vm) {
-            found.progress = progress;
+            found.set_progress(progress);
         }
     }
 
@@ -258,15 +262,18 @@ impl World {
 
     fn perform(&mut self, vm: VmId, operation: &Operation) -> Result<serde_json::Value, Outcome> {
         let Some(found) = self.vms.get_mut(&vm) else { return Err(gone(vm)) };
-        let value = found.perform(operation, &mut self.next_start)?;
+        let Done { value, told } = found.perform(operation, &mut self.next_start)?;
         let is_gone = !found.exists();
         if is_gone {
             self.vms.remove(&vm);
         }
-        match event_of(vm, operation) {
-            Some(event) if is_gone => self.tell(Event::Gone(vm, event.cause())),
-            Some(event) => self.tell(event),
-            None => {}
+        for told in told {
+            self.tell(match told {
+                told if is_gone => Event::Gone(vm, told.cause()),
+                Told::Power(power) => Event::Power(vm, power),
+                Told::Changed(cause) => Event::Changed(vm, cause),
+                Told::Happened(happening) => Event::Happened(vm, happening),
+            });
         }
         Ok(value)
     }
@@ -298,45 +305,6 @@ impl World {
             }
         }
     }
-}
-
-/// What libvirt says of an operation.
-fn event_of(vm: VmId, operation: &Operation) -> Option<Event> {
-    Some(match operation {
-        Operation::InspectRead(_) => return None,
-        Operation::PowerReboot(_) | Operation::PowerReset(_) => Event::Happened(vm, Cause::Rebooted.into()),
-        Operation::PowerSuspend(_) => Event::Power(vm, PowerState::Paused),
-        Operation::PowerResume(_) => Event::Power(vm, PowerState::Running),
-        Operation::MetadataSet(args) => {
-            Event::Happened(vm, Happening { cause: Cause::MetadataChanged, subject: Some(args.uri.clone()) })
-        }
-        Operation::PowerStart(_) => Event::Changed(vm, Some(Cause::Started)),
-        Operation::PowerStop(_) => Event::Changed(vm, Some(Cause::Destroyed)),
-        Operation::PowerShutdown(_) => Event::Changed(vm, Some(Cause::GuestShutdown)),
-        Operation::SnapshotRevert(_) => Event::Changed(vm, Some(Cause::Reverted)),
-        Operation::MemorySet(_) => Event::Changed(vm, Some(Cause::Ballooned)),
-        Operation::DeviceAttach(_) => Event::Happened(vm, about(Cause::DeviceAdded, operation)),
-        Operation::DeviceDetach(_) => Event::Happened(vm, about(Cause::DeviceRemoved, operation)),
-        Operation::DiskIotune(_) => Event::Happened(vm, about(Cause::Tuned, operation)),
-        Operation::DeviceUpdate(_)
-        | Operation::NicQos(_)
-        | Operation::GuestFreeze(_)
-        | Operation::GuestThaw(_)
-        | Operation::GuestTrim(_)
-        | Operation::GuestCommand(_)
-        | Operation::GuestSetTime(_)
-        | Operation::GuestSetPassword(_) => return None,
-        Operation::PowerSave(_) => Event::Changed(vm, Some(Cause::Saved)),
-        Operation::PowerRestore(_) => Event::Changed(vm, Some(Cause::Restored)),
-        Operation::DefinitionDefine(_) => Event::Happened(vm, Cause::Redefined.into()),
-        Operation::DefinitionRename(_) => Event::Happened(vm, Cause::Renamed.into()),
-        Operation::DefinitionUndefine(_) => Event::Happened(vm, Cause::Undefined.into()),
-        _ => Event::Changed(vm, None),
-    })
-}
-
-fn about(cause: Cause, operation: &Operation) -> Happening {
-    Happening { cause, subject: operation.device().map(|device| device.to_string()) }
 }
 
 fn gone(vm: VmId) -> Outcome {
@@ -401,7 +369,7 @@ impl Hypervisor for Fake {
     }
 
     fn progress(&self, vm: VmId) -> Later<Result<Vec<JobProgress>, AskHypervisorError>> {
-        self.later(move |world| world.reach(|world| world.vms.get(&vm).map(|vm| vm.progress.clone()), vm))
+        self.later(move |world| world.reach(|world| world.vms.get(&vm).map(|vm| vm.progress()), vm))
     }
 
     fn events(&self) -> mpsc::Receiver<Event> {

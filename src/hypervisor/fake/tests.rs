@@ -6,9 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::*;
-use crate::model::{
-    Action, Cause, Class, Command, Guard, HoldKey, Kib, Mono, Now, Order, PowerState, ProviderId, Wall,
-};
+use crate::model::{Action, Class, Command, Guard, HoldKey, Kib, Mono, Now, Order, PowerState, ProviderId, Wall};
 use crate::resolver::{Input, Lane, Output, Policy, State};
 
 fn vm_id() -> VmId {
@@ -132,110 +130,6 @@ async fn it_refuses_what_libvirt_would_refuse() {
     let read = call(3, &running(), Action::InspectRead, Value::Null);
     let CallResult::Failed(outcome) = fake.execute(read).await else { panic!() };
     assert_eq!(outcome.code, Code::VmGone);
-}
-
-#[tokio::test]
-async fn a_revert_brings_back_what_the_snapshot_held() {
-    let fake = fake(Mode::Auto);
-    let name = json!({ "name": "a" });
-    let act = |action, args: Value| fake.act(vm_id(), &Operation::parse(action, args).unwrap());
-    act(Action::SnapshotCreate, name.clone()).unwrap();
-    act(Action::CpuSet, json!({ "vcpus": 2 })).unwrap();
-    act(Action::PowerStop, Value::Null).unwrap();
-    act(Action::SnapshotRevert, name.clone()).unwrap();
-    let state = fake.state(vm_id()).unwrap();
-    assert_eq!((state.power, state.vcpus), (PowerState::Running, 1));
-    assert_ne!(state.start, StartId(Some(3)), "it is a new start");
-    assert_eq!(fake.inventory(vm_id()).await.unwrap().domain.identity.name, "vm");
-    act(Action::SnapshotDelete, name.clone()).unwrap();
-    assert_eq!(act(Action::SnapshotDelete, name).unwrap_err().ending, Ending::Impossible);
-}
-
-#[test]
-fn backups_disks_and_block_jobs_are_refused_as_libvirt_refuses_them() {
-    let fake = fake(Mode::Auto);
-    fake.change(vm_id(), |state| {
-        state.devices.insert("disk:vda".parse().unwrap());
-    });
-    let act = |action, args| fake.act(vm_id(), &Operation::parse(action, args).unwrap());
-    let code = |result: Result<Value, Outcome>| result.unwrap_err().code;
-    let begin = |checkpoint: &str, since: Option<&str>| {
-        let files = json!({ "vda": "/backup" });
-        let args = json!({ "mode": "push", "files": files, "checkpoint": checkpoint, "incremental": since });
-        act(Action::BackupBegin, args)
-    };
-    assert_eq!(code(begin("n.a", Some("n.0"))), Code::StateForbids);
-    begin("n.a", None).unwrap();
-    assert_eq!(code(begin("n.b", None)), Code::HypervisorFailed, "one is open");
-    // It ends by itself: nobody asked the fake to.
-    fake.change(vm_id(), |state| state.jobs.clear());
-    assert_eq!(code(act(Action::BackupEnd, Value::Null)), Code::StateForbids);
-    assert_eq!(code(begin("n.a", None)), Code::HypervisorFailed, "the checkpoint is there");
-    begin("n.b", Some("n.a")).unwrap();
-    act(Action::BackupEnd, Value::Null).unwrap();
-
-    let resize = |capacity: u64| act(Action::DiskResize, json!({ "disk": "vda", "capacity": capacity }));
-    resize(1024).unwrap();
-    resize(1024).unwrap();
-    assert_eq!(code(resize(512)), Code::StateForbids);
-
-    let disk = json!({ "disk": "vda" });
-    assert_eq!(code(act(Action::BlockAbort, disk.clone())), Code::StateForbids);
-    act(Action::BlockPull, disk.clone()).unwrap();
-    assert_eq!(fake.state(vm_id()).unwrap().jobs, BTreeSet::from(["block:vda".parse().unwrap()]));
-    act(Action::BlockAbort, disk).unwrap();
-    assert!(fake.state(vm_id()).unwrap().jobs.is_empty());
-}
-
-#[tokio::test]
-async fn a_saved_vm_goes_on_and_its_image_is_used_up() {
-    let fake = fake(Mode::Auto);
-    let act = |action| fake.act(vm_id(), &Operation::parse(action, Value::Null).unwrap());
-    assert_eq!(act(Action::PowerSaveRemove).unwrap_err().code, Code::StateForbids);
-    act(Action::PowerSave).unwrap();
-    let saved = fake.state(vm_id()).unwrap();
-    assert_eq!((saved.power, saved.start, saved.saved), (PowerState::ShutOff, StartId(None), true));
-    act(Action::PowerRestore).unwrap();
-    let on = fake.state(vm_id()).unwrap();
-    assert_eq!((on.power, on.saved), (PowerState::Running, false));
-    act(Action::PowerSave).unwrap();
-    act(Action::PowerSaveRemove).unwrap();
-    assert_eq!(act(Action::PowerRestore).unwrap_err().ending, Ending::Impossible);
-    act(Action::PowerSave).unwrap_err();
-}
-
-#[tokio::test]
-async fn a_definition_is_compared_by_generation_and_one_that_goes_takes_the_vm_with_it() {
-    let fake = fake(Mode::Auto);
-    let act = |action, args: Value| fake.act(vm_id(), &Operation::parse(action, args).unwrap());
-    let xml = |name: &str, vcpus: u32| {
-        let id = vm_id();
-        json!({ "xml": format!("<domain type='test'><name>{name}</name><uuid>{id}</uuid><memory>2048</memory>\
-                                <vcpu current='1'>{vcpus}</vcpu><os><type>hvm</type></os></domain>") })
-    };
-    let first = act(Action::DefinitionDefine, xml("vm", 6)).unwrap();
-    assert_eq!(first["changed"], true);
-    assert_eq!(fake.state(vm_id()).unwrap().definition, first["generation"].as_str().map(str::to_owned));
-    assert_eq!(fake.state(vm_id()).unwrap().vcpus_max, 4, "it runs on as it is");
-    assert_eq!(act(Action::DefinitionDefine, xml("vm", 6)).unwrap()["changed"], false);
-    assert_eq!(act(Action::DefinitionDefine, xml("other", 6)).unwrap_err().ending, Ending::Impossible);
-    assert_eq!(act(Action::AutostartSet, json!({ "enabled": true })).unwrap(), json!({ "autostart": true }));
-
-    act(Action::SnapshotCreate, json!({ "name": "a" })).unwrap();
-    act(Action::DefinitionUndefine, Value::Null).unwrap();
-    assert_eq!(fake.state(vm_id()).unwrap().power, PowerState::Running, "it is transient now");
-    assert_eq!(act(Action::DefinitionUndefine, Value::Null).unwrap_err().ending, Ending::Impossible);
-    assert_eq!(act(Action::AutostartSet, json!({ "enabled": true })).unwrap_err().ending, Ending::Impossible);
-    let mut events = fake.events();
-    act(Action::PowerStop, Value::Null).unwrap();
-    assert_eq!(events.recv().await, Some(Event::Gone(vm_id(), Some(Cause::Destroyed))));
-    assert!(fake.state(vm_id()).is_none());
-
-    fake.define(vm_id(), "vm", VmState { power: PowerState::ShutOff, start: StartId(None), ..running() });
-    act(Action::SnapshotCreate, json!({ "name": "a" })).unwrap();
-    act(Action::DefinitionUndefine, Value::Null).unwrap_err();
-    act(Action::DefinitionUndefine, json!({ "snapshots_metadata": true })).unwrap();
-    assert!(fake.state(vm_id()).is_none());
 }
 
 #[tokio::test]

@@ -1,12 +1,16 @@
 //! A VM that exists only in memory and obeys like libvirt's.
 
+mod deeds;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::definition::{Definition, Kept};
+use super::told::{self, Told};
 use crate::discovery::{Discovered, Generation, Inventory, Limits, parse_domain};
+use crate::hypervisor::JobProgress;
 use crate::hypervisor::evidence::{Seen, other_start, seen_in, weigh};
-use crate::hypervisor::{JobProgress, given};
 use crate::model::operation::Setting;
 use crate::model::{
     Bytes, Code, DeviceName, Effect, Ending, HoldKey, Operation, Outcome, PowerState, StartId, VmId, VmState,
@@ -19,33 +23,52 @@ pub(super) struct Vm {
     pub(super) name: String,
     pub(super) state: VmState,
     metadata: BTreeMap<String, String>,
-    saved: BTreeMap<String, VmState>,
+    snapshots: BTreeMap<String, Snapshot>,
+    /// How it was when it was put to sleep.
+    asleep: Option<PowerState>,
     /// What is open that the state does not show.
     open: BTreeSet<HoldKey>,
     /// Disks' sizes, of those that were made larger.
     capacities: BTreeMap<String, Bytes>,
+    /// What block jobs that wait for a pivot go over to, by their disks; none for what is below.
+    mirrors: BTreeMap<String, Option<String>>,
     /// How far what is open is, where a test said so.
-    pub(super) progress: Vec<JobProgress>,
+    progress: Vec<JobProgress>,
     /// What was last asked of a device that stays.
     settings: BTreeMap<Setting, Operation>,
     autostart: bool,
+    /// What libvirt calls its devices.
+    aliases: BTreeMap<DeviceName, String>,
     definition: Kept,
 }
 
-/// Whether there is a definition. What it says is the state's, where a test cares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kept {
-    Defined,
-    Transient,
+/// What a snapshot holds.
+#[derive(Debug, Clone)]
+struct Snapshot {
+    state: VmState,
+    definition: Kept,
+}
+
+/// What a call that was done gives back, and what is said of it.
+pub(super) struct Done {
+    pub(super) value: Value,
+    pub(super) told: Vec<Told>,
 }
 
 impl Vm {
     /// What a real hypervisor would tell of it.
     pub(super) fn inventory(&self, vm: VmId) -> Result<Inventory, String> {
         let (name, state) = (&self.name, &self.state);
+        let device = |device: &DeviceName| match device {
+            DeviceName::Disk(target) => {
+                format!("<disk type='file' device='disk'><source file='/{target}'/><target dev='{target}'/></disk>")
+            }
+            DeviceName::Nic(mac) => format!("<interface type='user'><mac address='{mac}'/></interface>"),
+        };
+        let devices: String = state.devices.iter().map(device).collect();
         let xml = format!(
             "<domain type='test'><name>{name}</name><uuid>{vm}</uuid><memory unit='KiB'>{}</memory>\
-             <vcpu current='{}'>{}</vcpu><os><type arch='x86_64'>hvm</type></os></domain>",
+             <vcpu current='{}'>{}</vcpu><os><type arch='x86_64'>hvm</type></os><devices>{devices}</devices></domain>",
             state.memory_max_kib.0, state.vcpus, state.vcpus_max
         );
         let domain = parse_domain(xml, Limits::default()).map_err(|error| error.to_string())?;
@@ -53,24 +76,50 @@ impl Vm {
     }
 
     pub(super) fn new(name: &str, state: VmState) -> Self {
-        let saved = state.snapshots.iter().map(|snapshot| (snapshot.clone(), state.clone())).collect();
+        let definition = Kept::Defined(Definition::of_state(name, &state));
+        let held = || Snapshot { state: state.clone(), definition: definition.clone() };
+        let snapshots = state.snapshots.iter().map(|snapshot| (snapshot.clone(), held())).collect();
         Self {
             name: name.to_owned(),
-            state,
+            asleep: state.saved.then_some(PowerState::Running),
+            snapshots,
             metadata: BTreeMap::new(),
-            saved,
             open: BTreeSet::new(),
             capacities: BTreeMap::new(),
+            mirrors: BTreeMap::new(),
             progress: Vec::new(),
             settings: BTreeMap::new(),
             autostart: false,
-            definition: Kept::Defined,
+            aliases: state.devices.iter().fold(BTreeMap::new(), with_alias),
+            definition,
+            state,
         }
+    }
+
+    /// Somebody has changed what a look shows.
+    pub(super) fn was_changed(&mut self) {
+        if let (None, Kept::Defined(definition)) = (self.state.start.0, &mut self.definition) {
+            definition.follow(&self.name, &self.state);
+        }
+    }
+
+    /// How far everything is that is open: as a test said, or not known.
+    pub(super) fn progress(&self) -> Vec<JobProgress> {
+        let open = |hold: &HoldKey| {
+            let said = self.progress.iter().find(|progress| progress.hold == *hold);
+            let unknown = JobProgress { hold: hold.clone(), done: 0, total: 0, seconds_left: None, elapsed_s: None };
+            said.cloned().unwrap_or(unknown)
+        };
+        self.state.jobs.iter().map(open).collect()
+    }
+
+    pub(super) fn set_progress(&mut self, progress: Vec<JobProgress>) {
+        self.progress = progress;
     }
 
     /// Whether it is there: a transient one goes when it stops.
     pub(super) fn exists(&self) -> bool {
-        self.definition == Kept::Defined || self.state.start.0.is_some()
+        self.is_defined() || self.state.start.0.is_some()
     }
 
     /// Refuses what was decided for another start.
@@ -79,40 +128,76 @@ impl Vm {
         other.map_or(Ok(()), |reason| Err(impossible(&reason)))
     }
 
-    /// Does what an operation declares as its effect, or refuses as libvirt would; `next_start` is used by a start.
-    pub(super) fn perform(&mut self, operation: &Operation, next_start: &mut u32) -> Result<Value, Outcome> {
-        let power = self.state.power;
-        if !operation.action().spec().states.contains(&power) {
-            return Err(impossible(&format!("Requested operation is not valid: domain is {power}")));
+    fn is_defined(&self) -> bool {
+        matches!(self.definition, Kept::Defined(_))
+    }
+
+    /// Does an operation, or refuses as libvirt would; `next_start` is used by a start.
+    pub(super) fn perform(&mut self, operation: &Operation, next_start: &mut u32) -> Result<Done, Outcome> {
+        let before = self.state.clone();
+        let alias = operation.device().and_then(|device| self.aliases.get(&device).cloned());
+        let is_named = |vm: &Self| matches!(operation, Operation::DefinitionRename(args) if args.name == vm.name);
+        // Of a name that the VM has already nobody hears.
+        let unheard = is_named(self);
+        let value = self.deed(operation, next_start)?;
+        if let Kept::Defined(definition) = &mut self.definition {
+            definition.write(operation);
+            self.state.definition = definition.digest();
+            if self.state.start.0.is_none() {
+                definition.show_in(&mut self.state);
+            }
         }
+        if let Effect::DeviceAdded(device) = operation.effect() {
+            self.aliases = with_alias(std::mem::take(&mut self.aliases), &device);
+        }
+        let alias = alias.or_else(|| operation.device().and_then(|device| self.aliases.get(&device).cloned()));
+        if let Effect::DeviceRemoved(device) = operation.effect() {
+            self.aliases.remove(&device);
+        }
+        let told = if unheard { Vec::new() } else { told::of(operation, &before, &self.state, alias) };
+        Ok(Done { value, told })
+    }
+
+    fn deed(&mut self, operation: &Operation, next_start: &mut u32) -> Result<Value, Outcome> {
+        self.check_power(operation)?;
         match operation.effect() {
             Effect::Nothing => return Ok(self.described()),
+            // A lock is the lane's own.
+            Effect::Opened { hold: HoldKey::Lock, .. } | Effect::Closed(HoldKey::Lock) => return Ok(Value::Null),
             Effect::Restart => {
                 // Nothing stands still in a guest that begins anew.
                 self.open.remove(&HoldKey::Freeze);
+            }
+            // A start goes on from the image, if there is one.
+            Effect::Power(PowerState::Running) | Effect::Restored if self.state.saved => {
+                let asleep = self.asleep.take();
+                self.go(asleep.unwrap_or(PowerState::Running), next_start);
             }
             Effect::Power(to) => self.go(to, next_start),
             Effect::SnapshotAdded(name) => {
                 if !self.state.snapshots.insert(name.clone()) {
                     return Err(failed(&format!("domain snapshot {name} already exists")));
                 }
-                self.saved.insert(name.clone(), self.state.clone());
+                let held = Snapshot { state: self.state.clone(), definition: self.definition.clone() };
+                self.snapshots.insert(name.clone(), held);
                 return Ok(json!({ "name": name }));
             }
             Effect::SnapshotRemoved(name) => {
                 if !self.state.snapshots.remove(&name) {
                     return Err(impossible(&format!("no domain snapshot with matching name '{name}'")));
                 }
-                self.saved.remove(&name);
+                self.snapshots.remove(&name);
             }
             Effect::Reverted(name) => {
-                let Some(saved) = self.saved.get(&name).cloned() else {
+                let Some(Snapshot { state, definition }) = self.snapshots.get(&name).cloned() else {
                     return Err(impossible(&format!("no domain snapshot with matching name '{name}'")));
                 };
                 let snapshots: BTreeSet<String> = std::mem::take(&mut self.state.snapshots);
-                let start = self.state.start;
-                self.state = VmState { snapshots, start, ..saved };
-                let to = self.state.power;
+                let to = state.power;
+                self.definition = definition;
+                // libvirt starts a QEMU of its own for what the snapshot holds.
+                self.go(PowerState::ShutOff, next_start);
+                self.state = VmState { snapshots, start: StartId(None), jobs: BTreeSet::new(), saved: false, ..state };
                 self.go(to, next_start);
             }
             Effect::Vcpus(vcpus) if vcpus > self.state.vcpus_max => {
@@ -122,18 +207,25 @@ impl Vm {
             Effect::Memory(memory) if memory > self.state.memory_max_kib => {
                 return Err(failed("cannot set memory higher than max memory"));
             }
+            Effect::Memory(memory) if self.state.start.0.is_some() => {
+                // A guest whose vCPUs stand still moves nothing.
+                if self.state.power == PowerState::Running {
+                    self.state.memory_kib = memory;
+                }
+                return Ok(json!({ "memory_kib": memory, "guest_memory_kib": self.state.memory_kib }));
+            }
             Effect::Memory(memory) => self.state.memory_kib = memory,
-            Effect::Saved if self.definition == Kept::Transient => {
+            Effect::Saved if !self.is_defined() => {
                 return Err(impossible("cannot do managed save for transient domain"));
             }
             Effect::Saved => {
+                self.asleep = Some(self.state.power);
                 self.go(PowerState::ShutOff, next_start);
                 self.state.saved = true;
             }
             Effect::Restored | Effect::SavedImageRemoved if !self.state.saved => {
                 return Err(impossible("there is no image that the VM was saved to"));
             }
-            Effect::Restored => self.go(PowerState::Running, next_start),
             Effect::DeviceAdded(device) if self.state.devices.contains(&device) => {
                 return Err(impossible(&format!("the VM has {device} already")));
             }
@@ -161,29 +253,30 @@ impl Vm {
             Effect::Closed(HoldKey::Freeze) => {
                 return Ok(json!({ "thawed": u32::from(self.open.remove(&HoldKey::Freeze)) }));
             }
-            Effect::Opened { ref hold, .. } if self.is_open(hold) => {
-                return Err(failed(&format!("{hold} is active already")));
+            Effect::Opened { ref hold, .. } if self.state.jobs.contains(hold) => {
+                return Err(impossible(&format!("{hold} is open already")));
             }
-            Effect::Closed(ref hold) if !self.is_open(hold) => {
+            Effect::Closed(ref hold) if !self.state.jobs.contains(hold) => {
                 return Err(impossible(&format!("{hold} is not active")));
             }
-            Effect::Opened { ref hold, .. } => {
+            effect @ Effect::Opened { .. } => {
+                self.check_disks(operation)?;
                 self.check_checkpoints(operation)?;
-                if !hold.is_observable() {
-                    self.open.insert(hold.clone());
-                }
-                operation.effect().take(&mut self.state);
+                effect.take(&mut self.state);
+                self.begin_mirror(operation);
             }
-            Effect::Closed(ref hold) => {
-                self.open.remove(hold);
-                operation.effect().take(&mut self.state);
+            Effect::Closed(hold) => {
+                self.end_mirror(operation)?;
+                self.state.jobs.remove(&hold);
+                self.progress.retain(|said| said.hold != hold);
             }
-            Effect::Setting(Setting::Capacity(disk)) => self.resize(disk, operation)?,
+            Effect::Setting(Setting::Capacity(disk)) => return self.resize(&disk, operation),
             Effect::Setting(Setting::Autostart) => return self.set_autostart(operation),
             Effect::Setting(setting) => {
                 self.settings.insert(setting, operation.clone());
             }
-            other @ (Effect::SavedImageRemoved
+            other @ (Effect::Restored
+            | Effect::SavedImageRemoved
             | Effect::DeviceAdded(_)
             | Effect::DeviceRemoved(_)
             | Effect::CheckpointAdded(_)
@@ -205,66 +298,6 @@ impl Vm {
         Ok(self.given(operation))
     }
 
-    fn is_open(&self, hold: &HoldKey) -> bool {
-        if hold.is_observable() { self.state.jobs.contains(hold) } else { self.open.contains(hold) }
-    }
-
-    /// A backup begins at a checkpoint that is there and makes one that is not.
-    fn check_checkpoints(&self, operation: &Operation) -> Result<(), Outcome> {
-        let Operation::BackupBegin(args) = operation else { return Ok(()) };
-        if let Some(name) = args.incremental.as_ref().filter(|name| !self.state.checkpoints.contains(*name)) {
-            return Err(impossible(&format!("no domain checkpoint with matching name '{name}'")));
-        }
-        match args.checkpoint.as_ref().filter(|name| self.state.checkpoints.contains(*name)) {
-            Some(name) => Err(failed(&format!("domain checkpoint {name} already exists"))),
-            None => Ok(()),
-        }
-    }
-
-    fn resize(&mut self, disk: String, operation: &Operation) -> Result<(), Outcome> {
-        let Operation::DiskResize(args) = operation else { return Ok(()) };
-        let now = self.capacities.get(&disk).copied().unwrap_or(Bytes(0));
-        if args.capacity < now {
-            return Err(impossible(&format!("{disk} has {} bytes and is not made smaller", now.0)));
-        }
-        self.capacities.insert(disk, args.capacity);
-        Ok(())
-    }
-
-    /// What a call that was done gives back, as far as the fake knows it.
-    fn given(&self, operation: &Operation) -> Value {
-        match operation {
-            Operation::BackupBegin(args) => match args.about() {
-                Some(named) => given::backup(args, named.iter().map(String::as_str)),
-                None => given::backup(args, self.state.devices.iter().filter_map(disk_of)),
-            },
-            Operation::CheckpointCreate(args) => given::checkpoint(&args.name),
-            Operation::CheckpointDelete(args) => given::checkpoint(&args.name),
-            Operation::BlockCommit(args) => given::commit(args, args.top.is_none()),
-            Operation::BlockPull(args) => given::pull(args),
-            Operation::BlockCopy(args) => given::copy(args),
-            Operation::BlockAbort(args) => json!({ "disk": args.disk, "pivot": args.pivot }),
-            Operation::MigrateBegin(args) => json!({ "to": args.to, "over": false }),
-            _ => Value::Null,
-        }
-    }
-
-    /// The agent in a guest does nothing else while file systems stand still.
-    fn deed_of_agent(&self, operation: &Operation) -> Result<(), Outcome> {
-        match operation {
-            Operation::GuestSetPassword(args) if args.password.reveal().is_none() => {
-                Err(impossible("the password was not kept over the restart of the agent; send the command again"))
-            }
-            Operation::GuestTrim(_) | Operation::GuestSetTime(_) | Operation::GuestSetPassword(_)
-                if self.open.contains(&HoldKey::Freeze) =>
-            {
-                let action = operation.action();
-                Err(failed(&format!("the guest's agent refuses {action}: the agent is in frozen state")))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// What can be observed of a call whose answer was lost.
     pub(super) fn evidence(&self, operation: &Operation, expected: StartId) -> Evidence {
         let seen = match operation {
@@ -283,8 +316,8 @@ impl Vm {
             Operation::DefinitionRename(args) => Seen::when(self.name == args.name),
             Operation::DefinitionDefine(args) => {
                 let asked = parse_domain(args.xml.clone(), Limits::default()).ok();
-                let asked = asked.map(|asked| Generation::of_domain(&asked).to_string());
-                Seen::when(self.definition == Kept::Defined && asked == self.state.definition)
+                let asked = asked.map(|asked| Generation::of_definition(&asked).to_string());
+                Seen::when(self.is_defined() && asked == self.state.definition)
             }
             other => seen_in(&self.state, other),
         };
@@ -298,67 +331,12 @@ impl Vm {
             self.open.clear();
             self.state.jobs.clear();
             self.progress.clear();
+            self.mirrors.clear();
         } else if self.state.start.0.is_none() {
             self.state.start = StartId(Some(*next_start));
-            // A start goes on from the image, if there is one.
             self.state.saved = false;
             *next_start += 1;
         }
-    }
-
-    fn set_autostart(&mut self, operation: &Operation) -> Result<Value, Outcome> {
-        let Operation::AutostartSet(args) = operation else { return Ok(Value::Null) };
-        if self.definition == Kept::Transient {
-            return Err(impossible("the VM has no definition that its host could start it from"));
-        }
-        self.autostart = args.enabled;
-        Ok(json!({ "autostart": args.enabled }))
-    }
-
-    fn redefine(&mut self, operation: &Operation) -> Result<Value, Outcome> {
-        let Operation::DefinitionDefine(args) = operation else { return Ok(Value::Null) };
-        let asked =
-            parse_domain(args.xml.clone(), Limits::default()).map_err(|error| impossible(&error.to_string()))?;
-        if asked.identity.name != self.name {
-            let reason = format!("the XML names the VM {:?}, and it is named {:?}", asked.identity.name, self.name);
-            return Err(impossible(&reason));
-        }
-        let generation = Generation::of_domain(&asked).to_string();
-        let changed = self.state.definition.as_ref() != Some(&generation);
-        self.definition = Kept::Defined;
-        self.state.definition = Some(generation.clone());
-        // One that runs goes on as it is.
-        if self.state.start.0.is_none() {
-            (self.state.vcpus, self.state.vcpus_max) = (asked.cpu.vcpus, asked.cpu.vcpus_max);
-            (self.state.memory_kib, self.state.memory_max_kib) = (asked.memory.current_kib, asked.memory.max_kib);
-        }
-        Ok(json!({ "generation": generation, "changed": changed }))
-    }
-
-    fn undefine(&mut self, operation: &Operation) -> Result<(), Outcome> {
-        let Operation::DefinitionUndefine(args) = operation else { return Ok(()) };
-        if self.definition == Kept::Transient {
-            return Err(impossible("cannot undefine transient domain"));
-        }
-        let off = self.state.start.0.is_none();
-        let kept = [
-            (self.state.saved && !args.saved_image, "Refusing to undefine while domain managed save image exists"),
-            (
-                off && !self.state.snapshots.is_empty() && !args.snapshots_metadata,
-                "cannot delete inactive domain with snapshots",
-            ),
-            (
-                off && !self.state.checkpoints.is_empty() && !args.checkpoints_metadata,
-                "cannot delete inactive domain with checkpoints",
-            ),
-        ];
-        if let Some((_, reason)) = kept.into_iter().find(|(is_kept, _)| *is_kept) {
-            return Err(impossible(reason));
-        }
-        self.definition = Kept::Transient;
-        self.autostart = false;
-        operation.effect().take(&mut self.state);
-        Ok(())
     }
 
     fn described(&self) -> Value {
@@ -370,11 +348,10 @@ impl Vm {
     }
 }
 
-fn disk_of(device: &DeviceName) -> Option<&str> {
-    match device {
-        DeviceName::Disk(target) => Some(target),
-        DeviceName::Nic(_) => None,
-    }
+fn with_alias(mut aliases: BTreeMap<DeviceName, String>, device: &DeviceName) -> BTreeMap<DeviceName, String> {
+    let nics = aliases.keys().filter(|device| matches!(device, DeviceName::Nic(_))).count();
+    aliases.insert(device.clone(), told::alias_of(device, nics));
+    aliases
 }
 
 fn asked_metadata(operation: &Operation) -> Option<&str> {

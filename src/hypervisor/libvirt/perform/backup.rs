@@ -33,6 +33,10 @@ pub(super) fn perform(target: &Target<'_>, operation: &Operation) -> Result<Begu
 }
 
 fn begin(target: &Target<'_>, args: &BackupBeginArgs) -> Result<Begun, Fault> {
+    // libvirt would wait for the other for half a minute and then say that it holds the VM.
+    if is_open(target)? {
+        return Err(Fault::Forbidden("a backup is open already".to_owned()));
+    }
     let domain = described(target)?;
     let named = args.about();
     let disks = chosen(&domain, named.as_ref(), can_be_backed_up)?;
@@ -81,8 +85,7 @@ fn with_scratch(args: &BackupBeginArgs, disks: &[&Disk]) -> Result<BackupBeginAr
 
 /// libvirt's call ends whatever background job there is, so it must be a backup.
 fn end(target: &Target<'_>) -> Result<Begun, Fault> {
-    let open = jobs::background(target.domain).map_err(|error| target.harmless(&error))?;
-    if open.and_then(|job| job.hold()) != Some(HoldKey::Backup) {
+    if !is_open(target)? {
         return Err(Fault::Forbidden("no backup is open".to_owned()));
     }
     target.pass()?;
@@ -91,6 +94,11 @@ fn end(target: &Target<'_>) -> Result<Begun, Fault> {
         return Err(target.perhaps(&Error::last_error()));
     }
     Ok(Begun::UntilClosed(HoldKey::Backup))
+}
+
+fn is_open(target: &Target<'_>) -> Result<bool, Fault> {
+    let open = jobs::background(target.domain).map_err(|error| target.harmless(&error))?;
+    Ok(open.and_then(|job| job.hold()) == Some(HoldKey::Backup))
 }
 
 fn create(target: &Target<'_>, args: &CheckpointCreateArgs) -> Result<Begun, Fault> {
