@@ -1,7 +1,7 @@
 //! Conflicts told as stories: each file in `fixtures/scenario` is a list of lines that say what happens, and below
 //! each group of them, after `----`, what the lane did about it. `COVIRT_BLESS=1` writes what it does now.
 //!
-//! A file begins with `# title`, what must hold in prose, and `policy` and `providers` lines if it needs them.
+//! A file begins with `# title`, what must hold in prose, and `policy`, `providers` and `names` lines if it needs them.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -51,6 +51,12 @@ fn play(text: &str) -> String {
                     other => panic!("{other:?} is not a set of providers that scenarios know"),
                 });
                 writeln!(told, "{who}").unwrap();
+            }
+            names if names.starts_with("names ") => {
+                // Their ids in this order, whoever comes first.
+                let world = world.get_or_insert_with(|| World::shared(policy.clone()));
+                names.split_whitespace().skip(1).for_each(|name| _ = world.id(name));
+                writeln!(told, "{names}").unwrap();
             }
             line => {
                 pending.push(line.to_owned());

@@ -73,6 +73,11 @@ impl Lane {
         (self.appended, self.persisted)
     }
 
+    /// What is kept back, each with the step that must be durable before it leaves.
+    pub fn kept_back(&self) -> impl Iterator<Item = &(u64, Output)> {
+        self.held.iter()
+    }
+
     /// Takes one input at one moment and says what is to be done.
     pub fn step(&mut self, now: Now, input: Input) -> Vec<Output> {
         let mut turn = Turn::default();

@@ -1,7 +1,7 @@
 //! The last look before a start: is the command still wanted and possible, and if not, which command is the cause
 //! (I11)?
 
-use super::fact::Rule;
+use super::fact::{Origin, Rule};
 use super::feasibility::Imagined;
 use super::past_us;
 use super::state::{Phase, State, Tracked};
@@ -25,12 +25,14 @@ pub(crate) fn refusal(state: &State, tracked: &Tracked) -> Option<Outcome> {
         let moot = foreign.is_some() && now.allows(&command.operation).is_ok();
         let ending = if moot { Ending::Superseded } else { Ending::Impossible };
         let by_power = command.guard.state.is_some_and(|expected| expected != believed.power);
+        let cause = cause.or_else(|| seen_at(state, tracked).filter(|_| by_power));
         let reason = blamed(state, reason, cause, by_power);
         return Some(Outcome::new(ending, Code::GuardFailed, reason).because_of(cause.map(|cause| cause.command().id)));
     }
     let reason = now.allows(&command.operation).err()?;
     let cause = cause(state, tracked, |effect| bears_on(effect, &command.operation, believed));
     let by_power = !command.operation.action().spec().states.contains(&believed.power);
+    let cause = cause.or_else(|| seen_at(state, tracked).filter(|_| by_power));
     let outcome = Outcome::new(Ending::Impossible, Code::StateForbids, blamed(state, reason, cause, by_power));
     Some(outcome.because_of(cause.map(|cause| cause.command().id)))
 }
@@ -69,6 +71,14 @@ fn cause<'a>(state: &'a State, tracked: &Tracked, relevant: impl Fn(&Effect) -> 
         .take_while(|ended| ended.finished.is_some_and(|at| at.mono >= tracked.received.mono))
         .filter(|ended| matches!(&ended.phase, Phase::Ended(outcome) if outcome.ending == Ending::Done))
         .find(|ended| relevant(&ended.command().operation.effect()))
+}
+
+/// The command of ours at which the VM was seen to take the power state that it has, since `tracked` came; it may have
+/// ended without anybody knowing that it took effect.
+fn seen_at<'a>(state: &'a State, tracked: &Tracked) -> Option<&'a Tracked> {
+    let Some(Origin::Command { command }) = state.brought_about else { return None };
+    let by = state.commands.get(&command)?;
+    by.finished.is_none_or(|at| at.mono >= tracked.received.mono).then_some(by)
 }
 
 /// Whether an effect that the VM still shows can have made the operation impossible.

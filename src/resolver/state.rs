@@ -251,6 +251,24 @@ impl Conflict {
         self.opened
     }
 
+    /// The two commands.
+    #[must_use]
+    pub const fn between(&self) -> [CommandId; 2] {
+        self.between
+    }
+
+    /// How it was decided, if it was.
+    #[must_use]
+    pub fn verdict(&self) -> Option<&Verdict> {
+        self.settled.as_ref().map(|(_, verdict)| verdict)
+    }
+
+    /// Whether nothing is to be decided any more: it is settled, or one of the two ended before.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        self.settled.is_some() || self.moot.is_some()
+    }
+
     /// Who has been asked and not answered.
     pub fn pending(&self) -> impl Iterator<Item = (&Party, &Asked)> {
         self.asked.iter().filter(|(_, asked)| asked.answer.is_none())

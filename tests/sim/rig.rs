@@ -1,12 +1,10 @@
 //! The world around the lanes: everything that happens is an event on one timeline, and chance decides what goes wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use covirt::delegation::{ChangeRequest, Mode};
 use covirt::model::{
-    Action, Cause, Class, ClockEstimate, Code, Command, CommandId, Ending, Guard, Kib, Mono, Now, Order, Outcome,
-    PowerState, ProviderId, StartId, VmId, VmState, Wall,
+    Cause, Code, Command, CommandId, Ending, Kib, Mono, Now, Outcome, PowerState, ProviderId, StartId, VmId, VmState,
+    Wall,
 };
 use covirt::resolver::{
     Accepted, Ask, Call, CallResult, Consent, Evidence, GatherFor, Heard, HookUse, Input, Lane, Observation, Output,
@@ -16,17 +14,17 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::clocks::Clocks;
 use super::machine;
 use super::oracle::{Oracle, Tally};
 use super::roll::Roll;
-use super::wish;
 
 pub(crate) struct Done {
     pub digest: String,
     pub tally: Tally,
 }
 
-enum Event {
+pub(super) enum Event {
     /// A message reaches a lane.
     Arrives(usize, Box<Input>),
     /// A call ends at the hypervisor.
@@ -39,42 +37,60 @@ enum Event {
     OutOfBand(usize),
     /// Whatever is open in the VM comes to its end.
     JobsEnd(usize),
-    /// The VM is looked at although nothing was heard.
-    LooksAgain(usize),
     /// A provider's session ends.
     CutOff(usize, ProviderId),
+    /// Somebody looks, because something is open: its end may not have been told.
+    Polls(usize),
 }
 
-struct Bench {
+pub(super) struct Bench {
     lane: Lane,
-    oracle: Oracle,
+    pub(super) oracle: Oracle,
     machine: VmState,
     next_start: u32,
     calls: BTreeMap<CommandId, Call>,
     /// Calls that took effect, whether or not anybody heard of it.
     took_effect: BTreeSet<CommandId>,
-    sent: Vec<Command>,
+    pub(super) sent: Vec<Command>,
     life: u64,
+    /// Whether a look at what is open is on its way.
+    polled: bool,
 }
 
-struct Rig {
-    roll: Roll,
+pub(super) struct Rig {
+    pub(super) roll: Roll,
+    /// Draws that came later: a seed from before them means what it meant.
+    pub(super) more: Option<Roll>,
     now: u64,
+    /// What our clocks showed when it began.
+    pub(super) base: u64,
     events: BTreeMap<(u64, u64), Event>,
     count: u64,
-    benches: Vec<Bench>,
-    providers: Vec<(ProviderId, i64)>,
+    pub(super) benches: Vec<Bench>,
+    pub(super) providers: Vec<(ProviderId, i64)>,
+    pub(super) clocks: Clocks,
     quiet: bool,
     digest: Sha256,
     trace: bool,
 }
 
-/// When a lane's runner looks again at what is open.
-const LOOK_AGAIN: u64 = 5_000_000;
-const STORM: u64 = 4_000_000;
+pub(super) const STORM: u64 = 4_000_000;
 const CALM: u64 = 1_000_000_000;
 
-pub(crate) fn run(seed: u64) -> Done {
+/// How often is looked at what is open, as the runner does.
+const POLL: u64 = 5_000_000;
+/// For how long the providers' clocks may have run since they were measured.
+const TWO_HOURS: u64 = 7_200_000_000;
+
+/// What is drawn for a seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Draws {
+    /// What was drawn before escalation, hand-overs, broken glass, ageing clocks and untold ends of jobs.
+    Early,
+    All,
+}
+
+pub(crate) fn run(seed: u64, draws: Draws) -> Done {
     let mut roll = Roll::new(seed);
     let names: &[&str] = if roll.percent(40) { &["north", "south", "west"] } else { &["north", "south"] };
     let providers: Vec<(ProviderId, i64)> = names
@@ -82,9 +98,14 @@ pub(crate) fn run(seed: u64) -> Done {
         .map(|name| (name.parse().unwrap(), *roll.pick(&[0, 0, 20_000, -2_000_000, 240_000_000])))
         .collect();
     let lanes = 1 + usize::from(roll.percent(30));
+    let mut more = (draws == Draws::All).then(|| Roll::new(!seed));
+    let base = more.as_ref().map_or(0, |_| TWO_HOURS);
     let mut rig = Rig {
         roll,
+        clocks: Clocks::new(&providers, base, more.as_mut()),
+        more,
         now: 0,
+        base,
         events: BTreeMap::new(),
         count: 0,
         benches: Vec::new(),
@@ -132,17 +153,18 @@ impl Rig {
             hook: *self.roll.pick(&[HookUse::None, HookUse::None, HookUse::Ask]),
             queue_limit: usize::try_from(2 + self.roll.below(7)).unwrap(),
             consent,
-            ..Policy::default()
+            ..self.patience()
         };
         let bench = Bench {
+            oracle: Oracle::new(vm, policy.queue_limit),
             lane: Lane::new(State::new(vm), policy),
-            oracle: Oracle::new(vm),
             machine: machine.clone(),
             next_start: 2,
             calls: BTreeMap::new(),
             took_effect: BTreeSet::new(),
             sent: Vec::new(),
             life: 0,
+            polled: false,
         };
         self.benches.push(bench);
         let enroll =
@@ -154,130 +176,27 @@ impl Rig {
         }
     }
 
-    fn grant(&mut self, who: usize) -> ChangeRequest {
-        let exclusive = self.roll.percent(20);
-        // Different sets for everybody: the primary alone reads the metadata, the third may not set vCPUs either.
-        let mut actions: BTreeSet<Action> =
-            Action::ALL.into_iter().filter(|a| !matches!(a, Action::InspectRead)).collect();
-        if exclusive {
-            let groups: &[&str] = if who == 1 { &["snapshot", "power"] } else { &["cpu", "memory"] };
-            let group = *self.roll.pick(groups);
-            actions.retain(|action| action.group() == group);
-        } else if who == 2 {
-            actions.remove(&Action::CpuSet);
-        }
-        let lease = self.roll.percent(20).then(|| Duration::from_millis(500 + self.roll.below(4000)));
-        let mode = if exclusive { Mode::Exclusive } else { Mode::Shared };
-        ChangeRequest::Delegate {
-            by: self.providers[0].0.clone(),
-            to: self.providers[who].0.clone(),
-            actions,
-            mode,
-            lease,
-        }
+    /// Whether something happens that only later versions draw.
+    pub(super) fn also(&mut self, percent: u64) -> bool {
+        self.more.as_mut().is_some_and(|more| more.percent(percent))
     }
 
-    /// All that providers and the outside want to do during the storm.
-    fn plan(&mut self) {
-        let commands = 8 + self.roll.below(30);
-        // Bursts: commands that meet are the interesting ones.
-        let mut times: Vec<u64> =
-            (0..commands).map(|_| (self.roll.below(STORM) / 400_000) * 400_000 + self.roll.below(20_000)).collect();
-        times.sort_unstable();
-        for (number, at) in (0..).zip(times) {
-            let lane = usize::try_from(self.roll.below(self.benches.len() as u64)).unwrap();
-            let who = usize::try_from(self.roll.below(self.providers.len() as u64)).unwrap();
-            self.command(lane, who, number, at);
-        }
-        for lane in 0..self.benches.len() {
-            for _ in 0..self.roll.below(4) {
-                let at = (self.roll.below(STORM) / 400_000) * 400_000 + self.roll.below(60_000);
-                self.at(at, Event::Crash(lane));
-            }
-            for _ in 0..self.roll.below(3) {
-                let at = self.roll.below(STORM);
-                self.at(at, Event::OutOfBand(lane));
-            }
-            for _ in 0..self.roll.below(3) {
-                let (at, who) = (self.roll.below(STORM), self.roll.pick(&self.providers).0.clone());
-                self.at(at, Event::CutOff(lane, who));
-            }
-            if self.providers.len() > 1 && self.roll.percent(40) {
-                let from = self.providers[1].0.clone();
-                let request = ChangeRequest::Revoke { by: self.providers[0].0.clone(), from, actions: BTreeSet::new() };
-                let at = self.roll.below(STORM);
-                self.arrives(lane, at, Input::Change { token: 0, request });
-                let request = self.grant(1);
-                self.arrives(lane, at + 100_000, Input::Change { token: 0, request });
-            }
-        }
+    /// *Units*: microseconds since it began.
+    pub(super) const fn time(&self) -> u64 {
+        self.now
     }
 
-    fn command(&mut self, lane: usize, who: usize, number: u64, at: u64) {
-        let (provider, skew) = self.providers[who].clone();
-        let provider = if self.roll.percent(4) { ProviderId::operator() } else { provider };
-        let id = CommandId(Uuid::from_u128((u128::from(self.roll.next()) << 64) + u128::from(number)));
-        let bench = &self.benches[lane];
-        let after = if self.roll.percent(15) && !bench.sent.is_empty() {
-            [self.roll.pick(&bench.sent).id].into()
-        } else if self.roll.percent(2) {
-            [CommandId(Uuid::from_u128(1))].into()
-        } else {
-            BTreeSet::new()
-        };
-        let used = bench.sent.iter().filter(|sent| sent.provider == provider).filter_map(|sent| sent.order.seq).max();
-        let seq = self.roll.percent(50).then(|| used.unwrap_or(0) + 1 + u64::from(self.roll.percent(10)));
-        let stamp =
-            Wall::from_micros(i64::try_from(at).unwrap() + skew - i64::try_from(self.roll.below(2_000_000)).unwrap());
-        let command = Command {
-            id,
-            vm: VmId(Uuid::from_u128(0x100 + lane as u128)),
-            provider,
-            operation: wish::operation(&mut self.roll, VmId(Uuid::from_u128(0x100 + lane as u128))),
-            order: Order { seq, after },
-            issued_at: self.roll.percent(80).then_some(stamp),
-            not_after: self
-                .roll
-                .percent(10)
-                .then(|| stamp.shifted(2_000_000 + i64::try_from(self.roll.below(1_000_000)).unwrap())),
-            must_start_by: self.roll.percent(5).then(|| stamp.shifted(3_000_000)),
-            break_glass: None,
-            guard: Guard {
-                vcpus: self.roll.percent(8).then_some(2),
-                state: self.roll.percent(8).then_some(PowerState::Running),
-                ..Guard::default()
-            },
-            class: *self.roll.pick(&[
-                Class::Routine,
-                Class::Routine,
-                Class::Routine,
-                Class::Critical,
-                Class::Emergency,
-            ]),
-            epoch: None,
-        };
-        self.benches[lane].sent.push(command.clone());
-        let known = skew.unsigned_abs() > 1_000_000 || self.roll.percent(50);
-        let clock = known.then_some(ClockEstimate { offset_us: skew, uncertainty_us: 500 });
-        // The network: delay, duplicates, loss with a later retry.
-        let copies = 1 + u64::from(self.roll.percent(20));
-        for _ in 0..copies {
-            let delay = if self.roll.percent(20) { self.roll.below(400_000) } else { self.roll.below(3_000) };
-            let input = Input::Submitted { token: number, command: Box::new(command.clone()), clock };
-            self.arrives(lane, at + delay, input);
-        }
-        if self.roll.percent(5) {
-            let cancel = Input::Cancel { token: number, by: command.provider.clone(), command: id };
-            self.arrives(lane, at + 20_000, cancel);
-        }
+    pub(super) fn now(&self) -> Now {
+        let now = self.base + self.now;
+        Now { mono: Mono(now), wall: Wall::from_micros(i64::try_from(now).unwrap()) }
     }
 
-    fn at(&mut self, at: u64, event: Event) {
+    pub(super) fn at(&mut self, at: u64, event: Event) {
         self.count += 1;
         self.events.insert((at, self.count), event);
     }
 
-    fn arrives(&mut self, lane: usize, at: u64, input: Input) {
+    pub(super) fn arrives(&mut self, lane: usize, at: u64, input: Input) {
         self.at(at, Event::Arrives(lane, Box::new(input)));
     }
 
@@ -301,21 +220,29 @@ impl Rig {
                 Event::OutOfBand(lane) => self.out_of_band(lane),
                 Event::JobsEnd(lane) => {
                     self.benches[lane].machine.jobs.clear();
-                    // Not every end makes an event, and some are lost.
-                    if self.roll.percent(30) {
-                        self.at(self.now + LOOK_AGAIN, Event::LooksAgain(lane));
+                    if self.also(30) {
+                        self.benches[lane].oracle.tally.untold_ends += 1;
                     } else {
                         self.observe(lane, Observation::Event);
                     }
                 }
-                Event::LooksAgain(lane) => self.observe(lane, Observation::Event),
                 Event::CutOff(lane, provider) => self.feed(lane, Input::SessionLost { provider }),
+                Event::Polls(lane) => {
+                    self.benches[lane].polled = false;
+                    self.observe(lane, Observation::Look);
+                }
             }
         }
     }
 
-    fn feed(&mut self, lane: usize, input: Input) {
-        let now = Now { mono: Mono(self.now), wall: Wall::from_micros(i64::try_from(self.now).unwrap()) };
+    fn feed(&mut self, lane: usize, mut input: Input) {
+        let now = self.now();
+        if let Input::Submitted { command, clock, .. } = &mut input
+            && self.more.is_some()
+        {
+            // What is known of a clock is known at the door, when something arrives.
+            *clock = self.clocks.estimate(&command.provider, now);
+        }
         if self.trace {
             println!("{:>9} lane {lane} <- {input:?}", self.now);
         }
@@ -329,11 +256,18 @@ impl Rig {
         for output in outputs {
             self.perform(lane, output);
         }
+        let bench = &mut self.benches[lane];
+        let open = bench.lane.state().holds().any(|hold| hold.key().is_observable());
+        if self.more.is_some() && open && !bench.polled {
+            bench.polled = true;
+            self.at(self.now + POLL, Event::Polls(lane));
+        }
     }
 
     fn perform(&mut self, lane: usize, output: Output) {
         match output {
-            Output::Append { step, .. } => {
+            Output::Append { step, facts, .. } => {
+                self.reacts(lane, &facts);
                 let delay = if self.roll.percent(25) { self.roll.below(90_000) } else { self.roll.below(1_000) };
                 let (life, count) = (self.benches[lane].life, self.benches[lane].oracle.appended_count());
                 // The journal writes in order: an append is never durable before an earlier one.
@@ -355,7 +289,7 @@ impl Rig {
                 self.at(self.now + delay, Event::Looks(lane, call));
             }
             Output::Ask(ask) => self.hears(lane, &ask),
-            Output::WakeAt(at) => self.at(at.0.max(self.now), Event::Tick(lane)),
+            Output::WakeAt(at) => self.at((at.0 - self.base).max(self.now), Event::Tick(lane)),
             Output::Accepted { what: Accepted::Command(_), .. } if self.roll.percent(3) && !self.quiet => {
                 // The provider did not hear it: it sends the same once more.
                 let command = self.roll.pick(&self.benches[lane].sent).clone();
@@ -477,6 +411,20 @@ impl Rig {
         // An enrollment that was lost with the tail would end the run: it is durable from the start.
         let enrolled = bench.oracle.appended_count().min(1);
         bench.oracle.persisted(enrolled);
+        if let Some(more) = &mut self.more {
+            // What was written may be durable although the agent died before it heard so.
+            let written: Vec<usize> = (self.events.values())
+                .filter_map(|event| match event {
+                    Event::Persists(l, life, count, _) if *l == lane && *life + 1 == bench.life => Some(*count),
+                    _ => None,
+                })
+                .collect();
+            let heard_of_less = usize::try_from(more.below(written.len() as u64 + 1)).unwrap();
+            if let Some(count) = written.get(heard_of_less) {
+                bench.oracle.persisted(*count);
+                bench.oracle.tally.unheard_tails += 1;
+            }
+        }
         let state = bench.oracle.crash();
         bench.lane = Lane::new(state, bench.lane.policy().clone());
         self.events.retain(|_, event| !matches!(event, Event::Tick(l) | Event::Looks(l, _) if *l == lane));

@@ -43,4 +43,18 @@ impl World {
         let token = Some(self.token());
         self.feed(Input::Answered { token, conflict, epoch, by: provider(by), said, how: Heard::Said })
     }
+
+    /// Says that the oldest append which nobody has heard of is durable.
+    pub(in super::super) fn confirm_one(&mut self) -> Vec<Output> {
+        self.writes_unheard(1);
+        self.feed(Input::Persisted { step: self.durable })
+    }
+
+    /// So many more appends are durable, and the lane is not told.
+    pub(in super::super) fn writes_unheard(&mut self, count: usize) {
+        for _ in 0..count {
+            let next = self.journal.iter().map(|(step, _, _)| *step).find(|step| *step > self.durable);
+            self.durable = next.expect("nothing waits for the journal");
+        }
+    }
 }

@@ -103,7 +103,10 @@ pub(crate) fn run(world: &mut World, line: &str) -> Vec<String> {
         ["somebody", "runs", "virsh", verb] => {
             let verb = (*verb).to_owned();
             world.out_of_band(|vm| match verb.as_str() {
-                "destroy" => (vm.power, vm.start) = (PowerState::ShutOff, StartId(None)),
+                "destroy" => {
+                    (vm.power, vm.start) = (PowerState::ShutOff, StartId(None));
+                    vm.jobs.clear();
+                }
                 "suspend" => vm.power = PowerState::Paused,
                 "resume" => vm.power = PowerState::Running,
                 _ => panic!("{verb:?} is not a verb that scenarios know"),
@@ -127,6 +130,12 @@ pub(crate) fn run(world: &mut World, line: &str) -> Vec<String> {
             world.auto_persist = true;
             world.persist();
         }
+        ["the", "journal", "confirms", "one", "append"] => {
+            world.confirm_one();
+        }
+        ["the", "journal", "writes", count, "appends,", "of", "which", "nobody", "hears"] => {
+            world.writes_unheard(count.parse().unwrap());
+        }
         ["the", "host", "reboots,", "which", "takes", span] => {
             // Nobody ticks meanwhile; the agent's own time goes on.
             world.auto_persist = true;
@@ -136,6 +145,14 @@ pub(crate) fn run(world: &mut World, line: &str) -> Vec<String> {
         ["the", "agent", "dies", "and", "starts", "again"] => {
             world.auto_persist = true;
             world.crash();
+        }
+        ["the", "agent", "dies", "and", "starts", "again,", "and", "the", "journal", "stalls"] => {
+            world.auto_persist = false;
+            world.crash();
+        }
+        ["the", "agent", "looks", "at", "the", "VM"] => {
+            let state = world.machine.clone();
+            world.feed(Input::Observed { state, why: Observation::Look });
         }
         ["explain", name] => explained = explain(world, name),
         _ => panic!("{line:?} is not a line that scenarios know"),
