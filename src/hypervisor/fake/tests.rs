@@ -152,6 +152,22 @@ async fn a_revert_brings_back_what_the_snapshot_held() {
 }
 
 #[test]
+fn what_is_about_a_disk_that_is_not_there_is_refused() {
+    let fake = fake(Mode::Auto);
+    fake.change(vm_id(), |state| {
+        state.devices.insert("disk:vda".parse().unwrap());
+    });
+    let snapshot = |disks: &[&str]| {
+        let args = json!({ "name": "a", "kind": "disk-only", "disks": disks });
+        fake.act(vm_id(), &Operation::parse(Action::SnapshotCreate, args).unwrap())
+    };
+    let refused = snapshot(&["vda", "vdz"]).unwrap_err();
+    assert_eq!((refused.ending, refused.reason.as_str()), (Ending::Impossible, "the VM has no disk:vdz"));
+    assert!(fake.state(vm_id()).unwrap().snapshots.is_empty());
+    snapshot(&["vda"]).unwrap();
+}
+
+#[test]
 fn backups_disks_and_block_jobs_are_refused_as_libvirt_refuses_them() {
     let fake = fake(Mode::Auto);
     fake.change(vm_id(), |state| {

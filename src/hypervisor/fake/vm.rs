@@ -85,6 +85,9 @@ impl Vm {
         if !operation.action().spec().states.contains(&power) {
             return Err(impossible(&format!("Requested operation is not valid: domain is {power}")));
         }
+        if let Some(missing) = operation.needs().into_iter().find(|device| !self.state.devices.contains(device)) {
+            return Err(impossible(&format!("the VM has no {missing}")));
+        }
         match operation.effect() {
             Effect::Nothing => return Ok(self.described()),
             Effect::Restart => {
@@ -136,14 +139,6 @@ impl Vm {
             Effect::Restored => self.go(PowerState::Running, next_start),
             Effect::DeviceAdded(device) if self.state.devices.contains(&device) => {
                 return Err(impossible(&format!("the VM has {device} already")));
-            }
-            Effect::DeviceRemoved(device) if !self.state.devices.contains(&device) => {
-                return Err(impossible(&format!("the VM has no {device}")));
-            }
-            Effect::Setting(Setting::Tuning(device) | Setting::Device(device))
-                if !self.state.devices.contains(&device) =>
-            {
-                return Err(impossible(&format!("the VM has no {device}")));
             }
             Effect::CheckpointRemoved(name) if !self.state.checkpoints.contains(&name) => {
                 return Err(impossible(&format!("no domain checkpoint with matching name '{name}'")));

@@ -23,13 +23,14 @@ use virt::domain::MigrateParameters;
 use virt::error::Error;
 use virt::sys;
 
-use super::core::{Core, given_up, look_up, pass};
+use super::core::{Core, given_up, look_up, pass, present};
 use super::failure::{Fault, Reached};
 use super::gate::Gate;
 use super::outlet::Outlet;
 use super::perform::check_start;
+use super::raw::flags;
 use super::settle::lost_after_sending;
-use super::{job, links, look};
+use super::{jobs, links, look};
 use crate::hypervisor::Event;
 use crate::model::operation::MigrateBeginArgs;
 use crate::model::{StartId, VmId};
@@ -88,7 +89,7 @@ impl Core {
 
     async fn sends_memory(&self, vm: VmId) -> Result<bool, Fault> {
         self.ask(Some(vm), move |connect, _| {
-            let job = job::current(&look_up(connect, vm)?).map_err(|e| Fault::of(connect, &e, Reached::Harmless))?;
+            let job = jobs::background(&look_up(connect, vm)?).map_err(Fault::harmless(connect))?;
             Ok(job.is_some_and(|job| job.is_migration_out() && job.sends_memory()))
         })
         .await
@@ -112,15 +113,12 @@ impl Core {
     async fn is_moving(&self, vm: VmId) -> Result<bool, Fault> {
         self.ask(Some(vm), move |connect, _| {
             let moved = || Fault::Forbidden("the VM had moved before its migration could be aborted".to_owned());
-            let domain = match look_up(connect, vm) {
-                Err(Fault::NoSuchVm(_)) => return Err(moved()),
-                other => other?,
-            };
-            let fault = |error| Fault::of(connect, &error, Reached::Harmless);
+            let domain = present(connect, vm)?.ok_or_else(moved)?;
+            let fault = Fault::harmless(connect);
             if look::has_left(&domain).map_err(fault)? {
                 return Err(moved());
             }
-            Ok(job::current(&domain).map_err(fault)?.is_some_and(|job| job.is_migration_out()))
+            Ok(jobs::background(&domain).map_err(fault)?.is_some_and(|job| job.is_migration_out()))
         })
         .await
     }
@@ -164,13 +162,12 @@ impl Departure {
 }
 
 fn flags_of(args: &MigrateBeginArgs) -> sys::virDomainMigrateFlags {
-    let wanted = [
+    flags([
         (true, sys::VIR_MIGRATE_PEER2PEER),
         (args.live, sys::VIR_MIGRATE_LIVE),
         (args.persistent, sys::VIR_MIGRATE_PERSIST_DEST | sys::VIR_MIGRATE_UNDEFINE_SOURCE),
         (args.is_unsafe, sys::VIR_MIGRATE_UNSAFE),
-    ];
-    wanted.into_iter().filter(|(is_wanted, _)| *is_wanted).fold(0, |flags, (_, flag)| flags | flag)
+    ])
 }
 
 #[cfg(test)]

@@ -25,7 +25,6 @@ mod gate;
 mod gather;
 mod guest_agent;
 mod host_facts;
-mod job;
 mod jobs;
 mod links;
 mod look;
@@ -47,6 +46,7 @@ mod traces;
 #[cfg(test)]
 mod tests;
 mod warden;
+mod xml;
 
 use std::sync::{Arc, OnceLock, mpsc};
 
