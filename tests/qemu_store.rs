@@ -302,7 +302,7 @@ fn a_snapshot_leaves_alone_the_disks_that_it_does_not_name() {
         Err(Skip(reason)) => return skip("a_snapshot_leaves_alone_the_disks_that_it_does_not_name", &reason),
     };
     let mut stage = Stage::booted(&libvirt, "named", "");
-    let (first, second) = (stage.active(), stage.file("second"));
+    let (first, second) = (stage.active(), stage.file("vdb"));
     qemu_img(&["create", "-q", "-f", "qcow2", text(&second), "8M"]);
     let xml = format!(
         "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='{}'/>\

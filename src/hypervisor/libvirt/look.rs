@@ -20,6 +20,7 @@ use super::core::{Core, look_up};
 use super::failure::Fault;
 use super::gather;
 use super::jobs::{self, Answer, BUSY};
+use super::pauses::Pauses;
 use super::stats::{self, Figures};
 use crate::discovery::{self, Generation, hex};
 use crate::hypervisor::{Listing, Whole};
@@ -41,7 +42,7 @@ impl Core {
     /// One VM's state. A VM that stays busy fails the look: nobody may conclude that nothing is open on it.
     pub(super) async fn observe(&self, vm: VmId) -> Result<VmState, Fault> {
         let end = Instant::now() + BUSY_LIMIT;
-        let mut pause = BUSY_FIRST_PAUSE;
+        let mut pauses = Pauses::from_to(BUSY_FIRST_PAUSE, BUSY_LAST_PAUSE);
         loop {
             let look = self.ask(Some(vm), move |connect, _| {
                 let domain = look_up(connect, vm)?;
@@ -51,7 +52,9 @@ impl Core {
                 }
                 look_at(&domain).map_err(fault)
             });
-            match look.await? {
+            let look = look.await?;
+            let pause = pauses.next();
+            match look {
                 Look { state, whole: Whole::Yes } => return Ok(state),
                 Look { whole: Whole::WithoutJobs, .. } if Instant::now() + pause >= end => {
                     return Err(Fault::Failed(BUSY.to_owned()));
@@ -59,7 +62,6 @@ impl Core {
                 Look { whole: Whole::WithoutJobs, .. } => {}
             }
             sleep(pause).await;
-            pause = (pause * 2).min(BUSY_LAST_PAUSE);
         }
     }
 }

@@ -27,6 +27,7 @@ use super::core::{Core, given_up, look_up, pass, present};
 use super::failure::{Fault, Reached};
 use super::gate::Gate;
 use super::outlet::Outlet;
+use super::pauses::Pauses;
 use super::perform::check_start;
 use super::raw::flags;
 use super::settle::lost_after_sending;
@@ -68,7 +69,7 @@ impl Core {
             .map_err(|error| Fault::Unsent(format!("no thread can be started for a migration: {error}")))?;
         let lost = self.until_lost();
         tokio::pin!(lost);
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = Pauses::from_to(FIRST_PAUSE, LAST_PAUSE);
         loop {
             tokio::select! {
                 biased;
@@ -77,13 +78,12 @@ impl Core {
                     return Ok(json!({ "to": to, "over": true }));
                 }
                 reason = &mut lost => return Err(given_up(&gate, reason)),
-                () = sleep(pause) => {}
+                () = sleep(pauses.next()) => {}
             }
             // Whatever goes wrong here is told better by libvirt's own answer.
             if self.sends_memory(vm).await.unwrap_or(false) {
                 return Ok(json!({ "to": to, "over": false }));
             }
-            pause = (pause * 2).min(LAST_PAUSE);
         }
     }
 
@@ -98,14 +98,13 @@ impl Core {
     /// Waits until a VM whose migration was aborted is on its way no longer.
     pub(super) async fn until_staying(&self, vm: VmId) -> Result<Value, Fault> {
         let end = Instant::now() + ABORT_LIMIT;
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = Pauses::from_to(FIRST_PAUSE, LAST_PAUSE);
         while self.is_moving(vm).await.map_err(lost_after_sending)? {
             if Instant::now() >= end {
                 let seconds = ABORT_LIMIT.as_secs();
                 return Err(Fault::Failed(format!("libvirt has not ended the migration {seconds} s after its abort")));
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(LAST_PAUSE);
+            sleep(pauses.next()).await;
         }
         Ok(Value::Null)
     }

@@ -33,6 +33,7 @@ mod news;
 mod notices;
 mod outlet;
 mod owned;
+mod pauses;
 mod perform;
 mod pool;
 mod probe;

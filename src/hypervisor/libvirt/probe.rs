@@ -19,6 +19,7 @@ use super::gather;
 use super::guest_agent::{self, FreezeStatus};
 use super::jobs::{self, BUSY};
 use super::look::{self, Look};
+use super::pauses::Pauses;
 use super::traces;
 use crate::discovery::{Definition, Discovered, Inactive, Inventory};
 use crate::hypervisor::Whole;
@@ -61,8 +62,9 @@ impl Core {
 
     async fn barrier(&self, vm: VmId, jobs: Jobs) -> Result<(), Fault> {
         let end = Instant::now() + BARRIER_LIMIT;
-        let mut pause = BARRIER_FIRST_PAUSE;
+        let mut pauses = Pauses::from_to(BARRIER_FIRST_PAUSE, BARRIER_LAST_PAUSE);
         loop {
+            let pause = pauses.next();
             match self.ask(Some(vm), move |connect, _| try_barrier(connect, vm, jobs)).await? {
                 Barrier::Passed => return Ok(()),
                 Barrier::Busy if Instant::now() + pause >= end => {
@@ -71,7 +73,6 @@ impl Core {
                 Barrier::Busy => {}
             }
             sleep(pause).await;
-            pause = (pause * 2).min(BARRIER_LAST_PAUSE);
         }
     }
 }

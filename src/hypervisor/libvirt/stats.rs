@@ -85,7 +85,7 @@ pub(super) unsafe fn numbers<'a>(parameters: *const sys::virTypedParameter, coun
 }
 
 /// A parameter's name and its value, where that is a whole number.
-pub(super) fn named_number(parameter: &sys::virTypedParameter) -> Option<(&CStr, u64)> {
+fn named_number(parameter: &sys::virTypedParameter) -> Option<(&CStr, u64)> {
     // SAFETY: libvirt ends the name with a zero byte within its 80.
     let name = unsafe { CStr::from_ptr(parameter.field.as_ptr()) };
     let value = &parameter.value;
