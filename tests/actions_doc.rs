@@ -181,3 +181,19 @@ fn the_document_says_what_the_catalogue_says() {
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(written == document, "docs/actions.md is out of date: COVIRT_BLESS=1 cargo test --test actions_doc");
 }
+
+/// A list of texts, not of outcomes: what becomes of each action there, those tests hold. What QEMU or its host cannot do
+/// is looked at there, too, as the failure that it is.
+#[test]
+fn every_action_is_sent_to_a_real_guest() {
+    let tests = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")).unwrap();
+    let of_guests = tests.map(|entry| entry.unwrap().path()).filter(|path| {
+        let name = path.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
+        name.starts_with("qemu_") || name == "libvirt_qemu.rs"
+    });
+    let texts: String = of_guests.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let is_sent =
+        |action: &Action| texts.contains(&format!("\"{action}\"")) || texts.contains(&format!("Action::{action:?}"));
+    let missing: Vec<&Action> = Action::ALL.iter().filter(|action| !is_sent(action)).collect();
+    assert!(missing.is_empty(), "no test of a real guest names {missing:?}");
+}

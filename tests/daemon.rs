@@ -12,6 +12,8 @@ mod life;
 mod managers;
 #[path = "daemon/provider_sessions.rs"]
 mod provider_sessions;
+#[path = "daemon/secrets.rs"]
+mod secrets;
 mod support;
 #[path = "daemon/visibility.rs"]
 mod visibility;

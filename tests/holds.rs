@@ -16,7 +16,7 @@ use covirt::journal::{Disk, Journal, Restored, TAIL_FLOOR};
 use covirt::lanes::{History, Lanes};
 use covirt::model::{CommandId, DeviceName, HoldKey, Kib, Operation, PowerState, StartId, VmId, VmState};
 use covirt::resolver::Policy;
-use covirtd::{Client, Session, events};
+use covirtd::{Client, Session};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -87,15 +87,19 @@ impl Agent {
     /// Waits until the journal tells of something, and gives it.
     #[track_caller]
     fn told(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
-        let end = Instant::now() + SOON;
-        loop {
-            let all = events(&mut self.client("north"), &self.vm);
-            match all.iter().find(|event| is(event)) {
-                Some(event) => return event.clone(),
-                None => assert!(Instant::now() < end, "{what}: not in {all:#?}"),
+        let (mut client, end) = (self.client("north"), Instant::now() + SOON);
+        let (mut passed, mut after) = (Vec::new(), 0);
+        while Instant::now() < end {
+            // Answered as soon as there is more.
+            let page = client.get(&format!("/v1/events?after={after}&vm={}&wait=1", self.vm)).ok();
+            after = page["cursor"].as_u64().expect("a cursor");
+            let events = page["events"].as_array().expect("events");
+            if let Some(event) = events.iter().find(|event| is(event)) {
+                return event.clone();
             }
-            std::thread::sleep(Duration::from_millis(20));
+            passed.extend(events.iter().cloned());
         }
+        panic!("{what}: not in {passed:#?}")
     }
 
     #[track_caller]

@@ -51,7 +51,7 @@ fn a_guest_goes_through_its_life() {
 
         let inventory = timed("inventory", libvirt.inventory(vm)).await.expect("inventory");
         assert!(inventory.domain.disks.iter().any(|disk| disk.size.is_some()), "{:?}", inventory.domain.disks);
-        // The guest answers its agent before it has an address.
+        // The guest answers its agent before it has an address, and no event tells of that: it is asked again.
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let inventory = libvirt.inventory(vm).await.expect("inventory");
@@ -160,6 +160,7 @@ fn a_killed_libvirtd_loses_the_call_and_nothing_is_repeated() {
         let unplug = call(other, &unplug, Action::CpuSet, json!({ "vcpus": 1 }));
         let shutdown = call(vm, &state, Action::PowerShutdown, json!({ "timeout_s": 60 }));
         let calling = [shutdown.clone(), unplug.clone()].map(|call| tokio::spawn(libvirt.execute(call)));
+        // No event tells that libvirtd has begun with a request: it is asked until it has.
         let deadline = Instant::now() + Duration::from_secs(60);
         for busy in [guest.name(), booted.name()] {
             while libvirtd.virsh(&["domcontrol", busy]).trim() == "ok" {

@@ -2,44 +2,31 @@
 
 #[path = "support/covirtd.rs"]
 mod covirtd;
+#[path = "support/stage.rs"]
+mod stage;
 mod support;
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use covirtd::{Client, Covirtd, events};
+use covirtd::Client;
+use stage::{LONG, Stage};
 use support::qemu::{Guest, PrivateLibvirt, Skip};
 use support::{skip, until};
 
 /// Every write listens for a rival, so that two commands meet however slow this machine is.
 const MEETING: &str = "[lane]\ngather_ms = 3000\ngather_for = 'writes'\nask_timeout_ms = 10000\n\
                        callback_budget_ms = 20000\n";
-const PROGRAM: &str = env!("CARGO_BIN_EXE_covirtd");
-const LONG: Duration = Duration::from_secs(120);
 
-/// A booted guest that north has enrolled, with snapshots in south's hands.
-struct Stage {
-    agent: Covirtd,
-    guest: Guest,
-    vm: String,
-    north: Client,
-    south: Client,
+/// A booted guest with its snapshots in south's hands.
+fn shared<'a>(libvirt: &'a PrivateLibvirt, label: &str, config: &str) -> Stage<'a> {
+    let mut stage = Stage::booted(libvirt, label, config);
+    stage.delegate(&["snapshot.*"], "exclusive");
+    stage
 }
 
-impl Stage {
-    fn set(libvirt: &PrivateLibvirt, label: &str, config: &str) -> Self {
-        let guest = Guest::boot(libvirt, label);
-        guest.await_console("GUEST-READY", 1);
-        let vm = guest.domain(&libvirt.connect()).uuid_string().expect("a UUID");
-        let agent = Covirtd::start(PROGRAM, libvirt.uri(), config);
-        let (mut north, south) = (agent.client("north"), agent.client("south"));
-        north.post(&format!("/v1/vms/{vm}/enrollment"), &json!({})).ok();
-        let grant = json!({ "to": "south", "actions": ["snapshot.*"], "mode": "exclusive" });
-        north.post(&format!("/v1/vms/{vm}/delegations"), &grant).ok();
-        Self { agent, guest, vm, north, south }
-    }
-
+impl Stage<'_> {
     /// Both commands at nearly the same time: north's and south's ids.
     fn both(&mut self, norths: &(&str, Value), souths: &(&str, Value)) -> (String, String) {
         let north = self.north.submit(&self.vm, norths.0, &norths.1);
@@ -57,9 +44,8 @@ impl Stage {
     }
 
     /// How often a fact of this kind was journalled about a command.
-    fn told(&mut self, kind: &str, command: &str) -> usize {
-        let all = events(&mut self.north, &self.vm);
-        all.iter().filter(|event| event["kind"] == kind && event["fact"]["command"] == command).count()
+    fn told_of(&mut self, kind: &str, command: &str) -> usize {
+        self.told(kind).iter().filter(|event| event["fact"]["command"] == command).count()
     }
 }
 
@@ -100,11 +86,9 @@ fn two_providers_act_on_one_running_guest_and_leave_its_definition_alone() {
     let before = dumps(&guest);
     let connection = libvirt.connect();
     let domain = guest.domain(&connection);
-    let (vm, start) = (domain.uuid_string().expect("a UUID"), domain.id());
-    let agent = Covirtd::start(PROGRAM, libvirt.uri(), "");
-    let (mut north, mut south) = (agent.client("north"), agent.client("south"));
+    let start = domain.id();
+    let Stage { agent: _agent, guest, vm, mut north, mut south, .. } = Stage::set(&libvirt, guest, "");
 
-    north.post(&format!("/v1/vms/{vm}/enrollment"), &json!({})).ok();
     let inventory = north.get(&format!("/v1/vms/{vm}/inventory")).ok();
     assert!(inventory.to_string().contains(guest.name()), "{inventory:#}");
     let foreign = south.try_submit(&vm, "power.suspend", &json!({}), 0).expect("an answer");
@@ -149,7 +133,7 @@ fn both_of_a_conflict_execute_in_the_order_that_the_callback_gave() {
             return skip("both_of_a_conflict_execute_in_the_order_that_the_callback_gave", &reason);
         }
     };
-    let mut stage = Stage::set(&libvirt, "callback", MEETING);
+    let mut stage = shared(&libvirt, "callback", MEETING);
     for (round, south_wins) in [true, false].into_iter().enumerate() {
         let (north_says, south_says) =
             if south_wins { ("theirs-first", "mine-first") } else { ("mine-first", "theirs-first") };
@@ -186,7 +170,7 @@ fn both_of_a_conflict_execute_in_the_order_that_the_callback_gave() {
     let stopped = stage.north.ended(&stage.vm, &stopping, LONG);
     let taken = stage.south.ended(&stage.vm, &taking, LONG);
     assert_eq!((&stopped["state"], &taken["state"]), (&json!("done"), &json!("done")), "{stopped:#}\n{taken:#}");
-    assert_eq!(libvirt.virsh(&["domstate", stage.guest.name()]).trim(), "shut off");
+    assert_eq!(stage.domstate(), "shut off");
     assert_eq!(snapshots(&libvirt, &stage.guest), ["last", "round-0", "round-1"]);
     eprintln!("shutdown and snapshot were ordered by {}", stopped["rule"]);
 }
@@ -199,7 +183,7 @@ fn a_killed_agent_ends_with_the_same_results_and_repeats_nothing() {
             return skip("a_killed_agent_ends_with_the_same_results_and_repeats_nothing", &reason);
         }
     };
-    let mut stage = Stage::set(&libvirt, "killed", MEETING);
+    let mut stage = shared(&libvirt, "killed", MEETING);
     let vm = stage.vm.clone();
     let mut expected: Vec<String> = Vec::new();
 
@@ -224,7 +208,7 @@ fn a_killed_agent_ends_with_the_same_results_and_repeats_nothing() {
             "executing" => {
                 stage.south.until_state(&vm, &taking, &["running"], LONG);
                 until("libvirt works on the snapshot", LONG, || {
-                    (libvirt.virsh(&["domcontrol", stage.guest.name()]).trim() != "ok").then_some(())
+                    (stage.virsh(&["domcontrol", "@"]).trim() != "ok").then_some(())
                 });
                 stage.agent.kill9();
                 stage.guest.go_on();
@@ -254,14 +238,14 @@ fn a_killed_agent_ends_with_the_same_results_and_repeats_nothing() {
             let (first, second) = if snapshot_first { (&taken, &rebooted) } else { (&rebooted, &taken) };
             in_turn(first, second);
         }
-        let starts = stage.told("started", &taking);
+        let starts = stage.told_of("started", &taking);
         match how {
-            "decided" => assert_eq!((starts, stage.told("found-undone", &taking)), (2, 1), "seen undone, then done"),
+            "decided" => assert_eq!((starts, stage.told_of("found-undone", &taking)), (2, 1), "seen undone, then done"),
             "executing" => assert_eq!((starts, &taken["code"]), (1, &json!("observed-done")), "{taken:#}"),
             "asked" => assert_eq!(starts, 1),
             _ => {}
         }
-        assert_eq!(stage.told("started", &rebooting), 1, "{how}: the reboot was given to libvirt once");
+        assert_eq!(stage.told_of("started", &rebooting), 1, "{how}: the reboot was given to libvirt once");
         expected.push(how.to_owned());
         expected.sort();
         assert_eq!(snapshots(&libvirt, &stage.guest), expected, "{how}");
@@ -281,7 +265,7 @@ fn a_killed_agent_ends_with_the_same_results_and_repeats_nothing() {
         (&json!("failed"), &json!("outcome-unknowable")),
         "{rebooted:#}"
     );
-    assert_eq!(stage.told("started", &rebooting), 1);
+    assert_eq!(stage.told_of("started", &rebooting), 1);
     let after = stage.south.run(&vm, "snapshot.create", &json!({ "name": "zz-after" }));
     assert_eq!(after["state"], "done", "the lane goes on: {after:#}");
     assert!(stage.boots() <= boots + 1, "at most one boot of one reboot");
@@ -295,7 +279,7 @@ fn what_virsh_destroys_is_told_and_not_started_again() {
         Ok(libvirt) => libvirt,
         Err(Skip(reason)) => return skip("what_virsh_destroys_is_told_and_not_started_again", &reason),
     };
-    let mut stage = Stage::set(&libvirt, "destroyed", MEETING);
+    let mut stage = shared(&libvirt, "destroyed", MEETING);
     let vm = stage.vm.clone();
     let other = Guest::define(&libvirt, "bystander");
     let bystander = other.domain(&libvirt.connect()).uuid_string().expect("a UUID");
@@ -315,7 +299,7 @@ fn what_virsh_destroys_is_told_and_not_started_again() {
     assert!(begun.elapsed() < Duration::from_secs(4), "a pending ask of one VM held another up: {:?}", begun.elapsed());
 
     let cursor = stage.north.get("/healthz").ok()["journal"].as_u64().expect("a position");
-    libvirt.virsh(&["destroy", stage.guest.name()]);
+    stage.virsh(&["destroy", "@"]);
     let destroyed = Instant::now();
     // libvirt may be seen on its way: then the VM is shutting down for a moment.
     let (told, seen) = until("the end of the VM is told", LONG, || {
@@ -336,7 +320,7 @@ fn what_virsh_destroys_is_told_and_not_started_again() {
     // The other is looked at again as things are: a VM that is off can have its snapshot.
     let taken = stage.south.ended(&vm, &taking, LONG);
     assert_eq!(taken["state"], "done", "{taken:#}");
-    assert_eq!(libvirt.virsh(&["domstate", stage.guest.name()]).trim(), "shut off", "covirt did not start it again");
+    assert_eq!(stage.domstate(), "shut off", "covirt did not start it again");
 }
 
 #[test]
@@ -345,7 +329,7 @@ fn a_killed_libvirtd_is_found_again_and_lanes_go_on() {
         Ok(libvirt) => libvirt,
         Err(Skip(reason)) => return skip("a_killed_libvirtd_is_found_again_and_lanes_go_on", &reason),
     };
-    let mut stage = Stage::set(&libvirt, "outage", "");
+    let mut stage = shared(&libvirt, "outage", "");
     let vm = stage.vm.clone();
     assert_eq!(stage.north.run(&vm, "power.suspend", &json!({}))["state"], "done");
     assert_eq!(stage.north.run(&vm, "power.resume", &json!({}))["state"], "done");

@@ -4,6 +4,8 @@
 #[path = "support/covirtd.rs"]
 mod covirtd;
 mod libvirt_calls;
+#[path = "support/stage.rs"]
+mod stage;
 mod support;
 
 use std::path::Path;
@@ -15,67 +17,14 @@ use serde_json::{Value, json};
 use covirt::hypervisor::{Hypervisor, Libvirt, Options};
 use covirt::model::{Action, Code, Ending, VmId};
 use covirt::resolver::{CallResult, Evidence};
-use covirtd::{Client, Covirtd, events};
+use covirtd::events;
+use stage::{LONG, Stage};
 use support::qemu::{Guest, PrivateLibvirt, Skip};
 use support::{skip, until};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_covirtd");
-const LONG: Duration = Duration::from_secs(120);
 const MAC: &str = "52:54:00:c0:c1:c2";
 
-/// A guest that north has enrolled.
-struct Stage<'a> {
-    libvirt: &'a PrivateLibvirt,
-    agent: Covirtd,
-    guest: Guest,
-    vm: String,
-    north: Client,
-}
-
-impl<'a> Stage<'a> {
-    fn set(libvirt: &'a PrivateLibvirt, guest: Guest) -> Self {
-        let vm = guest.domain(&libvirt.connect()).uuid_string().expect("a UUID");
-        let agent = Covirtd::start(PROGRAM, libvirt.uri(), "");
-        let mut north = agent.client("north");
-        north.post(&format!("/v1/vms/{vm}/enrollment"), &json!({})).ok();
-        Self { libvirt, agent, guest, vm, north }
-    }
-
-    fn booted(libvirt: &'a PrivateLibvirt, label: &str) -> Self {
-        let guest = Guest::boot(libvirt, label);
-        guest.await_console("GUEST-READY", 1);
-        Self::set(libvirt, guest)
-    }
-
-    /// Runs a command that must be done; its result.
-    #[track_caller]
-    fn done(&mut self, action: &str, args: &Value) -> Value {
-        let view = self.north.run(&self.vm, action, args);
-        assert_eq!(view["state"], "done", "{action}: {view:#}");
-        view["result"].clone()
-    }
-
-    /// Runs a command that must end so: state, code and a part of its reason.
-    #[track_caller]
-    fn ends(&mut self, action: &str, args: &Value, wanted: [&str; 3]) {
-        let view = self.north.run(&self.vm, action, args);
-        assert_eq!((&view["state"], &view["code"]), (&json!(wanted[0]), &json!(wanted[1])), "{action}: {view:#}");
-        assert!(view["reason"].as_str().is_some_and(|reason| reason.contains(wanted[2])), "{action}: {view:#}");
-    }
-
-    fn virsh(&self, words: &[&str]) -> String {
-        let words: Vec<&str> = words.iter().map(|word| if *word == "@" { self.guest.name() } else { *word }).collect();
-        self.libvirt.virsh(&words)
-    }
-
-    /// Whether virsh succeeds.
-    fn virsh_can(&self, words: &[&str]) -> bool {
-        let mut virsh = Command::new("virsh");
-        virsh.args(["-q", "-c", self.libvirt.uri()]);
-        virsh.args(words.iter().map(|word| if *word == "@" { self.guest.name() } else { *word }));
-        virsh.output().expect("run virsh").status.success()
-    }
-
+impl Stage<'_> {
     /// Whether the words are in what runs, and in the definition.
     fn described(&self, words: &str) -> (bool, bool) {
         let has = |flags: &[&str]| self.virsh(&[&["dumpxml", "@"][..], flags].concat()).contains(words);
@@ -93,6 +42,15 @@ impl<'a> Stage<'a> {
         std::fs::write(&printed, ended["out-data"].as_str().unwrap_or("")).expect("write");
         let plain = Command::new("base64").arg("-d").arg(&printed).output().expect("run base64");
         String::from_utf8_lossy(&plain.stdout).into_owned()
+    }
+
+    /// That devices went is told as covirt's doing, as it was.
+    #[track_caller]
+    fn is_nobody_elses_doing(&mut self) {
+        let told = events(&mut self.north, &self.vm);
+        let strange: Vec<&Value> =
+            told.iter().filter(|event| event["fact"]["origin"]["cause"] == "device-removed").collect();
+        assert!(strange.is_empty(), "what covirt did is no stranger's doing: {strange:#?}");
     }
 
     fn disk(&self, label: &str) -> Value {
@@ -135,7 +93,7 @@ fn disks_and_interfaces_come_change_and_go_in_both_descriptions() {
         }
     };
     let guest = Guest::define(&libvirt, "devices");
-    let mut stage = Stage::set(&libvirt, guest);
+    let mut stage = Stage::set(&libvirt, guest, "");
 
     // Off, there is only the definition.
     let (first, second) = (stage.disc("first"), stage.disc("second"));
@@ -192,10 +150,7 @@ fn disks_and_interfaces_come_change_and_go_in_both_descriptions() {
         assert_eq!(stage.described(mark), (false, false), "{device}");
         stage.ends("device.detach", &json!({ "device": device }), ["impossible", "state-forbids", &device]);
     }
-    let told = events(&mut stage.north, &stage.vm);
-    let strange: Vec<&Value> =
-        told.iter().filter(|event| event["fact"]["origin"]["cause"] == "device-removed").collect();
-    assert!(strange.is_empty(), "what covirt did is no stranger's doing: {strange:#?}");
+    stage.is_nobody_elses_doing();
 }
 
 #[test]
@@ -206,8 +161,7 @@ fn a_guest_that_does_not_let_go_fails_the_detach_and_holds_nobody_up() {
             return skip("a_guest_that_does_not_let_go_fails_the_detach_and_holds_nobody_up", &reason);
         }
     };
-    let mut stage = Stage::booted(&libvirt, "keeping");
-    let vm = stage.vm.clone();
+    let mut stage = Stage::booted(&libvirt, "keeping", "");
     let disk = stage.disk("kept");
     stage.done("device.attach", &disk);
     stage.done("power.suspend", &json!({}));
@@ -221,21 +175,79 @@ fn a_guest_that_does_not_let_go_fails_the_detach_and_holds_nobody_up() {
     stage.done("power.resume", &json!({}));
     until("the guest lets go of it late", LONG, || (!stage.described("vdb").0).then_some(()));
     until("covirt sees it", LONG, || {
-        let view = stage.done("inspect.read", &json!({}));
+        let view = stage.read();
         (!view["devices"].to_string().contains("vdb")).then_some(())
     });
+    stage.is_nobody_elses_doing();
 
     stage.done("device.attach", &disk);
     stage.done("power.suspend", &json!({}));
     let detach = json!({ "device": "disk:vdb", "timeout_s": 100 });
-    let detaching = stage.north.submit(&vm, "device.detach", &detach);
+    let detaching = stage.submit("device.detach", &detach);
     // libvirt writes the definition when it stops waiting for the guest.
     until("libvirt leaves the rest to the event", LONG, || (!stage.described("vdb").1).then_some(()));
-    assert_eq!(stage.north.command(&vm, &detaching)["state"], "running", "not complete before the event");
+    assert_eq!(stage.north.command(&stage.vm, &detaching)["state"], "running", "not complete before the event");
     stage.virsh(&["resume", "@"]);
-    let detached = stage.north.ended(&vm, &detaching, LONG);
+    let detached = stage.ended(&detaching);
     assert_eq!(detached["state"], "done", "{detached:#}");
     assert_eq!(stage.described("vdb"), (false, false));
+}
+
+#[test]
+fn a_guest_that_knows_no_unplugging_keeps_its_disk_until_it_starts_anew() {
+    let libvirt = match PrivateLibvirt::get() {
+        Ok(libvirt) => libvirt,
+        Err(Skip(reason)) => {
+            return skip("a_guest_that_knows_no_unplugging_keeps_its_disk_until_it_starts_anew", &reason);
+        }
+    };
+    let guest = Guest::define(&libvirt, "unknowing");
+    let mut stage = Stage::set(&libvirt, guest, "");
+    stage.delegate(&["device.*", "metadata.set"], "shared");
+    stage.done("device.attach", &stage.disk("stuck"));
+    // Its kernel hears nothing of what ACPI tells about slots.
+    let xml = stage.virsh(&["dumpxml", "--inactive", "@"]);
+    let unknowing = xml.replace("</cmdline>", " acpiphp.disable=1</cmdline>");
+    assert_ne!(unknowing, xml);
+    stage.done("definition.define", &json!({ "xml": unknowing }));
+    stage.done("power.start", &json!({}));
+    stage.guest.await_agent();
+    stage.guest.await_console("GUEST-READY", 1);
+
+    let detach = json!({ "device": "disk:vdb", "timeout_s": 7 });
+    let within = "the guest did not let go of disk:vdb within 7 s";
+    let rest = format!("{within}; the definition is without it, and the guest may yet let go");
+    stage.ends("device.detach", &detach, ["failed", "guest-timeout", &rest]);
+    assert_eq!(stage.described("vdb"), (true, false));
+    assert!(stage.in_guest("/bin/ls", &["/sys/block"]).contains("vdb"));
+    // It stands in nobody's way: what clashes with it goes at once, and there is no second such disk.
+    let holds = stage.north.get(&format!("/v1/vms/{}/holds", stage.vm)).ok();
+    assert_eq!(holds["holds"], json!([]));
+    let begun = Instant::now();
+    let again = stage.south.run(&stage.vm, "device.attach", &stage.disk("another"));
+    assert_eq!((&again["state"], &again["code"]), (&json!("impossible"), &json!("state-forbids")), "{again:#}");
+    let note = json!({ "uri": "https://south.example/", "key": "south", "xml": "<note/>" });
+    assert_eq!(stage.south.run(&stage.vm, "metadata.set", &note)["state"], "done");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // Told once more, it still does not.
+    let told = stage.submit("device.detach", &detach);
+    let kept = stage.ended(&told);
+    assert_eq!((&kept["state"], &kept["code"]), (&json!("failed"), &json!("guest-timeout")), "{kept:#}");
+    assert_eq!(kept["reason"], format!("{within}; it may yet"), "the definition was without it");
+
+    // QEMU takes the disk away when the machine starts anew.
+    stage.done("power.reset", &json!({}));
+    let went = until("covirt tells that it is gone", LONG, || {
+        stage.told("observed").into_iter().find(|event| {
+            let devices = event["fact"]["state"]["devices"].to_string();
+            devices.contains("vda") && !devices.contains("vdb")
+        })
+    });
+    assert_eq!(went["fact"]["origin"], json!({ "origin": "command", "command": told }), "{went:#}");
+    stage.is_nobody_elses_doing();
+    stage.guest.await_console("GUEST-READY", 2);
+    stage.guest.await_agent();
+    assert!(!stage.in_guest("/bin/ls", &["/sys/block"]).contains("vdb"));
 }
 
 #[test]
@@ -244,7 +256,7 @@ fn file_systems_stand_still_and_go_on() {
         Ok(libvirt) => libvirt,
         Err(Skip(reason)) => return skip("file_systems_stand_still_and_go_on", &reason),
     };
-    let mut stage = Stage::booted(&libvirt, "freezing");
+    let mut stage = Stage::booted(&libvirt, "freezing", "");
     let writing = "while echo x >>/mnt/vda/log; do echo TICK >/dev/ttyS0; sleep 0.1; done";
     stage.guest.exec("/bin/sh", &["-c", writing]);
     stage.guest.await_console("TICK", 3);
@@ -293,7 +305,7 @@ fn the_agent_obeys_and_refuses_in_its_own_words_and_keeps_no_secret() {
             return skip("the_agent_obeys_and_refuses_in_its_own_words_and_keeps_no_secret", &reason);
         }
     };
-    let mut stage = Stage::booted(&libvirt, "obeying");
+    let mut stage = Stage::booted(&libvirt, "obeying", "");
     let vm = stage.vm.clone();
     let info = stage.done("guest.command", &json!({ "execute": "guest-info" }));
     assert!(info["version"].is_string(), "{info}");
@@ -358,21 +370,15 @@ fn a_password_does_not_outlive_the_agent() {
         Ok(libvirt) => libvirt,
         Err(Skip(reason)) => return skip("a_password_does_not_outlive_the_agent", &reason),
     };
-    let guest = Guest::boot(&libvirt, "forgetting");
-    let vm = guest.domain(&libvirt.connect()).uuid_string().expect("a UUID");
     let waiting = "[lane]\ngather_ms = 3000\ngather_for = 'writes'\n";
-    let mut agent = Covirtd::start(PROGRAM, libvirt.uri(), waiting);
-    let mut north = agent.client("north");
-    north.post(&format!("/v1/vms/{vm}/enrollment"), &json!({})).ok();
+    let mut stage = Stage::set(&libvirt, Guest::boot(&libvirt, "forgetting"), waiting);
     // Where somebody else could come first, a command waits for a moment.
-    let shared = json!({ "to": "south", "actions": ["guest.set-password"], "mode": "shared" });
-    north.post(&format!("/v1/vms/{vm}/delegations"), &shared).ok();
-    let args = json!({ "user": "root", "password": "forgotten-at-once" });
-    let id = north.submit(&vm, "guest.set-password", &args);
-    assert_eq!(north.command(&vm, &id)["state"], "queued");
-    agent.kill9();
-    agent.up();
-    let ended = north.ended(&vm, &id, LONG);
+    stage.delegate(&["guest.set-password"], "shared");
+    let id = stage.submit("guest.set-password", &json!({ "user": "root", "password": "forgotten-at-once" }));
+    assert_eq!(stage.north.command(&stage.vm, &id)["state"], "queued");
+    stage.agent.kill9();
+    stage.agent.up();
+    let ended = stage.ended(&id);
     assert_eq!((&ended["state"], &ended["code"]), (&json!("impossible"), &json!("state-forbids")), "{ended:#}");
     assert!(ended["reason"].to_string().contains("send the command again"), "{ended:#}");
 }

@@ -3,82 +3,30 @@
 
 #[path = "support/covirtd.rs"]
 mod covirtd;
+#[path = "support/stage.rs"]
+mod stage;
 mod support;
-
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use covirtd::{Client, Covirtd, events};
+use stage::{LONG, Stage};
 use support::qemu::{Guest, PrivateLibvirt, Skip};
 use support::{skip, until};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_covirtd");
-const LONG: Duration = Duration::from_secs(120);
-
-/// A guest that north has enrolled, and nobody else.
-struct Stage {
-    agent: Covirtd,
-    guest: Guest,
-    vm: String,
-    north: Client,
-}
-
-impl Stage {
-    fn set(libvirt: &PrivateLibvirt, guest: Guest) -> Self {
-        let vm = guest.domain(&libvirt.connect()).uuid_string().expect("a UUID");
-        let agent = Covirtd::start(PROGRAM, libvirt.uri(), "");
-        let mut north = agent.client("north");
-        north.post(&format!("/v1/vms/{vm}/enrollment"), &json!({})).ok();
-        Self { agent, guest, vm, north }
-    }
-
-    #[track_caller]
-    fn done(&mut self, action: &str, args: &Value) -> Value {
-        let view = self.north.run(&self.vm, action, args);
-        assert_eq!(view["state"], "done", "{action}: {view:#}");
-        view["result"].clone()
-    }
-
-    /// Runs what cannot be done: how it ends, and why.
-    #[track_caller]
-    fn not_done(&mut self, action: &str, args: &Value) -> (String, String) {
-        let view = self.north.run(&self.vm, action, args);
-        let text = |field: &str| view[field].as_str().unwrap_or_default().to_owned();
-        assert_ne!(view["state"], "done", "{action}: {view:#}");
-        (format!("{} {}", text("state"), text("code")), text("reason"))
-    }
-
-    fn read(&mut self) -> Value {
-        self.done("inspect.read", &json!({}))
-    }
-
-    fn submit(&mut self, action: &str, args: &Value) -> String {
-        self.north.submit(&self.vm, action, args)
-    }
-
-    fn ended(&mut self, id: &str) -> Value {
-        self.north.ended(&self.vm, id, LONG)
-    }
-
-    #[track_caller]
-    fn is_refused_as_gone(&mut self, action: &str) {
-        let refused = self.north.try_submit(&self.vm, action, &json!({}), 30).expect("an answer");
-        assert_eq!(refused.code(), "vm-gone", "{}", refused.body);
-    }
-
+impl Stage<'_> {
     /// Has virsh move the VM back from where it is, and waits until the lane has seen that it is there again.
     #[track_caller]
     fn comes_back(&mut self, from: &PrivateLibvirt, to: &str, through: &str) {
-        let seen = self.told("observed");
+        let seen = self.told("observed").len();
         let flags = ["--live", "--p2p", "--unsafe", "--persistent", "--undefinesource"];
         from.virsh(&[&["migrate", self.guest.name(), to, "--migrateuri", through], &flags[..]].concat());
-        until("the lane sees it again", LONG, || (self.told("observed") > seen).then_some(()));
+        until("the lane sees it again", LONG, || (self.told("observed").len() > seen).then_some(()));
     }
 
-    /// How often a fact of this kind was journalled.
-    fn told(&mut self, kind: &str) -> usize {
-        events(&mut self.north, &self.vm).iter().filter(|event| event["kind"] == kind).count()
+    /// Waits until the lane has seen so often that the VM is not there.
+    #[track_caller]
+    fn vanished(&mut self, times: usize) {
+        until("the lane sees that it is gone", LONG, || (self.told("vanished").len() == times).then_some(()));
     }
 }
 
@@ -107,14 +55,13 @@ fn a_saved_guest_goes_on_where_it_was() {
         Ok(libvirt) => libvirt,
         Err(Skip(reason)) => return skip("a_saved_guest_goes_on_where_it_was", &reason),
     };
-    let mut stage = Stage::set(&libvirt, Guest::boot(&libvirt, "saved"));
+    let mut stage = Stage::set(&libvirt, Guest::boot(&libvirt, "saved"), "");
     let name = stage.guest.name().to_owned();
     let boot = boot_id(&libvirt, &stage.guest);
-    let forbidden = "impossible state-forbids";
-    assert_eq!(stage.not_done("power.restore", &json!({})).0, forbidden, "it runs");
+    stage.forbidden("power.restore", &json!({}), "");
 
     stage.done("power.save", &json!({}));
-    assert_eq!(libvirt.virsh(&["domstate", &name]).trim(), "shut off");
+    assert_eq!(stage.domstate(), "shut off");
     assert_eq!(stage.read()["saved"], true);
     stage.done("power.restore", &json!({}));
     stage.guest.await_agent();
@@ -132,7 +79,7 @@ fn a_saved_guest_goes_on_where_it_was() {
     stage.agent.up();
     let saved = stage.ended(&saving);
     assert_eq!((&saved["state"], &saved["code"]), (&json!("done"), &json!("observed-done")), "{saved:#}");
-    assert_eq!(stage.told("started"), 1 + 2 + 2, "nothing was repeated");
+    assert_eq!(stage.told("started").len(), 1 + 2 + 2, "nothing was repeated");
     // A plain start takes the image, too.
     stage.done("power.start", &json!({}));
     stage.guest.await_agent();
@@ -142,9 +89,7 @@ fn a_saved_guest_goes_on_where_it_was() {
     stage.done("power.save-remove", &json!({}));
     assert_eq!(info(&libvirt, &name, "Managed save"), "no");
     for action in ["power.restore", "power.save-remove"] {
-        let (how, reason) = stage.not_done(action, &json!({}));
-        assert_eq!(how, forbidden);
-        assert!(reason.contains("no image"), "{reason}");
+        stage.forbidden(action, &json!({}), "no image");
     }
     stage.done("power.start", &json!({}));
     stage.guest.await_agent();
@@ -160,7 +105,7 @@ fn a_definition_is_replaced_renamed_and_removed() {
     let guest = Guest::define(&libvirt, "defined");
     let name = guest.name().to_owned();
     guest.domain(&libvirt.connect()).create().expect("it starts");
-    let mut stage = Stage::set(&libvirt, guest);
+    let mut stage = Stage::set(&libvirt, guest, "");
     let vm = stage.vm.clone();
     let xml = libvirt.virsh(&["dumpxml", "--inactive", &name]);
     let definition = |xml: &str| json!({ "xml": xml });
@@ -177,13 +122,11 @@ fn a_definition_is_replaced_renamed_and_removed() {
     assert_eq!((&seen["definition"], &seen["vcpus_max"]), (&changed["generation"], &json!(4)), "it runs on: {seen:#}");
 
     let foreign = definition(&xml.replace(&vm, "7d2f0d0e-26b7-4b43-9c5c-0b1b62a5c2a1"));
-    let refused = stage.north.try_submit(&vm, "definition.define", &foreign, 30).expect("an answer");
-    assert_eq!(refused.code(), "name-not-yours", "{}", refused.body);
-    let (how, reason) = stage.not_done("definition.define", &definition(&xml.replace(&name, "another")));
-    assert_eq!(how, "impossible state-forbids");
-    assert!(reason.contains("definition.rename"), "{reason}");
-    let (how, reason) = stage.not_done("definition.define", &definition(&xml.replace("<devices>", "<devices><oops/>")));
-    assert_eq!(how, "failed hypervisor-failed", "what libvirt does not know is refused, not dropped: {reason}");
+    assert_eq!(stage.refused("definition.define", &foreign), "name-not-yours");
+    stage.forbidden("definition.define", &definition(&xml.replace(&name, "another")), "definition.rename");
+    // What libvirt does not know is refused, not dropped.
+    let odd = definition(&xml.replace("<devices>", "<devices><oops/>"));
+    stage.ends("definition.define", &odd, ["failed", "hypervisor-failed", ""]);
     assert_eq!(stage.read()["definition"], changed["generation"]);
 
     for (enabled, shown) in [(true, "enable"), (false, "disable"), (true, "enable")] {
@@ -192,7 +135,7 @@ fn a_definition_is_replaced_renamed_and_removed() {
         assert_eq!(info(&libvirt, &name, "Autostart"), shown);
     }
 
-    assert_eq!(stage.not_done("definition.rename", &json!({ "name": "later" })).0, "impossible state-forbids");
+    stage.forbidden("definition.rename", &json!({ "name": "later" }), "");
     stage.done("power.stop", &json!({}));
     let renamed = format!("{name}-renamed");
     for _ in 0..2 {
@@ -207,9 +150,9 @@ fn a_definition_is_replaced_renamed_and_removed() {
     assert_eq!(libvirt.virsh(&["domstate", &vm]).trim(), "running");
     assert_eq!(stage.read()["definition"], Value::Null);
     for action in ["definition.undefine", "power.save"] {
-        assert_eq!(stage.not_done(action, &json!({})).0, "impossible state-forbids", "{action}");
+        stage.forbidden(action, &json!({}), "");
     }
-    assert_eq!(stage.not_done("autostart.set", &json!({ "enabled": true })).0, "impossible state-forbids");
+    stage.forbidden("autostart.set", &json!({ "enabled": true }), "");
     let stopping = stage.submit("power.stop", &json!({}));
     let starting = stage.submit("power.start", &json!({}));
     assert_eq!(stage.ended(&stopping)["state"], "done");
@@ -223,11 +166,9 @@ fn a_vm_that_is_off_goes_with_its_definition() {
         Ok(libvirt) => libvirt,
         Err(Skip(reason)) => return skip("a_vm_that_is_off_goes_with_its_definition", &reason),
     };
-    let mut stage = Stage::set(&libvirt, Guest::define(&libvirt, "undefined"));
+    let mut stage = Stage::set(&libvirt, Guest::define(&libvirt, "undefined"), "");
     stage.done("snapshot.create", &json!({ "name": "kept" }));
-    let (how, reason) = stage.not_done("definition.undefine", &json!({}));
-    assert_eq!(how, "impossible state-forbids");
-    assert!(reason.contains("snapshot"), "{reason}");
+    stage.forbidden("definition.undefine", &json!({}), "snapshot");
     let removing = stage.submit("definition.undefine", &json!({ "snapshots_metadata": true }));
     let waiting = stage.submit("autostart.set", &json!({ "enabled": true }));
     let removed = stage.ended(&removing);
@@ -235,7 +176,7 @@ fn a_vm_that_is_off_goes_with_its_definition() {
     assert!(!libvirt.virsh(&["list", "--all", "--uuid"]).contains(&stage.vm));
     let ended = stage.ended(&waiting);
     assert_eq!((&ended["state"], &ended["code"]), (&json!("impossible"), &json!("vm-gone")), "{ended:#}");
-    until("the lane sees that it is gone", LONG, || (stage.told("vanished") == 1).then_some(()));
+    stage.vanished(1);
 }
 
 #[test]
@@ -250,7 +191,7 @@ fn a_guest_moves_to_another_host() {
     // As a target, libvirt takes the socket's URI only with the transport in it.
     let uri_of = |libvirt: &PrivateLibvirt| libvirt.uri().replace("qemu://", "qemu+unix://");
     let to = uri_of(&there);
-    let mut stage = Stage::set(&here, Guest::boot(&here, "moving"));
+    let mut stage = Stage::set(&here, Guest::boot(&here, "moving"), "");
     let name = stage.guest.name().to_owned();
     let boot = boot_id(&here, &stage.guest);
     let at = |libvirt: &PrivateLibvirt| libvirt.virsh(&["list", "--all", "--name"]).contains(&name);
@@ -258,14 +199,11 @@ fn a_guest_moves_to_another_host() {
 
     // Refused by libvirt, before anything moves.
     let nowhere = json!({ "to": "qemu+unix:///system?socket=/nonexistent", "unsafe": true });
-    let (how, reason) = stage.not_done("migrate.begin", &nowhere);
-    assert_eq!(how, "failed hypervisor-failed", "{reason}");
-    assert!(reason.contains("/nonexistent"), "{reason}");
-    let (how, reason) = stage.not_done("migrate.begin", &json!({ "to": to, "through": through("safe") }));
-    assert_eq!(how, "failed hypervisor-failed", "its disk is not known to be shared");
-    assert!(reason.contains("nsafe"), "{reason}");
-    let (how, reason) = stage.not_done("migrate.abort", &none);
-    assert_eq!(how, "impossible state-forbids", "{reason}");
+    stage.ends("migrate.begin", &nowhere, ["failed", "hypervisor-failed", "/nonexistent"]);
+    // Its disk is not known to be shared.
+    let safe = json!({ "to": to, "through": through("safe") });
+    stage.ends("migrate.begin", &safe, ["failed", "hypervisor-failed", "nsafe"]);
+    stage.forbidden("migrate.abort", &none, "");
     assert_eq!(stage.read()["jobs"], Value::Null);
 
     // Begun, seen, aborted: it stays.
@@ -294,16 +232,16 @@ fn a_guest_moves_to_another_host() {
     let ended = stage.ended(&waiting);
     assert_eq!((&ended["state"], &ended["code"]), (&json!("impossible"), &json!("vm-gone")), "{ended:#}");
     assert!(ended["reason"].as_str().is_some_and(|reason| reason.contains(&to)), "it names the target: {ended:#}");
-    until("the lane sees that it has left", LONG, || (stage.told("vanished") == 1).then_some(()));
+    stage.vanished(1);
     until("it is there", LONG, || (at(&there) && !at(&here)).then_some(()));
     assert_eq!(boot_id(&there, &stage.guest), boot, "it runs on at the target");
-    stage.is_refused_as_gone("power.start");
+    assert_eq!(stage.refused("power.start", &none), "vm-gone");
 
     // Back by virsh, and away again as fast as it goes.
     stage.comes_back(&there, &uri_of(&here), &through("back"));
     let moved = stage.done("migrate.begin", &json!({ "to": to, "through": through("fast"), "unsafe": true }));
     eprintln!("a fast one was over when it was seen: {}", moved["over"]);
-    until("the lane sees that it has left", LONG, || (stage.told("vanished") == 2).then_some(()));
+    stage.vanished(2);
     until("it is there", LONG, || (at(&there) && !at(&here)).then_some(()));
     assert_eq!(boot_id(&there, &stage.guest), boot);
 
@@ -311,8 +249,44 @@ fn a_guest_moves_to_another_host() {
     stage.comes_back(&there, &uri_of(&here), &through("again"));
     let kept = json!({ "to": to, "through": through("kept"), "unsafe": true, "persistent": false });
     stage.done("migrate.begin", &kept);
-    until("the lane sees that it has left", LONG, || (stage.told("vanished") == 3).then_some(()));
+    stage.vanished(3);
     assert_eq!(here.virsh(&["domstate", "--reason", &name]).trim(), "shut off (migrated)");
-    stage.is_refused_as_gone("power.start");
+    assert_eq!(stage.refused("power.start", &none), "vm-gone");
     assert_eq!(there.virsh(&["domstate", &name]).trim(), "running");
+}
+
+#[test]
+fn a_lock_is_between_providers_and_libvirt_knows_nothing_of_it() {
+    let libvirt = match PrivateLibvirt::get() {
+        Ok(libvirt) => libvirt,
+        Err(Skip(reason)) => return skip("a_lock_is_between_providers_and_libvirt_knows_nothing_of_it", &reason),
+    };
+    let guest = Guest::define(&libvirt, "locked");
+    guest.domain(&libvirt.connect()).create().expect("it starts");
+    let mut stage = Stage::set(&libvirt, guest, "");
+    stage.delegate(&["metadata.set"], "shared");
+    let described = |stage: &Stage<'_>| (stage.virsh(&["dumpxml", "@"]), stage.virsh(&["dumpxml", "--inactive", "@"]));
+    let before = described(&stage);
+
+    stage.done("lock.acquire", &json!({ "reason": "moving its disks", "lease_s": 600 }));
+    assert_eq!(described(&stage), before);
+    let note = json!({ "uri": "https://south.example/", "key": "south", "xml": "<note/>" });
+    let waiting = stage.south.submit(&stage.vm, "metadata.set", &note);
+    // Its owner's own commands pass it.
+    stage.done("power.suspend", &json!({}));
+    assert_eq!(stage.domstate(), "paused");
+    stage.done("power.resume", &json!({}));
+    let queued = stage.south.command(&stage.vm, &waiting);
+    assert_eq!(queued["state"], "queued", "{queued:#}");
+    assert!(queued["reason"].as_str().is_some_and(|reason| reason.contains("lock")), "{queued:#}");
+    assert_eq!(described(&stage), before);
+
+    stage.done("lock.release", &json!({}));
+    let noted = stage.south.ended(&stage.vm, &waiting, LONG);
+    assert_eq!(noted["state"], "done", "{noted:#}");
+    assert!(stage.virsh(&["metadata", "@", "https://south.example/"]).contains("note"));
+    // A channel is opened at its door, which is no command.
+    for action in ["console.open", "screen.open"] {
+        assert_eq!(stage.refused(action, &json!({})), "opens-channel", "{action}");
+    }
 }

@@ -6,6 +6,8 @@
 #[path = "support/covirtd.rs"]
 mod covirtd;
 mod libvirt_calls;
+#[path = "support/stage.rs"]
+mod stage;
 mod support;
 
 use std::io::{BufRead, BufReader};
@@ -19,12 +21,11 @@ use serde_json::{Value, json};
 use covirt::hypervisor::{Hypervisor, Libvirt, Options};
 use covirt::model::{Action, Ending, PowerState, VmId};
 use covirt::resolver::CallResult;
-use covirtd::{Client, Covirtd, Listener};
+use covirtd::Listener;
+use stage::{LONG, Stage};
 use support::qemu::{Guest, PrivateLibvirt, Skip};
 use support::{skip, until};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_covirtd");
-const LONG: Duration = Duration::from_secs(90);
 /// Commands wait this long, so that what happens meanwhile falls into their waiting.
 const WAITING: &str = "[lane]\ngather_ms = 4000\ngather_for = 'writes'\nask_timeout_ms = 500\n";
 
@@ -74,15 +75,10 @@ impl Drop for Reference {
     }
 }
 
-/// A guest that north has enrolled and south shares, both listening.
-struct Stage<'a> {
-    libvirt: &'a PrivateLibvirt,
+/// A guest that south shares, and all who listen: both providers and virsh.
+struct Scene<'a> {
+    on: Stage<'a>,
     reference: Reference,
-    agent: Covirtd,
-    guest: Guest,
-    vm: String,
-    north: Client,
-    south: Client,
     listeners: [Listener; 2],
 }
 
@@ -92,38 +88,27 @@ struct Waiting {
     note: String,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> Scene<'a> {
     fn set(libvirt: &'a PrivateLibvirt, label: &str) -> Self {
-        let guest = Guest::boot(libvirt, label);
-        guest.await_console("GUEST-READY", 1);
-        let vm = guest.domain(&libvirt.connect()).uuid_string().expect("a UUID");
-        let agent = Covirtd::start(PROGRAM, libvirt.uri(), WAITING);
-        let (mut north, south) = (agent.client("north"), agent.client("south"));
-        north.post(&format!("/v1/vms/{vm}/enrollment"), &json!({})).ok();
-        let shared =
-            json!({ "to": "south", "actions": ["metadata.set", "power.suspend", "cpu.set"], "mode": "shared" });
-        north.post(&format!("/v1/vms/{vm}/delegations"), &shared).ok();
-        let cursor = north.get("/healthz").ok()["journal"].as_u64().expect("a position");
-        let listeners = ["north", "south"].map(|who| agent.listen(who, cursor));
+        let mut on = Stage::booted(libvirt, label, WAITING);
+        on.delegate(&["metadata.set", "power.suspend", "cpu.set"], "shared");
+        let cursor = on.north.get("/healthz").ok()["journal"].as_u64().expect("a position");
+        let listeners = ["north", "south"].map(|who| on.agent.listen(who, cursor));
         let reference = Reference::listen(libvirt);
         // Nothing else tells that virsh listens: it is there when it tells of something.
         until("virsh listens", LONG, || {
-            libvirt.virsh(&["metadata", guest.name(), "urn:probe", "--key", "p", "--set", "<p/>", "--live"]);
+            on.virsh(&["metadata", "@", "urn:probe", "--key", "p", "--set", "<p/>", "--live"]);
             reference.lines.recv_timeout(Duration::from_millis(300)).ok()
         });
-        Self { libvirt, reference, agent, guest, vm, north, south, listeners }
-    }
-
-    fn state(&self) -> String {
-        self.libvirt.virsh(&["domstate", self.guest.name()]).trim().to_owned()
+        Self { on, reference, listeners }
     }
 
     fn waiting(&mut self) -> Waiting {
-        let suspend = self.north.submit(&self.vm, "power.suspend", &json!({}));
+        let suspend = self.on.submit("power.suspend", &json!({}));
         let note = json!({ "uri": "https://south.example/", "key": "south", "xml": "<note/>" });
-        let note = self.south.submit(&self.vm, "metadata.set", &note);
+        let note = self.on.south.submit(&self.on.vm, "metadata.set", &note);
         for id in [&suspend, &note] {
-            assert_eq!(self.north.command(&self.vm, id)["state"], "queued");
+            assert_eq!(self.on.north.command(&self.on.vm, id)["state"], "queued");
         }
         Waiting { suspend, note }
     }
@@ -135,7 +120,7 @@ impl<'a> Stage<'a> {
             .listeners
             .each_ref()
             .map(|listener| listener.next(what, |event| event["fact"]["origin"]["cause"] == cause[1] && is(event)));
-        let said = self.reference.when(&self.guest, libvirt_says);
+        let said = self.reference.when(&self.on.guest, libvirt_says);
         let late = heard.each_ref().map(|(at, _)| at.duration_since(said).as_millis());
         eprintln!("{what}: told {late:?} ms after libvirt; {}", heard[0].1["text"]);
         assert!(late.iter().all(|late| *late < 1000), "{what}: {late:?} ms after libvirt's event");
@@ -148,32 +133,32 @@ impl<'a> Stage<'a> {
     /// What waits ends so: the codes of north's suspend and south's note.
     #[track_caller]
     fn ends(&mut self, waiting: &Waiting, suspend: &str, aside: &str) {
-        let suspended = self.north.ended(&self.vm, &waiting.suspend, LONG);
+        let suspended = self.on.ended(&waiting.suspend);
         assert_eq!(suspended["state"], suspend, "{suspended:#}");
         let reason = suspended["reason"].as_str().unwrap_or_default();
         assert!(reason.ends_with(aside), "{suspended:#}");
-        let noted = self.south.ended(&self.vm, &waiting.note, LONG);
+        let noted = self.on.south.ended(&self.on.vm, &waiting.note, LONG);
         assert_eq!(noted["state"], "done", "{noted:#}");
         if suspend == "done" {
-            assert_eq!(self.north.run(&self.vm, "power.resume", &json!({}))["state"], "done");
+            self.on.done("power.resume", &json!({}));
         }
     }
 
     /// Somebody starts the guest, and it is up.
     #[track_caller]
     fn boot(&self) {
-        self.libvirt.virsh(&["start", self.guest.name()]);
+        self.on.virsh(&["start", "@"]);
         self.both_told("virsh start", "Started Booted", ["out-of-band", "started"], |event| {
             event["fact"]["state"]["power"] == "running"
         });
-        self.guest.await_agent();
+        self.on.guest.await_agent();
     }
 
     /// The VM ended: both are told, what waits is impossible or done, and it stays off.
     #[track_caller]
-    fn ended(&mut self, what: &str, libvirt_says: &str, cause: [&str; 2], act: impl Fn(&Self)) {
+    fn ended(&mut self, what: &str, libvirt_says: &str, cause: [&str; 2], act: impl Fn(&Stage<'a>)) {
         let waiting = self.waiting();
-        act(self);
+        act(&self.on);
         self.both_told(what, libvirt_says, cause, |event| event["fact"]["state"]["power"] == "shut-off");
         let by = match cause[0] {
             "out-of-band" => "out of band",
@@ -181,7 +166,7 @@ impl<'a> Stage<'a> {
             _ => "by the hypervisor",
         };
         self.ends(&waiting, "impossible", &format!("({by}: {})", cause[1]));
-        assert_eq!(self.state(), "shut off", "{what}: nobody but us may start it");
+        assert_eq!(self.on.domstate(), "shut off", "{what}: nobody but us may start it");
     }
 }
 
@@ -191,40 +176,41 @@ fn both_providers_are_told_within_a_second_who_ended_the_vm() {
         Ok(libvirt) => libvirt,
         Err(Skip(reason)) => return skip("both_providers_are_told_within_a_second_who_ended_the_vm", &reason),
     };
-    let mut stage = Stage::set(&libvirt, "ended");
+    let mut scene = Scene::set(&libvirt, "ended");
 
-    stage.ended("virsh destroy", "Stopped Destroyed", ["out-of-band", "destroyed"], |stage| {
-        stage.libvirt.virsh(&["destroy", stage.guest.name()]);
+    scene.ended("virsh destroy", "Stopped Destroyed", ["out-of-band", "destroyed"], |stage| {
+        stage.virsh(&["destroy", "@"]);
     });
-    stage.boot();
-    stage.ended("poweroff in the guest", "Stopped Shutdown", ["guest", "guest-shutdown"], |stage| {
+    scene.boot();
+    scene.ended("poweroff in the guest", "Stopped Shutdown", ["guest", "guest-shutdown"], |stage| {
         stage.guest.exec("/bin/busybox", &["poweroff", "-f"]);
     });
 
     // While it is off it is redefined with more vCPUs: a command that was impossible becomes possible as it waits.
-    let more = stage.north.submit(&stage.vm, "cpu.set", &json!({ "vcpus": 6 }));
-    assert_eq!(stage.north.command(&stage.vm, &more)["state"], "queued");
-    redefine(&stage, 6);
-    stage.both_told("virsh define, off", "Defined Updated", ["out-of-band", "redefined"], |event| {
+    let more = scene.on.submit("cpu.set", &json!({ "vcpus": 6 }));
+    assert_eq!(scene.on.north.command(&scene.on.vm, &more)["state"], "queued");
+    redefine(&scene.on, 6);
+    scene.both_told("virsh define, off", "Defined Updated", ["out-of-band", "redefined"], |event| {
         event["fact"]["state"]["vcpus_max"] == 6
     });
-    assert_eq!(stage.north.ended(&stage.vm, &more, LONG)["state"], "done");
-    assert_eq!(stage.north.run(&stage.vm, "cpu.set", &json!({ "vcpus": 1 }))["state"], "done");
+    assert_eq!(scene.on.ended(&more)["state"], "done");
+    scene.on.done("cpu.set", &json!({ "vcpus": 1 }));
 
-    stage.boot();
-    stage.ended("QEMU killed", "Stopped", ["hypervisor", "crashed"], |stage| stage.guest.kill9());
-    assert_eq!(stage.agent.log().matches(" ERROR ").count(), 0, "{}", stage.agent.log());
+    scene.boot();
+    scene.ended("QEMU killed", "Stopped", ["hypervisor", "crashed"], |stage| stage.guest.kill9());
+    let log = scene.on.agent.log();
+    assert_eq!(log.matches(" ERROR ").count(), 0, "{log}");
 }
 
 /// Somebody defines the VM anew with room for more vCPUs.
 fn redefine(stage: &Stage<'_>, vcpus: u32) {
-    let xml = stage.libvirt.virsh(&["dumpxml", "--inactive", stage.guest.name()]);
+    let xml = stage.virsh(&["dumpxml", "--inactive", "@"]);
     let (before, rest) = xml.split_once("<vcpu ").expect("vCPUs");
     let (_, after) = rest.split_once("</vcpu>").expect("their end");
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("more.xml");
     std::fs::write(&file, format!("{before}<vcpu current='1'>{vcpus}</vcpu>{after}")).expect("write");
-    stage.libvirt.virsh(&["define", file.to_str().expect("a path of letters")]);
+    stage.virsh(&["define", file.to_str().expect("a path of letters")]);
 }
 
 #[test]
@@ -235,42 +221,42 @@ fn both_providers_are_told_within_a_second_what_the_state_does_not_show() {
             return skip("both_providers_are_told_within_a_second_what_the_state_does_not_show", &reason);
         }
     };
-    let mut stage = Stage::set(&libvirt, "happened");
+    let mut scene = Scene::set(&libvirt, "happened");
     let happened = |event: &Value| event["kind"] == "happened";
 
-    let waiting = stage.waiting();
-    redefine(&stage, 6);
-    stage.both_told("virsh define, running", "Defined Updated", ["out-of-band", "redefined"], happened);
-    stage.ends(&waiting, "done", "");
+    let waiting = scene.waiting();
+    redefine(&scene.on, 6);
+    scene.both_told("virsh define, running", "Defined Updated", ["out-of-band", "redefined"], happened);
+    scene.ends(&waiting, "done", "");
 
-    let disk = format!("{}.pulled.qcow2", stage.guest.name());
+    let disk = format!("{}.pulled.qcow2", scene.on.guest.name());
     let disk = disk_for(&libvirt, &disk, "4M");
-    stage.libvirt.virsh(&["attach-disk", stage.guest.name(), &disk, "vdb", "--subdriver", "qcow2", "--live"]);
-    let added = stage.both_told("a device plugged", "device-added", ["out-of-band", "device-added"], happened);
+    scene.on.virsh(&["attach-disk", "@", &disk, "vdb", "--subdriver", "qcow2", "--live"]);
+    let added = scene.both_told("a device plugged", "device-added", ["out-of-band", "device-added"], happened);
     assert_eq!(added["fact"]["subject"], "virtio-disk1", "{added:#}");
-    let waiting = stage.waiting();
-    stage.libvirt.virsh(&["detach-disk", stage.guest.name(), "vdb", "--live"]);
-    let pulled = stage.both_told("a device pulled", "device-removed", ["out-of-band", "device-removed"], happened);
+    let waiting = scene.waiting();
+    scene.on.virsh(&["detach-disk", "@", "vdb", "--live"]);
+    let pulled = scene.both_told("a device pulled", "device-removed", ["out-of-band", "device-removed"], happened);
     assert_eq!(pulled["fact"]["subject"], "virtio-disk1", "{pulled:#}");
-    stage.ends(&waiting, "done", "");
+    scene.ends(&waiting, "done", "");
 
-    let boots = stage.guest.console().matches("GUEST-READY").count();
-    let waiting = stage.waiting();
-    stage.guest.exec("/bin/busybox", &["reboot", "-f"]);
-    stage.both_told("reboot in the guest", "event 'reboot'", ["guest", "rebooted"], happened);
-    stage.ends(&waiting, "done", "");
-    stage.guest.await_console("GUEST-READY", boots + 1);
-    stage.guest.await_agent();
+    let boots = scene.on.guest.console().matches("GUEST-READY").count();
+    let waiting = scene.waiting();
+    scene.on.guest.exec("/bin/busybox", &["reboot", "-f"]);
+    scene.both_told("reboot in the guest", "event 'reboot'", ["guest", "rebooted"], happened);
+    scene.ends(&waiting, "done", "");
+    scene.on.guest.await_console("GUEST-READY", boots + 1);
+    scene.on.guest.await_agent();
 
     // One of ours is a command's doing, and told as that alone.
-    let _ = stage.listeners[1].so_far();
-    assert_eq!(stage.north.run(&stage.vm, "power.reset", &json!({}))["state"], "done");
-    stage.guest.await_console("GUEST-READY", boots + 2);
-    stage.guest.await_agent();
-    let told = stage.listeners[1].so_far();
+    let _ = scene.listeners[1].so_far();
+    scene.on.done("power.reset", &json!({}));
+    scene.on.guest.await_console("GUEST-READY", boots + 2);
+    scene.on.guest.await_agent();
+    let told = scene.listeners[1].so_far();
     assert!(told.iter().any(|event| event["kind"] == "ended"), "{told:#?}");
     assert!(!told.iter().any(|event| event["fact"]["origin"]["cause"] == "rebooted"), "{told:#?}");
-    assert_eq!(stage.state(), "running");
+    assert_eq!(scene.on.domstate(), "running");
 }
 
 /// An empty disk image, where libvirtd's guests find it.
@@ -288,9 +274,9 @@ fn a_full_disk_pauses_the_vm_and_nobody_of_ours_resumes_it() {
         Ok(libvirt) => libvirt,
         Err(Skip(reason)) => return skip(name, &reason),
     };
-    let mut stage = Stage::set(&libvirt, "full");
+    let mut scene = Scene::set(&libvirt, "full");
     // A file system of 2 MiB that only libvirtd and its guests see, with a disk on it that believes in 64.
-    let small = libvirt.folder().join(format!("{}.small", stage.guest.name()));
+    let small = libvirt.folder().join(format!("{}.small", scene.on.guest.name()));
     std::fs::create_dir_all(&small).expect("make a folder");
     let small = small.display().to_string();
     let inside = |words: &[&str]| {
@@ -310,28 +296,28 @@ fn a_full_disk_pauses_the_vm_and_nobody_of_ours_resumes_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("disk.xml");
     std::fs::write(&file, xml).expect("write");
-    stage.libvirt.virsh(&["attach-device", stage.guest.name(), file.to_str().expect("a path"), "--live"]);
-    stage.both_told("a device plugged", "device-added", ["out-of-band", "device-added"], |_| true);
+    scene.on.virsh(&["attach-device", "@", file.to_str().expect("a path"), "--live"]);
+    scene.both_told("a device plugged", "device-added", ["out-of-band", "device-added"], |_| true);
 
-    let waiting = stage.waiting();
+    let waiting = scene.waiting();
     // The guest takes a moment to find its new disk.
     let fill = "until [ -b /dev/vdb ]; do sleep 0.1; done; dd if=/dev/zero of=/dev/vdb bs=65536 count=100; sync";
-    stage.guest.exec("/bin/busybox", &["sh", "-c", fill]);
+    scene.on.guest.exec("/bin/busybox", &["sh", "-c", fill]);
     let full = |event: &Value| event["kind"] == "happened";
-    let told = stage.both_told("a full disk", "event 'io-error-reason'", ["hypervisor", "no-space"], full);
+    let told = scene.both_told("a full disk", "event 'io-error-reason'", ["hypervisor", "no-space"], full);
     assert_eq!(told["fact"]["subject"], "virtio-disk1", "{told:#}");
     let paused = |event: &Value| event["fact"]["state"]["power"] == "paused";
-    stage.both_told("its pause", "Suspended I/O Error", ["hypervisor", "no-space"], paused);
-    stage.ends(&waiting, "impossible", "(by the hypervisor: no-space)");
-    assert_eq!(stage.state(), "paused", "covirt resumes nothing by itself");
+    scene.both_told("its pause", "Suspended I/O Error", ["hypervisor", "no-space"], paused);
+    scene.ends(&waiting, "impossible", "(by the hypervisor: no-space)");
+    assert_eq!(scene.on.domstate(), "paused", "covirt resumes nothing by itself");
 
     // Somebody makes room and lets it go on.
     assert!(inside(&["mount", "-o", "remount,size=128m", &small]));
-    stage.libvirt.virsh(&["resume", stage.guest.name()]);
-    stage.both_told("virsh resume", "Resumed Unpaused", ["out-of-band", "resumed"], |event| {
+    scene.on.virsh(&["resume", "@"]);
+    scene.both_told("virsh resume", "Resumed Unpaused", ["out-of-band", "resumed"], |event| {
         event["fact"]["state"]["power"] == "running"
     });
-    stage.libvirt.virsh(&["destroy", stage.guest.name()]);
+    scene.on.virsh(&["destroy", "@"]);
     assert!(inside(&["umount", &small]));
 }
 
@@ -342,10 +328,7 @@ fn a_vm_is_its_uuid_and_a_start_is_its_id() {
         Err(Skip(reason)) => return skip("a_vm_is_its_uuid_and_a_start_is_its_id", &reason),
     };
     let guest = Guest::define(&libvirt, "identity");
-    let old = guest.domain(&libvirt.connect()).uuid_string().expect("a UUID");
-    let agent = Covirtd::start(PROGRAM, libvirt.uri(), "");
-    let mut north = agent.client("north");
-    north.post(&format!("/v1/vms/{old}/enrollment"), &json!({})).ok();
+    let Stage { agent, guest, vm: old, mut north, .. } = Stage::set(&libvirt, guest, "");
     let listener = agent.listen("north", 0);
 
     // Decided for one start, executed on none: the firmware has no part in this, so the guest need not be up.
@@ -401,31 +384,31 @@ fn both_providers_are_told_within_a_second_how_a_job_ended_that_somebody_began()
             return skip("both_providers_are_told_within_a_second_how_a_job_ended_that_somebody_began", &reason);
         }
     };
-    let stage = Stage::set(&libvirt, "jobs");
-    let name = stage.guest.name();
+    let scene = Scene::set(&libvirt, "jobs");
+    let name = scene.on.guest.name();
     let file = |suffix: &str| libvirt.folder().join(format!("{name}.{suffix}")).display().to_string();
     // No event tells that a job has begun; the next look for another reason shows it.
     let open = |hold: &str| {
         libvirt.virsh(&["metadata", name, "urn:probe", "--key", "p", "--set", "<p/>", "--live"]);
-        for listener in &stage.listeners {
+        for listener in &scene.listeners {
             listener.next("it is open", |event| event["fact"]["state"]["jobs"] == json!([hold]));
         }
     };
     let over = |event: &Value| event["kind"] == "observed" && event["fact"]["state"].get("jobs").is_none();
 
     let write = "dd if=/dev/urandom of=/mnt/vda/much bs=1M count=6 && sync && echo WRITTEN >/dev/ttyS0";
-    stage.guest.exec("/bin/sh", &["-c", write]);
-    stage.guest.await_console("WRITTEN", 1);
+    scene.on.guest.exec("/bin/sh", &["-c", write]);
+    scene.on.guest.await_console("WRITTEN", 1);
     let overlay = format!("vda,file={}", file("overlay"));
     libvirt.virsh(&["snapshot-create-as", name, "over", "--disk-only", "--no-metadata", "--diskspec", &overlay]);
     libvirt.virsh(&["blockpull", name, "vda", "--bandwidth", "2"]);
     open("block:vda");
-    stage.both_told("a pull that is done", "for vda", ["hypervisor", "job-ended"], over);
+    scene.both_told("a pull that is done", "for vda", ["hypervisor", "job-ended"], over);
 
     libvirt.virsh(&["blockcopy", name, "vda", "--dest", &file("copy"), "--bandwidth", "1", "--transient-job"]);
     open("block:vda");
     libvirt.virsh(&["blockjob", name, "vda", "--abort"]);
-    stage.both_told("a copy that is given up", "for vda", ["out-of-band", "job-stopped"], over);
+    scene.both_told("a copy that is given up", "for vda", ["out-of-band", "job-stopped"], over);
 
     let backup = file("backup.xml");
     let text = format!(
@@ -438,6 +421,6 @@ fn both_providers_are_told_within_a_second_how_a_job_ended_that_somebody_began()
     libvirt.virsh(&["backup-begin", name, &backup]);
     open("backup");
     libvirt.virsh(&["domjobabort", name]);
-    stage.both_told("a backup that was read", "event 'job-completed'", ["out-of-band", "job-stopped"], over);
-    assert_eq!(stage.state(), "running");
+    scene.both_told("a backup that was read", "event 'job-completed'", ["out-of-band", "job-stopped"], over);
+    assert_eq!(scene.on.domstate(), "running");
 }

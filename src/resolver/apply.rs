@@ -40,6 +40,7 @@ impl State {
                 self.drain = None;
                 self.brought_about = None;
                 self.written.clear();
+                self.unobeyed.clear();
             }
             Fact::Delegation { by: _, change } => {
                 if let Some(authority) = &mut self.authority {
@@ -142,12 +143,15 @@ impl State {
                 }
                 self.apply_verdict(verdict);
             }
-            Fact::Started { command, start } => self.with(*command, |tracked| {
-                tracked.phase = Phase::Running;
-                tracked.started = Some(at);
-                tracked.began = true;
-                tracked.on_start = *start;
-            }),
+            Fact::Started { command, start } => {
+                self.with(*command, |tracked| {
+                    tracked.phase = Phase::Running;
+                    tracked.started = Some(at);
+                    tracked.began = true;
+                    tracked.on_start = *start;
+                });
+                self.unplug_started(*command);
+            }
             Fact::BecameUnknown { command } => self.with(*command, |tracked| tracked.phase = Phase::Unknown),
             Fact::FoundUndone { command } => self.with(*command, |tracked| {
                 tracked.phase = Phase::Queued;
@@ -156,9 +160,10 @@ impl State {
             Fact::Ended { command, outcome } => self.apply_ended(at, *command, outcome),
             Fact::Observed { state, origin } => {
                 let before = self.believed.replace(state.clone());
-                if before.is_none_or(|before| (before.power, before.start) != (state.power, state.start)) {
+                if before.as_ref().is_none_or(|before| (before.power, before.start) != (state.power, state.start)) {
                     self.brought_about = Some(origin.clone());
                 }
+                self.unplugs_seen(before.as_ref());
                 if self.standing == Standing::Vanished {
                     self.standing = Standing::Enrolled;
                     self.moved_to = None;
@@ -232,6 +237,7 @@ impl State {
                 }
             }
         }
+        self.unplug_ended(id, outcome);
         if let Some(operation) = self.commands.get(&id).map(Tracked::command).filter(|c| c.provider.is_agent()) {
             let operation = operation.operation.clone();
             self.errand_ended(at, &operation, outcome);

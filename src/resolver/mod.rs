@@ -8,7 +8,7 @@
 //! | `admission` | taking a command in |
 //! | `precedence` | which command waits for which: a graph without cycles |
 //! | `decide` | the next thing to happen: deadlines, silence, conflicts, starts |
-//! | `past_us` | what happened past this agent, and whether a command of ours explains it |
+//! | `past_us`, `unplug` | what happened past this agent, and whether a command of ours explains it |
 //! | `recheck` | the last look before a start |
 //! | `rules`, `feasibility` | which of two goes first, and what each rule found |
 //! | `turn`, `budget`, `escalate`, `drain` | waiting is bounded: turns, time for asking, the operator's word, hand-overs |
@@ -45,6 +45,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod unplug;
 
 pub use call::Call;
 pub use explain::{AskRecord, ConflictRecord, Moment, Waiting, deciding_rule, story, waiting};

@@ -27,8 +27,8 @@ pub(crate) fn observation(state: &State, seen: &VmState, why: Observation) -> Op
         Observation::Told(_) | Observation::Event | Observation::Look => why,
     };
     let explains = |running: &&Tracked| explains(running, believed, seen) && may_be_of(running, why);
-    let ours = state.active().find(explains).map(|running| running.command().id);
-    let origin = match ours {
+    let active = || state.active().find(explains).map(|running| running.command().id);
+    let origin = match state.obeyed_late(seen).or_else(active) {
         Some(command) => Origin::Command { command },
         None => origin(why, believed.and_then(|before| derived(state, before, seen, why))),
     };
@@ -51,7 +51,9 @@ pub(crate) fn happening(state: &State, happening: Happening, now: Now) -> Option
     let lately = (state.ended.iter().rev().filter_map(|id| state.commands.get(id)))
         .take_while(|ended| ended.finished.is_some_and(|at| now.mono < at.mono.after(ECHO)))
         .filter(|ended| ended.began);
-    let ours = state.active().chain(lately).any(|tracked| accounts_for(tracked, &happening));
+    // The guest may have obeyed late. The look that follows tells whether it has, and otherwise which device went.
+    let late = happening.cause == Cause::DeviceRemoved && !state.unobeyed.is_empty();
+    let ours = late || state.active().chain(lately).any(|tracked| accounts_for(tracked, &happening));
     let Happening { cause, subject } = happening;
     (!ours).then(|| Fact::Happened { origin: Origin::past_us(Some(cause)), subject })
 }

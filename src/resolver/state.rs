@@ -10,7 +10,7 @@ use super::hold::Hold;
 use crate::delegation::{Authority, Drain};
 use crate::model::operation::Register;
 use crate::model::{
-    Command, CommandId, ConflictId, Footprint, HoldKey, Issued, Mono, Now, Outcome, ProviderId, Resource, StartId,
+    Command, CommandId, ConflictId, DeviceName, Footprint, HoldKey, Issued, Mono, Now, Outcome, ProviderId, Resource, StartId,
     VmId, VmState,
 };
 
@@ -79,6 +79,9 @@ pub struct State {
     /// Where the VM went, once it has left for another host.
     #[serde(default)]
     pub(crate) moved_to: Option<String>,
+    /// Devices that the guest was told to let go of and kept, and by whom it was told last.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) unobeyed: BTreeMap<DeviceName, CommandId>,
 }
 
 /// One provider's sequence numbers on this VM.
@@ -332,6 +335,7 @@ impl State {
             unthawed: None,
             errands: 0,
             moved_to: None,
+            unobeyed: BTreeMap::new(),
         }
     }
 

@@ -122,6 +122,8 @@ async fn on_a_full_disk_writes_are_refused_and_reads_go_on() {
     agent.request("POST", &path, "north", Some(delegation)).await.refused(507, "journal-unwritable");
 
     limit_files(&agent, "unlimited");
+    // Nothing tells that there is room again, neither the system nor the agent, which learns it from the next write that
+    // succeeds: a provider tries again, and so does this.
     let deadline = Instant::now() + SOON;
     let after = loop {
         let answer = agent.run_command(1, "north", "power.resume", json!({})).await;

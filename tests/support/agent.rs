@@ -279,7 +279,7 @@ impl Agent {
         self.get(&format!("/v1/commands/{id}"), who).await.expect(200).json
     }
 
-    /// Asks until a command has ended.
+    /// Asks until a command has ended: the answer that would have waited for it was given already.
     pub(crate) async fn ended_command(&self, id: &str, who: &str) -> Value {
         let live = ["queued", "running", "unknown"];
         let ended = async {

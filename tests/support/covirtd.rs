@@ -98,7 +98,8 @@ impl Client {
         self.get(&format!("/v1/vms/{vm}/commands/{id}")).ok()
     }
 
-    /// Waits until a command is in one of these states.
+    /// Waits until a command is in one of these states. It asks again and again, because only a command's end has an
+    /// answer that waits for it, and that of its submission was not held back.
     #[track_caller]
     pub(crate) fn until_state(&mut self, vm: &str, id: &str, states: &[&str], within: Duration) -> Value {
         let end = Instant::now() + within;
@@ -339,6 +340,7 @@ impl Covirtd {
         }
         self.child = Some(command.spawn().expect("start covirtd"));
         let end = Instant::now() + Duration::from_secs(60);
+        // A process announces its socket to nobody: it is tried until it answers.
         loop {
             let answered = Client::new(&self.socket(), "north").send("GET", "/healthz", 0, None);
             if answered.is_ok_and(|reply| reply.status == 200) {

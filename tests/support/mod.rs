@@ -29,6 +29,9 @@ pub(crate) fn skip(test: &str, reason: &str) {
 }
 
 /// Ask again and again until there is an answer; panic, naming what was awaited, when `within` has passed.
+///
+/// For what nobody announces: what a guest writes to its console, what virsh prints, what another process does with its
+/// files and sockets. What covirt or libvirt tells by an event or an answer is waited for there.
 #[track_caller]
 pub(crate) fn until<T>(what: &str, within: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + within;

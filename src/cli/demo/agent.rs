@@ -120,6 +120,8 @@ impl AgentProcess {
         Ok(agent)
     }
 
+    /// Asks until it answers, at short intervals and not for ever: no child of ours announces that it is ready, and what
+    /// the demonstration needs is an answer at the socket, which only asking shows.
     async fn await_ready(&mut self, client: &Client) -> Result<(), PlayDemoError> {
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {

@@ -132,6 +132,22 @@ async fn it_refuses_what_libvirt_would_refuse() {
     assert_eq!(outcome.code, Code::VmGone);
 }
 
+#[test]
+fn what_is_about_a_disk_that_is_not_there_is_refused() {
+    let fake = fake(Mode::Auto);
+    fake.change(vm_id(), |state| {
+        state.devices.insert("disk:vda".parse().unwrap());
+    });
+    let snapshot = |disks: &[&str]| {
+        let args = json!({ "name": "a", "kind": "disk-only", "disks": disks });
+        fake.act(vm_id(), &Operation::parse(Action::SnapshotCreate, args).unwrap())
+    };
+    let refused = snapshot(&["vda", "vdz"]).unwrap_err();
+    assert_eq!((refused.ending, refused.reason.as_str()), (Ending::Impossible, "the VM has no disk:vdz"));
+    assert!(fake.state(vm_id()).unwrap().snapshots.is_empty());
+    snapshot(&["vda"]).unwrap();
+}
+
 #[tokio::test]
 async fn a_migration_is_open_until_somebody_ends_it() {
     let fake = fake(Mode::Auto);

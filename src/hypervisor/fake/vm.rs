@@ -160,6 +160,9 @@ impl Vm {
 
     fn deed(&mut self, operation: &Operation, next_start: &mut u32) -> Result<Value, Outcome> {
         self.check_power(operation)?;
+        if let Some(missing) = operation.needs().into_iter().find(|device| !self.state.devices.contains(device)) {
+            return Err(impossible(&format!("the VM has no {missing}")));
+        }
         match operation.effect() {
             Effect::Nothing => return Ok(self.described()),
             // A lock is the lane's own.
@@ -228,14 +231,6 @@ impl Vm {
             }
             Effect::DeviceAdded(device) if self.state.devices.contains(&device) => {
                 return Err(impossible(&format!("the VM has {device} already")));
-            }
-            Effect::DeviceRemoved(device) if !self.state.devices.contains(&device) => {
-                return Err(impossible(&format!("the VM has no {device}")));
-            }
-            Effect::Setting(Setting::Tuning(device) | Setting::Device(device))
-                if !self.state.devices.contains(&device) =>
-            {
-                return Err(impossible(&format!("the VM has no {device}")));
             }
             Effect::CheckpointRemoved(name) if !self.state.checkpoints.contains(&name) => {
                 return Err(impossible(&format!("no domain checkpoint with matching name '{name}'")));

@@ -1,8 +1,6 @@
 //! The XML that asks for a backup or a checkpoint. *Source*: libvirt, `formatbackup` and `formatcheckpoint`.
 
-use std::fmt::Write;
-
-use super::snapshot_xml::escaped;
+use super::xml::{element, escaped, put};
 use crate::hypervisor::given::export_bitmap;
 use crate::model::operation::{BackupBeginArgs, BackupMode};
 
@@ -56,15 +54,6 @@ pub(super) fn checkpoint_xml<'a>(name: &str, disks: impl Iterator<Item = &'a str
     }
     xml.push_str("</disks></domaincheckpoint>");
     xml
-}
-
-fn element(xml: &mut String, name: &str, text: &str) {
-    put(xml, format_args!("<{name}>{}</{name}>", escaped(text)));
-}
-
-fn put(xml: &mut String, text: std::fmt::Arguments<'_>) {
-    // A string takes everything.
-    let _ = xml.write_fmt(text);
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use virt::connect::Connect;
 use virt::error::Error;
 use virt::sys;
 
+use super::xml::{child, devices};
 use crate::model::VmId;
 
 /// One image of a disk.
@@ -69,13 +70,8 @@ fn images(xml: &str) -> BTreeSet<String> {
     nodes.filter(|node| node.has_tag_name("source")).filter_map(path_in).collect()
 }
 
-fn disks<'a>(document: &'a Document<'_>) -> impl Iterator<Item = Node<'a, 'a>> {
-    let devices = document.root_element().children().filter(|node| node.has_tag_name("devices"));
-    devices.flat_map(|devices| devices.children()).filter(|node| node.has_tag_name("disk"))
-}
-
-fn child<'a>(node: Node<'a, 'a>, name: &str) -> Option<Node<'a, 'a>> {
-    node.children().find(|child| child.has_tag_name(name))
+fn disks<'a, 'input>(document: &'a Document<'input>) -> impl Iterator<Item = Node<'a, 'input>> {
+    devices(document).filter(|node| node.has_tag_name("disk"))
 }
 
 fn index(node: Option<Node<'_, '_>>) -> Option<u32> {
@@ -83,7 +79,7 @@ fn index(node: Option<Node<'_, '_>>) -> Option<u32> {
 }
 
 fn path(node: Node<'_, '_>) -> Option<String> {
-    node.children().find(|child| child.has_tag_name("source")).and_then(path_in)
+    child(node, "source").and_then(path_in)
 }
 
 fn path_in(source: Node<'_, '_>) -> Option<String> {

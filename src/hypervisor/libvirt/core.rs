@@ -6,7 +6,7 @@ use tokio::sync::{oneshot, watch};
 use virt::connect::Connect;
 use virt::domain::Domain;
 
-use super::failure::{Fault, Reached};
+use super::failure::Fault;
 use super::gate::{Gate, GivenUp, Passage};
 use super::gather::AgentsAsked;
 use super::host_facts::HostFacts;
@@ -114,7 +114,15 @@ impl Core {
 
 /// Finds a VM. It changes nothing.
 pub(super) fn look_up(connect: &Connect, vm: VmId) -> Result<Domain, Fault> {
-    connect.lookup_domain_by_uuid(vm.0).map_err(|error| Fault::of(connect, &error, Reached::Harmless))
+    connect.lookup_domain_by_uuid(vm.0).map_err(Fault::harmless(connect))
+}
+
+/// Finds a VM that may have gone.
+pub(super) fn present(connect: &Connect, vm: VmId) -> Result<Option<Domain>, Fault> {
+    match look_up(connect, vm) {
+        Err(Fault::NoSuchVm(_)) => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 /// Passes the gate, or says that nobody wants the call any more.

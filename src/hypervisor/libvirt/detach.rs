@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::core::{Core, look_up};
+use super::core::{Core, present};
 use super::element;
-use super::failure::{Fault, Reached};
+use super::failure::Fault;
 use super::look;
 use super::notices::{Notice, Watch};
 use super::settle::{Woken, lost_after_sending};
@@ -82,14 +82,11 @@ impl Core {
     async fn has(&self, vm: VmId, start: StartId, device: &DeviceName) -> Result<bool, Fault> {
         let device = device.clone();
         let asked = self.ask(Some(vm), move |connect, _| {
-            let domain = match look_up(connect, vm) {
-                Err(Fault::NoSuchVm(_)) => return Ok(false),
-                other => other?,
-            };
+            let Some(domain) = present(connect, vm)? else { return Ok(false) };
             if look::start_of(&domain) != start {
                 return Ok(false);
             }
-            match domain.xml_desc(0).map_err(|error| Fault::of(connect, &error, Reached::Harmless)) {
+            match domain.xml_desc(0).map_err(Fault::harmless(connect)) {
                 Err(Fault::NoSuchVm(_)) => Ok(false),
                 xml => Ok(element::find(&xml?, &device)?.is_some()),
             }

@@ -3,6 +3,7 @@
 use roxmltree::{Document, Node};
 
 use super::failure::Fault;
+use super::xml::{child, devices};
 use crate::hypervisor::evidence::Seen;
 use crate::model::device::named_in;
 use crate::model::operation::{Bandwidth, DiskIotuneArgs, NicQosArgs};
@@ -56,13 +57,7 @@ fn read(xml: &str) -> Result<Document<'_>, Fault> {
 }
 
 fn described<'a, 'input>(document: &'a Document<'input>) -> impl Iterator<Item = Node<'a, 'input>> {
-    let devices = child(document.root_element(), "devices");
-    let all = devices.into_iter().flat_map(|devices| devices.children());
-    all.filter(|node| node.has_tag_name("disk") || node.has_tag_name("interface"))
-}
-
-fn child<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Option<Node<'a, 'input>> {
-    node.children().find(|child| child.has_tag_name(name))
+    devices(document).filter(|node| node.has_tag_name("disk") || node.has_tag_name("interface"))
 }
 
 fn bare(domain: &str, node: Node<'_, '_>) -> String {

@@ -59,6 +59,11 @@ impl Fault {
         }
     }
 
+    /// What errors of questions on this connection mean, or of calls that certainly did not leave.
+    pub(super) fn harmless(connect: &Connect) -> impl Fn(virt::error::Error) -> Self + Copy {
+        move |error| Self::of(connect, &error, Reached::Harmless)
+    }
+
     /// What was said.
     pub(super) fn text(&self) -> &str {
         match self {

@@ -16,7 +16,7 @@ use virt::sys;
 
 use super::around::{Known, Volumes};
 use super::core::{Core, look_up};
-use super::failure::{Fault, Reached};
+use super::failure::Fault;
 use super::host_facts::Around;
 use super::surroundings;
 use crate::discovery::{
@@ -100,7 +100,7 @@ impl Core {
         let answer = self.ask(Some(vm), move |connect, _| {
             let _asked = asked;
             let domain = look_up(connect, vm)?;
-            surroundings::agent_addresses(&domain).map_err(|error| Fault::of(connect, &error, Reached::Harmless))
+            surroundings::agent_addresses(&domain).map_err(Fault::harmless(connect))
         });
         match timeout(AGENT_LIMIT, answer).await {
             Ok(Ok(addresses)) => addresses,
@@ -111,7 +111,7 @@ impl Core {
 
 /// Every share-th VM of all, by the order of their ids.
 fn read_share(connect: &Connect, share: usize, around: &Around) -> Result<Vec<ReadInventory>, Fault> {
-    let fault = |error| Fault::of(connect, &error, Reached::Harmless);
+    let fault = Fault::harmless(connect);
     let mut handles = Vec::new();
     for handle in connect.list_all_domains(0).map_err(fault)? {
         handles.push((VmId(handle.uuid().map_err(fault)?), handle));
@@ -137,7 +137,7 @@ fn read(
     volumes: Volumes,
     around: &Around,
 ) -> Result<Discovered, Fault> {
-    let fault = |error| Fault::of(connect, &error, Reached::Harmless);
+    let fault = Fault::harmless(connect);
     let live = parsed(&handle.xml_desc(0).map_err(fault)?)?;
     // One that is off and has no definition does not exist.
     let inactive = if handle.id().is_none() {

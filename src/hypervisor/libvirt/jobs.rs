@@ -15,7 +15,7 @@ use virt::error::Error;
 use virt::sys;
 
 use super::core::look_up;
-use super::failure::{Fault, Reached};
+use super::failure::Fault;
 use super::gather;
 use super::stats::numbers;
 use crate::discovery;
@@ -32,10 +32,15 @@ pub(super) enum Answer<T> {
     Busy,
 }
 
-/// libvirt's background job on a VM.
+/// libvirt's background job on a VM: a migration, a save, a backup, … at most one at a time. libvirt shows it from when
+/// it takes the VM's job lock until it gives that back, so that one which is being wound up, after its end or when it was
+/// aborted, is a job still.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Background {
-    operation: u32,
+    kind: sys::virDomainJobType,
+    operation: sys::virDomainJobOperation,
+    /// Memory that a migration has to send, as far as it knows. *Units*: bytes.
+    memory_total: u64,
     /// *Units*: bytes.
     done: u64,
     total: u64,
@@ -52,6 +57,21 @@ impl Background {
             sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT => Some(HoldKey::Migration),
             _ => None,
         }
+    }
+
+    /// Whether it moves the VM to another host.
+    pub(super) const fn is_migration_out(&self) -> bool {
+        self.operation == sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT
+    }
+
+    /// Whether QEMU is at it or done. Before, libvirt has yet to reach the target host, which may refuse; after a
+    /// failure it is not said any more.
+    pub(super) const fn sends_memory(&self) -> bool {
+        let goes_well = matches!(
+            self.kind,
+            sys::VIR_DOMAIN_JOB_BOUNDED | sys::VIR_DOMAIN_JOB_UNBOUNDED | sys::VIR_DOMAIN_JOB_COMPLETED
+        );
+        goes_well && self.memory_total > 0
     }
 
     fn progress(&self) -> Option<JobProgress> {
@@ -102,12 +122,13 @@ pub(super) fn is_busy(domain: &Domain) -> Result<bool, Error> {
     }
 }
 
-/// The background job, if there is one. It may wait for the lock.
+/// The background job, if there is one; none also when the VM is off or the driver knows no jobs. It may wait for the
+/// lock.
 pub(super) fn background(domain: &Domain) -> Result<Option<Background>, Error> {
     let (mut kind, mut count): (c_int, c_int) = (0, 0);
     let mut parameters: sys::virTypedParameterPtr = std::ptr::null_mut();
     // SAFETY: the domain is open; libvirt sets `parameters` to an array of `count`. Needed because the safe binding
-    // frees the array with another allocator and takes a null for an array.
+    // frees the array with another allocator, takes a null for an array and does not read which operation the job is.
     let asked =
         unsafe { sys::virDomainGetJobStats(domain.as_ptr(), &raw mut kind, &raw mut parameters, &raw mut count, 0) };
     if asked != 0 {
@@ -126,10 +147,11 @@ pub(super) fn background(domain: &Domain) -> Result<Option<Background>, Error> {
         Some(total) => (number(sys::VIR_DOMAIN_JOB_DATA_PROCESSED), Some(total)),
         None => of_disks(),
     };
+    let operation = number(sys::VIR_DOMAIN_JOB_OPERATION).and_then(|operation| operation.try_into().ok());
     let job = Background {
-        operation: number(sys::VIR_DOMAIN_JOB_OPERATION)
-            .and_then(|operation| u32::try_from(operation).ok())
-            .unwrap_or(0),
+        kind: kind.try_into().unwrap_or(sys::VIR_DOMAIN_JOB_NONE),
+        operation: operation.unwrap_or(sys::VIR_DOMAIN_JOB_OPERATION_UNKNOWN),
+        memory_total: number(sys::VIR_DOMAIN_JOB_MEMORY_TOTAL).unwrap_or(0),
         done: done.unwrap_or(0),
         total: total.unwrap_or(0),
         elapsed: number(sys::VIR_DOMAIN_JOB_TIME_ELAPSED).unwrap_or(0),
@@ -138,7 +160,7 @@ pub(super) fn background(domain: &Domain) -> Result<Option<Background>, Error> {
     drop(values);
     // SAFETY: the array came from libvirt and is not used again; null is allowed.
     unsafe { sys::virTypedParamsFree(parameters, count) };
-    Ok((kind != sys::VIR_DOMAIN_JOB_NONE.cast_signed()).then_some(job))
+    Ok(Some(job).filter(|job| job.kind != sys::VIR_DOMAIN_JOB_NONE))
 }
 
 /// A disk's block job, if there is one. It may wait for the lock.
@@ -187,7 +209,7 @@ pub(super) fn open_on(domain: &Domain, disks: &[String]) -> Result<Answer<BTreeS
 
 /// How far everything is that is open on a VM.
 pub(super) fn progress(connect: &Connect, vm: VmId) -> Result<Vec<JobProgress>, Fault> {
-    let fault = |error: Error| Fault::of(connect, &error, Reached::Harmless);
+    let fault = Fault::harmless(connect);
     let domain = look_up(connect, vm)?;
     if domain.id().is_none() {
         return Ok(Vec::new());
@@ -231,7 +253,18 @@ mod tests {
     use super::*;
 
     fn backup(done: u64, elapsed: u64, left: Option<u64>) -> Background {
-        Background { operation: sys::VIR_DOMAIN_JOB_OPERATION_BACKUP, done, total: 1000, elapsed, left }
+        let (kind, operation) = (sys::VIR_DOMAIN_JOB_UNBOUNDED, sys::VIR_DOMAIN_JOB_OPERATION_BACKUP);
+        Background { kind, operation, memory_total: 0, done, total: 1000, elapsed, left }
+    }
+
+    #[test]
+    fn a_migration_is_under_way_once_memory_is_sent_and_until_it_fails() {
+        let job = |kind, memory_total| Background { kind, memory_total, ..backup(0, 0, None) };
+        assert!(!job(sys::VIR_DOMAIN_JOB_UNBOUNDED, 0).sends_memory(), "the target is being prepared");
+        assert!(job(sys::VIR_DOMAIN_JOB_UNBOUNDED, 1).sends_memory());
+        assert!(job(sys::VIR_DOMAIN_JOB_COMPLETED, 1).sends_memory());
+        assert!(!job(sys::VIR_DOMAIN_JOB_CANCELLED, 1).sends_memory());
+        assert!(!job(sys::VIR_DOMAIN_JOB_FAILED, 1).sends_memory());
     }
 
     #[test]

@@ -17,9 +17,10 @@ use virt::sys;
 
 use super::checkpoints;
 use super::core::{Core, look_up};
-use super::failure::{Fault, Reached};
+use super::failure::Fault;
 use super::gather;
 use super::jobs::{self, Answer, BUSY};
+use super::pauses::Pauses;
 use super::stats::{self, Figures};
 use crate::discovery::{self, Generation, hex};
 use crate::hypervisor::{Listing, Whole};
@@ -41,17 +42,19 @@ impl Core {
     /// One VM's state. A VM that stays busy fails the look: nobody may conclude that nothing is open on it.
     pub(super) async fn observe(&self, vm: VmId) -> Result<VmState, Fault> {
         let end = Instant::now() + BUSY_LIMIT;
-        let mut pause = BUSY_FIRST_PAUSE;
+        let mut pauses = Pauses::from_to(BUSY_FIRST_PAUSE, BUSY_LAST_PAUSE);
         loop {
             let look = self.ask(Some(vm), move |connect, _| {
                 let domain = look_up(connect, vm)?;
-                let fault = |error: Error| Fault::of(connect, &error, Reached::Harmless);
+                let fault = Fault::harmless(connect);
                 if has_left(&domain).map_err(fault)? {
                     return Err(Fault::NoSuchVm("the VM has moved to another host".to_owned()));
                 }
                 look_at(&domain).map_err(fault)
             });
-            match look.await? {
+            let look = look.await?;
+            let pause = pauses.next();
+            match look {
                 Look { state, whole: Whole::Yes } => return Ok(state),
                 Look { whole: Whole::WithoutJobs, .. } if Instant::now() + pause >= end => {
                     return Err(Fault::Failed(BUSY.to_owned()));
@@ -59,7 +62,6 @@ impl Core {
                 Look { whole: Whole::WithoutJobs, .. } => {}
             }
             sleep(pause).await;
-            pause = (pause * 2).min(BUSY_LAST_PAUSE);
         }
     }
 }
@@ -69,7 +71,7 @@ impl Core {
 /// VMs that are off are read in bulk as far as libvirt can, which needs no answer from any QEMU; those that run one by
 /// one, because the bulk question would wait for each QEMU in turn.
 pub(super) fn list(connect: &Connect) -> Result<Vec<Listing>, Fault> {
-    let fault = |error: Error| Fault::of(connect, &error, Reached::Harmless);
+    let fault = Fault::harmless(connect);
     let domains = connect.list_all_domains(0).map_err(fault)?;
     let known = Bulk::ask(connect);
     let mut resting = stats::resting(connect);
@@ -83,7 +85,7 @@ pub(super) fn list(connect: &Connect) -> Result<Vec<Listing>, Fault> {
         }
         match look_with(&domain, figures, known.of(vm)) {
             Ok(Look { state, whole }) => listings.push(Listing { vm, name, state, whole }),
-            Err(error) => match Fault::of(connect, &error, Reached::Harmless) {
+            Err(error) => match fault(error) {
                 // It went between the two questions.
                 Fault::NoSuchVm(_) => {}
                 other => return Err(other),
@@ -185,8 +187,7 @@ struct Described {
 
 impl Described {
     fn running(domain: &Domain) -> Result<Self, Error> {
-        let defined = if domain.is_persistent()? { Some(domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE)?) } else { None };
-        let definition = defined.map(|xml| digest(&xml, gather::parsed(&xml).ok().as_ref()));
+        let definition = definition_of(domain)?;
         Ok(Self::of(gather::parsed(&domain.xml_desc(0)?).ok().as_ref(), definition))
     }
 

@@ -23,13 +23,15 @@ use virt::domain::MigrateParameters;
 use virt::error::Error;
 use virt::sys;
 
-use super::core::{Core, given_up, look_up, pass};
+use super::core::{Core, given_up, look_up, pass, present};
 use super::failure::{Fault, Reached};
 use super::gate::Gate;
 use super::outlet::Outlet;
+use super::pauses::Pauses;
 use super::perform::check_start;
+use super::raw::flags;
 use super::settle::lost_after_sending;
-use super::{job, links, look};
+use super::{jobs, links, look};
 use crate::hypervisor::Event;
 use crate::model::operation::MigrateBeginArgs;
 use crate::model::{StartId, VmId};
@@ -67,7 +69,7 @@ impl Core {
             .map_err(|error| Fault::Unsent(format!("no thread can be started for a migration: {error}")))?;
         let lost = self.until_lost();
         tokio::pin!(lost);
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = Pauses::from_to(FIRST_PAUSE, LAST_PAUSE);
         loop {
             tokio::select! {
                 biased;
@@ -76,19 +78,18 @@ impl Core {
                     return Ok(json!({ "to": to, "over": true }));
                 }
                 reason = &mut lost => return Err(given_up(&gate, reason)),
-                () = sleep(pause) => {}
+                () = sleep(pauses.next()) => {}
             }
             // Whatever goes wrong here is told better by libvirt's own answer.
             if self.sends_memory(vm).await.unwrap_or(false) {
                 return Ok(json!({ "to": to, "over": false }));
             }
-            pause = (pause * 2).min(LAST_PAUSE);
         }
     }
 
     async fn sends_memory(&self, vm: VmId) -> Result<bool, Fault> {
         self.ask(Some(vm), move |connect, _| {
-            let job = job::current(&look_up(connect, vm)?).map_err(|e| Fault::of(connect, &e, Reached::Harmless))?;
+            let job = jobs::background(&look_up(connect, vm)?).map_err(Fault::harmless(connect))?;
             Ok(job.is_some_and(|job| job.is_migration_out() && job.sends_memory()))
         })
         .await
@@ -97,14 +98,13 @@ impl Core {
     /// Waits until a VM whose migration was aborted is on its way no longer.
     pub(super) async fn until_staying(&self, vm: VmId) -> Result<Value, Fault> {
         let end = Instant::now() + ABORT_LIMIT;
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = Pauses::from_to(FIRST_PAUSE, LAST_PAUSE);
         while self.is_moving(vm).await.map_err(lost_after_sending)? {
             if Instant::now() >= end {
                 let seconds = ABORT_LIMIT.as_secs();
                 return Err(Fault::Failed(format!("libvirt has not ended the migration {seconds} s after its abort")));
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(LAST_PAUSE);
+            sleep(pauses.next()).await;
         }
         Ok(Value::Null)
     }
@@ -112,15 +112,12 @@ impl Core {
     async fn is_moving(&self, vm: VmId) -> Result<bool, Fault> {
         self.ask(Some(vm), move |connect, _| {
             let moved = || Fault::Forbidden("the VM had moved before its migration could be aborted".to_owned());
-            let domain = match look_up(connect, vm) {
-                Err(Fault::NoSuchVm(_)) => return Err(moved()),
-                other => other?,
-            };
-            let fault = |error| Fault::of(connect, &error, Reached::Harmless);
+            let domain = present(connect, vm)?.ok_or_else(moved)?;
+            let fault = Fault::harmless(connect);
             if look::has_left(&domain).map_err(fault)? {
                 return Err(moved());
             }
-            Ok(job::current(&domain).map_err(fault)?.is_some_and(|job| job.is_migration_out()))
+            Ok(jobs::background(&domain).map_err(fault)?.is_some_and(|job| job.is_migration_out()))
         })
         .await
     }
@@ -164,13 +161,12 @@ impl Departure {
 }
 
 fn flags_of(args: &MigrateBeginArgs) -> sys::virDomainMigrateFlags {
-    let wanted = [
+    flags([
         (true, sys::VIR_MIGRATE_PEER2PEER),
         (args.live, sys::VIR_MIGRATE_LIVE),
         (args.persistent, sys::VIR_MIGRATE_PERSIST_DEST | sys::VIR_MIGRATE_UNDEFINE_SOURCE),
         (args.is_unsafe, sys::VIR_MIGRATE_UNSAFE),
-    ];
-    wanted.into_iter().filter(|(is_wanted, _)| *is_wanted).fold(0, |flags, (_, flag)| flags | flag)
+    ])
 }
 
 #[cfg(test)]

@@ -25,7 +25,6 @@ mod gate;
 mod gather;
 mod guest_agent;
 mod host_facts;
-mod job;
 mod jobs;
 mod links;
 mod look;
@@ -34,6 +33,7 @@ mod news;
 mod notices;
 mod outlet;
 mod owned;
+mod pauses;
 mod perform;
 mod pool;
 mod probe;
@@ -47,6 +47,7 @@ mod traces;
 #[cfg(test)]
 mod tests;
 mod warden;
+mod xml;
 
 use std::sync::{Arc, OnceLock, mpsc};
 

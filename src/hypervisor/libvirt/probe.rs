@@ -12,13 +12,14 @@ use virt::domain::Domain;
 use virt::error::Error;
 use virt::sys;
 
-use super::core::{Core, look_up};
+use super::core::{Core, present};
 use super::element;
 use super::failure::{Fault, Reached};
 use super::gather;
 use super::guest_agent::{self, FreezeStatus};
 use super::jobs::{self, BUSY};
 use super::look::{self, Look};
+use super::pauses::Pauses;
 use super::traces;
 use crate::discovery::{Definition, Discovered, Inactive, Inventory};
 use crate::hypervisor::Whole;
@@ -52,11 +53,8 @@ impl Core {
             self.seen_off(vm, expected, SHUTDOWN_LIMIT).await?;
         }
         self.ask(Some(vm), move |connect, _| {
-            let domain = match look_up(connect, vm) {
-                // A transient VM goes when it is off; of anything else nothing is left to be seen.
-                Err(Fault::NoSuchVm(_)) => return Ok(when_gone(&operation)),
-                other => other?,
-            };
+            // A transient VM goes when it is off; of anything else nothing is left to be seen.
+            let Some(domain) = present(connect, vm)? else { return Ok(when_gone(&operation)) };
             conclude(connect, &domain, &operation, expected)
         })
         .await
@@ -64,8 +62,9 @@ impl Core {
 
     async fn barrier(&self, vm: VmId, jobs: Jobs) -> Result<(), Fault> {
         let end = Instant::now() + BARRIER_LIMIT;
-        let mut pause = BARRIER_FIRST_PAUSE;
+        let mut pauses = Pauses::from_to(BARRIER_FIRST_PAUSE, BARRIER_LAST_PAUSE);
         loop {
+            let pause = pauses.next();
             match self.ask(Some(vm), move |connect, _| try_barrier(connect, vm, jobs)).await? {
                 Barrier::Passed => return Ok(()),
                 Barrier::Busy if Instant::now() + pause >= end => {
@@ -74,7 +73,6 @@ impl Core {
                 Barrier::Busy => {}
             }
             sleep(pause).await;
-            pause = (pause * 2).min(BARRIER_LAST_PAUSE);
         }
     }
 }
@@ -102,10 +100,7 @@ fn jobs_that_count(operation: &Operation) -> Jobs {
 }
 
 fn try_barrier(connect: &Connect, vm: VmId, jobs: Jobs) -> Result<Barrier, Fault> {
-    let domain = match look_up(connect, vm) {
-        Err(Fault::NoSuchVm(_)) => return Ok(Barrier::Passed),
-        other => other?,
-    };
+    let Some(domain) = present(connect, vm)? else { return Ok(Barrier::Passed) };
     if jobs == Jobs::Reported {
         match jobs::background(&domain) {
             // What is open for hours is no call under way.
@@ -126,7 +121,7 @@ fn try_barrier(connect: &Connect, vm: VmId, jobs: Jobs) -> Result<Barrier, Fault
 }
 
 fn conclude(connect: &Connect, domain: &Domain, operation: &Operation, expected: StartId) -> Result<Evidence, Fault> {
-    let fault = |error: Error| Fault::of(connect, &error, Reached::Harmless);
+    let fault = Fault::harmless(connect);
     let Look { state, whole } = look::look_at(domain).map_err(fault)?;
     if whole == Whole::WithoutJobs {
         return Err(Fault::Failed(BUSY.to_owned()));
@@ -164,7 +159,7 @@ fn is_persistent_and_runs(domain: &Domain) -> Result<bool, Error> {
 }
 
 fn seen_in_definition(connect: &Connect, domain: &Domain, operation: &Operation) -> Result<Seen, Fault> {
-    let fault = |error: Error| Fault::of(connect, &error, Reached::Harmless);
+    let fault = Fault::harmless(connect);
     let xml = || domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE).map_err(fault);
     let defined = || gather::parsed(&xml()?);
     Ok(match operation {
@@ -183,7 +178,7 @@ fn seen_in_definition(connect: &Connect, domain: &Domain, operation: &Operation)
 /// Whether the definition is the one that was asked for, with what libvirt is known to fill in. It fills in more where
 /// little was said; that looks like a change, and the VM is then defined again, as asked, which does no harm.
 fn defined_as_asked(connect: &Connect, domain: &Domain, args: &DefinitionDefineArgs) -> Result<Seen, Fault> {
-    let fault = |error: Error| Fault::of(connect, &error, Reached::Harmless);
+    let fault = Fault::harmless(connect);
     if !domain.is_persistent().map_err(fault)? {
         return Ok(Seen::No);
     }

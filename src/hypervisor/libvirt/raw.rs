@@ -1,4 +1,5 @@
-//! libvirt's calls that the safe binding lacks: those with typed parameters, and those of the guest's agent.
+//! libvirt's calls that the safe binding lacks: those with typed parameters, backups, block jobs, the end of the background
+//! job, and those of the guest's agent.
 
 use std::ffi::CString;
 use std::os::raw::{c_char, c_int, c_uint};
@@ -65,6 +66,68 @@ pub(super) fn set_block_iotune(
     done(unsafe { sys::virDomainSetBlockIoTune(domain.as_ptr(), disk.as_ptr(), params, count, impact as c_uint) })
 }
 
+/// Begins a backup, and makes a checkpoint with it where there is XML for one.
+pub(super) fn backup_begin(domain: &Domain, backup: &str, checkpoint: Option<&str>) -> Result<(), Error> {
+    let (backup, checkpoint) = (CString::new(backup)?, optional(checkpoint)?);
+    // SAFETY: the domain is open; each text ends with a zero byte and outlives the call; one that is not given is null.
+    done(unsafe { sys::virDomainBackupBegin(domain.as_ptr(), backup.as_ptr(), pointer(checkpoint.as_ref()), 0) })
+}
+
+/// Asks libvirt to give up the background job, whatever it is: a backup, a migration, a save.
+pub(super) fn abort_job(domain: &Domain) -> Result<(), Error> {
+    // SAFETY: the domain is open.
+    done(unsafe { sys::virDomainAbortJob(domain.as_ptr()) })
+}
+
+/// Begins to merge a disk's images from `top` down into `base`. *Units*: `bandwidth`: as the flags say.
+pub(super) fn block_commit(
+    domain: &Domain,
+    disk: &str,
+    base: Option<&str>,
+    top: Option<&str>,
+    bandwidth: u64,
+    flags: c_uint,
+) -> Result<(), Error> {
+    let (disk, base, top) = (CString::new(disk)?, optional(base)?, optional(top)?);
+    let (base, top) = (pointer(base.as_ref()), pointer(top.as_ref()));
+    // SAFETY: as in `backup_begin`.
+    done(unsafe { sys::virDomainBlockCommit(domain.as_ptr(), disk.as_ptr(), base, top, bandwidth, flags) })
+}
+
+/// Begins to bring up into a disk's active image what is above `base`, or everything. *Units*: as above.
+pub(super) fn block_rebase(
+    domain: &Domain,
+    disk: &str,
+    base: Option<&str>,
+    bandwidth: u64,
+    flags: c_uint,
+) -> Result<(), Error> {
+    let (disk, base) = (CString::new(disk)?, optional(base)?);
+    // SAFETY: as in `backup_begin`.
+    done(unsafe { sys::virDomainBlockRebase(domain.as_ptr(), disk.as_ptr(), pointer(base.as_ref()), bandwidth, flags) })
+}
+
+/// Begins to copy a disk to where the XML says.
+pub(super) fn block_copy(
+    domain: &Domain,
+    disk: &str,
+    to: &str,
+    mut parameters: Parameters,
+    flags: c_uint,
+) -> Result<(), Error> {
+    let (disk, to) = (CString::new(disk)?, CString::new(to)?);
+    let (count, params) = (parameters.count(), parameters.0.as_mut_ptr());
+    // SAFETY: as in `backup_begin` and in `set_interface_parameters`.
+    done(unsafe { sys::virDomainBlockCopy(domain.as_ptr(), disk.as_ptr(), to.as_ptr(), params, count, flags) })
+}
+
+/// Ends a disk's block job, and goes over to what it made where the flags say so.
+pub(super) fn block_job_abort(domain: &Domain, disk: &str, flags: c_uint) -> Result<(), Error> {
+    let disk = CString::new(disk)?;
+    // SAFETY: the domain is open and the name ends with a zero byte.
+    done(unsafe { sys::virDomainBlockJobAbort(domain.as_ptr(), disk.as_ptr(), flags) })
+}
+
 /// Holds file systems still, all or those that are mounted there; how many.
 pub(super) fn fs_freeze(domain: &Domain, mountpoints: &[String]) -> Result<u32, Error> {
     let texts = mountpoints.iter().map(|point| CString::new(point.as_str())).collect::<Result<Vec<_>, _>>()?;
@@ -103,4 +166,17 @@ fn done(result: c_int) -> Result<(), Error> {
 
 fn counted(result: c_int) -> Result<u32, Error> {
     u32::try_from(result).map_err(|_| Error::last_error())
+}
+
+fn optional(text: Option<&str>) -> Result<Option<CString>, Error> {
+    Ok(text.map(CString::new).transpose()?)
+}
+
+fn pointer(text: Option<&CString>) -> *const c_char {
+    text.map_or(std::ptr::null(), |text| text.as_ptr())
+}
+
+/// Those of these flags that are wanted.
+pub(super) fn flags(wanted: impl IntoIterator<Item = (bool, c_uint)>) -> c_uint {
+    wanted.into_iter().filter(|(is_wanted, _)| *is_wanted).fold(0, |flags, (_, flag)| flags | flag)
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use super::core::{Core, look_up};
-use super::failure::{Fault, Reached};
+use super::core::{Core, look_up, present};
+use super::failure::Fault;
 use super::look;
 use super::notices::{Notice, Watch};
 use super::perform::Begun;
@@ -166,7 +166,7 @@ impl Core {
         self.ask(Some(vm), move |connect, _| {
             let domain = look_up(connect, vm)?;
             let both = look::power_of(&domain).and_then(|power| Ok((power, look::memory_of(&domain)?)));
-            both.map_err(|error| Fault::of(connect, &error, Reached::Harmless))
+            both.map_err(Fault::harmless(connect))
         })
         .await
         .map_err(lost_after_sending)
@@ -174,11 +174,8 @@ impl Core {
 
     async fn find(&self, vm: VmId, start: StartId) -> Result<Found, Fault> {
         let found = self.ask(Some(vm), move |connect, _| {
-            let domain = match look_up(connect, vm) {
-                Err(Fault::NoSuchVm(_)) => return Ok(Found::Off),
-                other => other?,
-            };
-            let power = match look::power_of(&domain).map_err(|e| Fault::of(connect, &e, Reached::Harmless)) {
+            let Some(domain) = present(connect, vm)? else { return Ok(Found::Off) };
+            let power = match look::power_of(&domain).map_err(Fault::harmless(connect)) {
                 Err(Fault::NoSuchVm(_)) => return Ok(Found::Off),
                 other => other?,
             };

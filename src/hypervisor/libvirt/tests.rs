@@ -12,6 +12,7 @@ use virt::connect::Connect;
 use virt::domain::Domain;
 
 mod devices;
+mod snapshots;
 
 use super::*;
 use crate::hypervisor::Whole;
@@ -154,25 +155,6 @@ async fn another_start_is_not_acted_on() {
     let read = done(libvirt.perform(vm.id, operation(Action::InspectRead, Value::Null), decided).await);
     assert_eq!(read["power"], "running");
     assert_eq!(read["generation"], libvirt.observe(vm.id).await.unwrap().generation());
-}
-
-#[tokio::test]
-async fn snapshots_come_and_go_by_name() {
-    let (libvirt, vm) = (libvirt(), Vm::running("snapshots"));
-    let name = json!({ "name": "before" });
-    let args = json!({ "name": "before", "description": "<&> \"quoted\"" });
-    assert_eq!(done(act(&libvirt, &vm, Action::SnapshotCreate, args).await), name);
-    let state = libvirt.observe(vm.id).await.unwrap();
-    assert_eq!(state.snapshots, BTreeSet::from(["before".to_owned()]));
-    let listed = libvirt.list().await.unwrap();
-    assert_eq!(listed.iter().find(|listing| listing.vm == vm.id).unwrap().state, state);
-
-    done(act(&libvirt, &vm, Action::PowerSuspend, Value::Null).await);
-    done(act(&libvirt, &vm, Action::SnapshotRevert, name.clone()).await);
-    assert_eq!(power(&libvirt, &vm).await, PowerState::Running);
-    done(act(&libvirt, &vm, Action::SnapshotDelete, name.clone()).await);
-    let (ending, code, _) = failed(act(&libvirt, &vm, Action::SnapshotDelete, name).await);
-    assert_eq!((ending, code), (Ending::Impossible, Code::StateForbids));
 }
 
 #[tokio::test]

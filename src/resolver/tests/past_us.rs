@@ -109,6 +109,46 @@ fn what_changes_no_state_is_told_to_whoever_listens() {
 }
 
 #[test]
+fn a_guest_that_lets_go_late_obeys_the_command_that_told_it() {
+    let disk = || "disk:vdb".parse().unwrap();
+    let mut world = World::shared(Policy::default());
+    let kept = |world: &mut World, name: &str| {
+        world.submit("north", &format!("{name}: device.detach device=disk:vdb"));
+        world.fail(name, Code::GuestTimeout);
+        world.pass(std::time::Duration::from_secs(60));
+    };
+    let goes = |world: &mut World| {
+        world.feed(about(Cause::DeviceRemoved, "virtio-disk1"));
+        world.told(Cause::DeviceRemoved, |vm| assert!(vm.devices.remove(&disk())));
+    };
+    kept(&mut world, "a");
+    kept(&mut world, "b");
+    goes(&mut world);
+    let late = Origin::Command { command: world.id("b") };
+    assert_eq!(origins(&world), std::slice::from_ref(&late), "whoever told it last");
+
+    // Somebody plugs it again and pulls it: nobody had told the guest that of ours.
+    world.told(Cause::DeviceAdded, |vm| assert!(vm.devices.insert(disk())));
+    goes(&mut world);
+    let past_us = |cause| Origin::past_us(Some(cause));
+    let (added, removed) = (past_us(Cause::DeviceAdded), past_us(Cause::DeviceRemoved));
+    assert_eq!(origins(&world), [late.clone(), added.clone(), removed.clone(), removed.clone()]);
+
+    // What another goes for, or what more is different, a stranger did; and another start has forgotten all.
+    world.told(Cause::DeviceAdded, |vm| assert!(vm.devices.insert(disk())));
+    kept(&mut world, "c");
+    let other = "disk:vda".parse().unwrap();
+    world.told(Cause::DeviceRemoved, |vm| assert!(vm.devices.remove(&other)));
+    world.told(Cause::Suspended, |vm| vm.power = PowerState::Paused);
+    world.told(Cause::Destroyed, off);
+    world.told(Cause::Started, |vm| (vm.power, vm.start) = (PowerState::Running, StartId(Some(9))));
+    goes(&mut world);
+    let since = [added, removed.clone(), past_us(Cause::Suspended), past_us(Cause::Destroyed), past_us(Cause::Started)];
+    assert_eq!(origins(&world)[4..], [&since[..], &[removed.clone(), removed]].concat());
+    assert!(!origins(&world)[1..].contains(&late));
+}
+
+#[test]
 fn our_own_metadata_is_not_told_back_and_somebody_elses_is() {
     let mut world = World::shared(Policy::default());
     world.submit("north", "a: metadata.set uri=urn:north key=n xml=<n/>");

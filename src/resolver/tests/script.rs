@@ -118,6 +118,11 @@ pub(crate) fn run(world: &mut World, line: &str) -> Vec<String> {
         ["the", "guest", "reboots"] => {
             world.feed(Input::Happened(Cause::Rebooted.into()));
         }
+        ["the", "guest", "lets", "go", "of", device] => {
+            let device = device.parse().unwrap();
+            world.feed(Input::Happened(Cause::DeviceRemoved.into()));
+            world.told(Cause::DeviceRemoved, |vm| assert!(vm.devices.remove(&device), "it has none"));
+        }
         ["QEMU", "crashes"] => {
             world.told(Cause::Crashed, |vm| (vm.power, vm.start) = (PowerState::ShutOff, StartId(None)));
         }

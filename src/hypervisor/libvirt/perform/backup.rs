@@ -1,18 +1,14 @@
 //! The calls behind backups and checkpoints.
 
 use std::collections::BTreeSet;
-use std::ffi::CString;
 
-use virt::error::Error;
-use virt::sys;
-
-use super::{Begun, Target};
+use super::{Begun, Target, check_disks};
 use crate::discovery::{Disk, DiskDevice, DiskSource, Domain, Writes};
 use crate::hypervisor::given;
 use crate::hypervisor::libvirt::backup_xml::{backup_xml, checkpoint_xml};
 use crate::hypervisor::libvirt::checkpoints::Checkpoint;
 use crate::hypervisor::libvirt::failure::Fault;
-use crate::hypervisor::libvirt::{chain, gather, jobs};
+use crate::hypervisor::libvirt::{chain, jobs, raw};
 use crate::model::operation::{BackupBeginArgs, BackupMode, CheckpointCreateArgs, NoArgs};
 use crate::model::{HoldKey, Operation};
 
@@ -23,9 +19,8 @@ pub(super) fn perform(target: &Target<'_>, operation: &Operation) -> Result<Begu
         Operation::BackupEnd(NoArgs {}) => end(target),
         Operation::CheckpointCreate(args) => create(target, args),
         Operation::CheckpointDelete(args) => {
-            let found = Checkpoint::look_up(target.domain, &args.name).map_err(|error| target.harmless(&error))?;
-            target.pass()?;
-            found.delete().map_err(|error| target.perhaps(&error))?;
+            let found = target.ask(|domain| Checkpoint::look_up(domain, &args.name))?;
+            target.send(|_| found.delete())?;
             Ok(Begun::Complete(given::checkpoint(&args.name)))
         }
         other => Err(Fault::Forbidden(format!("{} is no backup", other.action()))),
@@ -37,7 +32,7 @@ fn begin(target: &Target<'_>, args: &BackupBeginArgs) -> Result<Begun, Fault> {
     if is_open(target)? {
         return Err(Fault::Forbidden("a backup is open already".to_owned()));
     }
-    let domain = described(target)?;
+    let domain = target.described()?;
     let named = args.about();
     let disks = chosen(&domain, named.as_ref(), can_be_backed_up)?;
     let checkpoint = match &args.checkpoint {
@@ -48,20 +43,11 @@ fn begin(target: &Target<'_>, args: &BackupBeginArgs) -> Result<Begun, Fault> {
     };
     let args = &with_scratch(args, &disks)?;
     let paths: BTreeSet<&str> = args.files.values().chain(args.scratch.values()).map(String::as_str).collect();
-    let used = chain::in_use(target.connect, &paths, None).map_err(|error| target.harmless(&error))?;
-    if let Some(used) = used {
+    if let Some(used) = target.ask(|_| chain::in_use(target.connect, &paths, None))? {
         return Err(Fault::Forbidden(format!("{used}: a backup is not written there")));
     }
-    let backup = c_text(target, &backup_xml(args, targets(&disks)))?;
-    let checkpoint = checkpoint.map(|xml| c_text(target, &xml)).transpose()?;
-    let checkpoint = checkpoint.as_ref().map_or(std::ptr::null(), |xml| xml.as_ptr());
-    target.pass()?;
-    // SAFETY: the domain is open; both texts end with a zero byte and outlive the call; no checkpoint is null. Needed
-    // because the safe binding has no backups.
-    let begun = unsafe { sys::virDomainBackupBegin(target.domain.as_ptr(), backup.as_ptr(), checkpoint, 0) };
-    if begun != 0 {
-        return Err(target.perhaps(&Error::last_error()));
-    }
+    let backup = backup_xml(args, targets(&disks));
+    target.send(|domain| raw::backup_begin(domain, &backup, checkpoint.as_deref()))?;
     Ok(Begun::Complete(given::backup(args, targets(&disks))))
 }
 
@@ -88,30 +74,21 @@ fn end(target: &Target<'_>) -> Result<Begun, Fault> {
     if !is_open(target)? {
         return Err(Fault::Forbidden("no backup is open".to_owned()));
     }
-    target.pass()?;
-    // SAFETY: the domain is open. Needed because the safe binding does not have the call.
-    if unsafe { sys::virDomainAbortJob(target.domain.as_ptr()) } != 0 {
-        return Err(target.perhaps(&Error::last_error()));
-    }
+    target.send(raw::abort_job)?;
     Ok(Begun::UntilClosed(HoldKey::Backup))
 }
 
 fn is_open(target: &Target<'_>) -> Result<bool, Fault> {
-    let open = jobs::background(target.domain).map_err(|error| target.harmless(&error))?;
+    let open = target.ask(jobs::background)?;
     Ok(open.and_then(|job| job.hold()) == Some(HoldKey::Backup))
 }
 
 fn create(target: &Target<'_>, args: &CheckpointCreateArgs) -> Result<Begun, Fault> {
-    let domain = described(target)?;
+    let domain = target.described()?;
     let named = Some(&args.disks).filter(|disks| !disks.is_empty());
     let xml = checkpoint_xml(&args.name, targets(&chosen(&domain, named, can_be_tracked)?));
-    target.pass()?;
-    Checkpoint::create(target.domain, &xml).map_err(|error| target.perhaps(&error))?;
+    target.send(|domain| Checkpoint::create(domain, &xml))?;
     Ok(Begun::Complete(given::checkpoint(&args.name)))
-}
-
-fn described(target: &Target<'_>) -> Result<Domain, Fault> {
-    gather::parsed(&target.domain.xml_desc(0).map_err(|error| target.harmless(&error))?)
 }
 
 /// The disks that are named, or all that can.
@@ -122,9 +99,7 @@ fn chosen<'a>(
 ) -> Result<Vec<&'a Disk>, Fault> {
     let found: Vec<&Disk> = match named {
         Some(named) => {
-            if let Some(missing) = named.iter().find(|target| domain.disks.iter().all(|disk| disk.target != **target)) {
-                return Err(Fault::Forbidden(format!("the VM has no disk {missing}")));
-            }
+            check_disks(domain, named)?;
             domain.disks.iter().filter(|disk| named.contains(&disk.target)).collect()
         }
         None => domain.disks.iter().filter(|disk| can(disk)).collect(),
@@ -148,8 +123,4 @@ fn can_be_tracked(disk: &Disk) -> bool {
 
 fn targets<'a>(disks: &[&'a Disk]) -> impl Iterator<Item = &'a str> {
     disks.iter().map(|disk| disk.target.as_str()).collect::<Vec<_>>().into_iter()
-}
-
-fn c_text(target: &Target<'_>, text: &str) -> Result<CString, Fault> {
-    CString::new(text).map_err(|error| target.harmless(&error.into()))
 }

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 use virt::domain::Domain;
-use virt::error::Error;
 use virt::sys;
 
 use super::{Begun, Target};
@@ -10,15 +9,15 @@ use crate::hypervisor::libvirt::core::Driver;
 use crate::hypervisor::libvirt::failure::Fault;
 use crate::hypervisor::libvirt::gather::parsed;
 use crate::hypervisor::libvirt::look;
+use crate::hypervisor::libvirt::raw::flags;
 use crate::model::operation::{AutostartSetArgs, DefinitionDefineArgs, DefinitionRenameArgs, DefinitionUndefineArgs};
 
 /// Has the VM started with its host, or not.
 pub(super) fn set_autostart(target: &Target<'_>, args: &AutostartSetArgs) -> Result<Begun, Fault> {
-    if !target.domain.is_persistent().map_err(|error| target.harmless(&error))? {
+    if !target.ask(Domain::is_persistent)? {
         return Err(Fault::Forbidden("the VM has no definition that its host could start it from".to_owned()));
     }
-    target.pass()?;
-    target.domain.set_autostart(args.enabled).map_err(|error| target.perhaps(&error))?;
+    target.send(|domain| domain.set_autostart(args.enabled))?;
     Ok(Begun::Complete(json!({ "autostart": args.enabled })))
 }
 
@@ -28,50 +27,43 @@ pub(super) fn set_autostart(target: &Target<'_>, args: &AutostartSetArgs) -> Res
 /// say nothing.
 pub(super) fn define(target: &Target<'_>, args: &DefinitionDefineArgs) -> Result<Begun, Fault> {
     let asked = parsed(&args.xml).map_err(|fault| Fault::Forbidden(fault.text().to_owned()))?.identity.name;
-    let name = target.domain.name().map_err(|error| target.harmless(&error))?;
+    let name = target.ask(Domain::name)?;
     if asked != name {
         let reason = format!("the XML names the VM {asked:?}, and it is named {name:?}: definition.rename does that");
         return Err(Fault::Forbidden(reason));
     }
-    let before = look::definition_of(target.domain).map_err(|error| target.harmless(&error))?;
-    target.pass()?;
-    let after = (target.connect.define_domain_xml_flags(&args.xml, sys::VIR_DOMAIN_DEFINE_VALIDATE))
-        .and_then(|defined| look::definition_of(&defined))
-        .map_err(|error| target.perhaps(&error))?;
+    let before = target.ask(look::definition_of)?;
+    let after = target.send(|_| {
+        let defined = target.connect.define_domain_xml_flags(&args.xml, sys::VIR_DOMAIN_DEFINE_VALIDATE)?;
+        look::definition_of(&defined)
+    })?;
     Ok(Begun::Complete(json!({ "generation": after, "changed": before != after })))
 }
 
 /// Removes the definition; a VM that runs is transient from then on.
 pub(super) fn undefine(target: &Target<'_>, args: &DefinitionUndefineArgs) -> Result<Begun, Fault> {
-    target.pass()?;
-    target.domain.undefine_flags(undefine_flags(args, target.driver)).map_err(|error| target.perhaps(&error))?;
+    target.send(|domain| domain.undefine_flags(undefine_flags(args, target.driver)))?;
     Ok(Begun::Complete(Value::Null))
 }
 
 fn undefine_flags(args: &DefinitionUndefineArgs, driver: Driver) -> sys::virDomainUndefineFlagsValues {
     let nvram = if args.nvram { sys::VIR_DOMAIN_UNDEFINE_NVRAM } else { sys::VIR_DOMAIN_UNDEFINE_KEEP_NVRAM };
-    let wanted = [
+    flags([
         (args.saved_image, sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE),
         (args.snapshots_metadata, sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA),
         (args.checkpoints_metadata, sys::VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA),
         // The mock driver has no firmware and refuses the word.
         (driver == Driver::Real, nvram),
-    ];
-    wanted.into_iter().filter(|(is_wanted, _)| *is_wanted).fold(0, |flags, (_, flag)| flags | flag)
+    ])
 }
 
 /// Gives the VM another name.
 pub(super) fn rename(target: &Target<'_>, args: &DefinitionRenameArgs) -> Result<Begun, Fault> {
     // libvirt would refuse the name that the VM has, and asking twice is no fault.
-    if !is_named(target.domain, &args.name).map_err(|error| target.harmless(&error))? {
-        target.pass()?;
-        target.domain.rename(&args.name, 0).map_err(|error| target.perhaps(&error))?;
+    if target.ask(Domain::name)? != args.name {
+        target.send(|domain| domain.rename(&args.name, 0))?;
     }
     Ok(Begun::Complete(json!({ "name": args.name })))
-}
-
-fn is_named(domain: &Domain, name: &str) -> Result<bool, Error> {
-    Ok(domain.name()? == name)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde_json::Value;
 use virt::sys;
 
-use super::{Begun, Impact, Target};
+use super::{Begun, Impact, Target, missing};
 use crate::hypervisor::libvirt::core::Driver;
 use crate::hypervisor::libvirt::detach::{Definition, Detaching};
 use crate::hypervisor::libvirt::element::{self, Element};
@@ -43,14 +43,11 @@ struct Found {
 }
 
 fn find(target: &Target<'_>, device: &DeviceName) -> Result<Found, Fault> {
-    look_for(target, device)?.ok_or_else(|| Fault::Forbidden(format!("the VM has no {device}")))
+    look_for(target, device)?.ok_or_else(|| missing(device))
 }
 
 fn look_for(target: &Target<'_>, device: &DeviceName) -> Result<Option<Found>, Fault> {
-    let in_xml = |flags| {
-        let xml = target.domain.xml_desc(flags).map_err(|error| target.harmless(&error))?;
-        element::find(&xml, device)
-    };
+    let in_xml = |flags| element::find(&target.ask(|domain| domain.xml_desc(flags))?, device);
     let (live, defined) = match target.impact {
         Impact::Live => (in_xml(0)?, None),
         Impact::Definition => (None, in_xml(sys::VIR_DOMAIN_XML_INACTIVE)?),
@@ -71,9 +68,7 @@ fn attach(target: &Target<'_>, args: &DeviceXmlArgs) -> Result<(), Fault> {
     if look_for(target, &device)?.is_some() {
         return Err(Fault::Forbidden(format!("the VM has {device} already")));
     }
-    target.pass()?;
-    let attached = target.domain.attach_device_flags(&args.xml, target.impact.flags());
-    attached.map_err(|error| target.perhaps(&error))
+    target.send(|domain| domain.attach_device_flags(&args.xml, target.impact.flags()))
 }
 
 fn detach(target: &Target<'_>, args: &DeviceDetachArgs) -> Result<Begun, Fault> {
@@ -103,14 +98,11 @@ fn detach(target: &Target<'_>, args: &DeviceDetachArgs) -> Result<Begun, Fault> 
 
 fn update(target: &Target<'_>, args: &DeviceXmlArgs) -> Result<(), Fault> {
     let Found { impact, .. } = find(target, &named(args)?)?;
-    target.pass()?;
-    let updated = target.domain.update_device_flags(&args.xml, impact.flags());
-    updated.map_err(|error| target.perhaps(&error))
+    target.send(|domain| domain.update_device_flags(&args.xml, impact.flags()))
 }
 
 fn set_qos(target: &Target<'_>, args: &NicQosArgs) -> Result<(), Fault> {
     let Found { impact, .. } = find(target, &DeviceName::Nic(args.mac))?;
-    target.pass()?;
     for flags in calls(impact, target.driver) {
         let mut parameters = Parameters::default();
         for (direction, asked) in [("inbound", args.inbound), ("outbound", args.outbound)] {
@@ -119,8 +111,8 @@ fn set_qos(target: &Target<'_>, args: &NicQosArgs) -> Result<(), Fault> {
                 parameters.add_u32(&format!("{direction}.{name}"), number);
             }
         }
-        raw::set_interface_parameters(target.domain, &args.mac.to_string(), parameters, flags)
-            .map_err(|error| target.perhaps(&error))?;
+        let mac = args.mac.to_string();
+        target.send(|domain| raw::set_interface_parameters(domain, &mac, parameters, flags))?;
     }
     Ok(())
 }
@@ -128,13 +120,12 @@ fn set_qos(target: &Target<'_>, args: &NicQosArgs) -> Result<(), Fault> {
 fn set_iotune(target: &Target<'_>, args: &DiskIotuneArgs) -> Result<(), Fault> {
     let Found { element, impact } = find(target, &DeviceName::Disk(args.disk.clone()))?;
     let limits = with_what_stays(args, &element::limits(&element)?);
-    target.pass()?;
     for flags in calls(impact, target.driver) {
         let mut parameters = Parameters::default();
         for (name, limit) in &limits {
             parameters.add_u64(name, *limit);
         }
-        raw::set_block_iotune(target.domain, &args.disk, parameters, flags).map_err(|error| target.perhaps(&error))?;
+        target.send(|domain| raw::set_block_iotune(domain, &args.disk, parameters, flags))?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! libvirtd lives it answers the questions that watch its connection, and when it is lost, so is the call.
 
 use serde_json::Value;
+use virt::domain::Domain;
 use virt::sys;
 
 use super::{Begun, Target};
@@ -13,16 +14,14 @@ use crate::hypervisor::libvirt::look;
 
 /// Stops the VM and keeps its memory; complete when it is off.
 pub(super) fn save(target: &Target<'_>) -> Result<Begun, Fault> {
-    target.pass()?;
-    target.domain.managed_save(0).map_err(|error| target.perhaps(&error))?;
+    target.send(|domain| domain.managed_save(0))?;
     Ok(Begun::Complete(Value::Null))
 }
 
 /// Goes on from the image.
 pub(super) fn restore(target: &Target<'_>) -> Result<Begun, Fault> {
     needs_image(target)?;
-    target.pass()?;
-    target.domain.create().map_err(|error| target.perhaps(&error))?;
+    target.send(Domain::create)?;
     // An image that was not written to its end is thrown away and the VM booted, without a word.
     let booted = (sys::VIR_DOMAIN_RUNNING, sys::VIR_DOMAIN_RUNNING_BOOTED);
     if target.driver == Driver::Real && look::state_and_reason(target.domain).is_ok_and(|found| found == booted) {
@@ -35,13 +34,12 @@ pub(super) fn restore(target: &Target<'_>) -> Result<Begun, Fault> {
 /// Throws the image away.
 pub(super) fn remove(target: &Target<'_>) -> Result<Begun, Fault> {
     needs_image(target)?;
-    target.pass()?;
-    target.domain.managed_save_remove(0).map_err(|error| target.perhaps(&error))?;
+    target.send(|domain| domain.managed_save_remove(0))?;
     Ok(Begun::Complete(Value::Null))
 }
 
 fn needs_image(target: &Target<'_>) -> Result<(), Fault> {
-    if target.domain.has_managed_save(0).map_err(|error| target.harmless(&error))? {
+    if target.ask(|domain| domain.has_managed_save(0))? {
         return Ok(());
     }
     Err(Fault::Forbidden("there is no image that the VM was saved to".to_owned()))

@@ -2,7 +2,7 @@
 
 use super::{Begun, Target};
 use crate::hypervisor::libvirt::failure::Fault;
-use crate::hypervisor::libvirt::job;
+use crate::hypervisor::libvirt::{jobs, raw};
 use crate::model::operation::MigrateBeginArgs;
 
 /// What is left to do is [`Core::until_migrating`](crate::hypervisor::libvirt::core::Core)'s: nothing was sent.
@@ -19,11 +19,9 @@ pub(super) fn abort(target: &Target<'_>) -> Result<Begun, Fault> {
     if !is_moving(target)? {
         return Err(Fault::Forbidden("the VM is not on its way to another host".to_owned()));
     }
-    target.pass()?;
-    job::abort(target.domain).map(|()| Begun::UntilStaying).map_err(|error| target.perhaps(&error))
+    target.send(raw::abort_job).map(|()| Begun::UntilStaying)
 }
 
 fn is_moving(target: &Target<'_>) -> Result<bool, Fault> {
-    let job = job::current(target.domain).map_err(|error| target.harmless(&error))?;
-    Ok(job.is_some_and(|job| job.is_migration_out()))
+    Ok(target.ask(jobs::background)?.is_some_and(|job| job.is_migration_out()))
 }

@@ -10,23 +10,26 @@ mod device;
 mod guest;
 mod hibernate;
 mod migrate;
+mod snapshot;
 
-use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+use serde_json::Value;
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::error::Error;
 use virt::sys;
 
+use crate::discovery;
 use crate::hypervisor::Whole;
 use crate::hypervisor::evidence::other_start;
 use crate::hypervisor::libvirt::core::{Driver, look_up, pass};
 use crate::hypervisor::libvirt::detach::Detaching;
 use crate::hypervisor::libvirt::failure::{Fault, Reached};
 use crate::hypervisor::libvirt::gate::Gate;
-use crate::hypervisor::libvirt::look;
-use crate::hypervisor::libvirt::snapshot_xml::snapshot_xml;
-use crate::model::operation::{MetadataSetArgs, MigrateBeginArgs, NoArgs, SnapshotKind};
-use crate::model::{HoldKey, Kib, Operation, StartId, VmId};
+use crate::hypervisor::libvirt::{gather, look};
+use crate::model::operation::{MetadataSetArgs, MigrateBeginArgs, NoArgs};
+use crate::model::{DeviceName, HoldKey, Kib, Operation, StartId, VmId};
 
 /// How far a call got.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,22 +66,18 @@ pub(in crate::hypervisor::libvirt) fn perform(
     let domain = look_up(connect, vm)?;
     if let Operation::InspectRead(NoArgs {}) = operation {
         // It acts on nothing, so that any start will do.
-        return read(&domain).map_err(|error| Fault::of(connect, &error, Reached::Harmless));
+        return read(&domain).map_err(Fault::harmless(connect));
     }
     check_start(&domain, expected)?;
-    let impact = Impact::of(&domain, operation).map_err(|error| Fault::of(connect, &error, Reached::Harmless))?;
-    let snapshot = match operation {
-        Operation::SnapshotRevert(args) | Operation::SnapshotDelete(args) => Some(
-            Domain::lookup_snapshot_by_name(&domain, &args.name, 0)
-                .map_err(|error| Fault::of(connect, &error, Reached::Harmless))?,
-        ),
-        _ => None,
-    };
+    let impact = Impact::of(&domain, operation).map_err(Fault::harmless(connect))?;
     let target = Target { connect, domain: &domain, vm, driver, gate, impact };
     match operation {
         Operation::PowerSave(NoArgs {}) => return hibernate::save(&target),
         Operation::PowerRestore(NoArgs {}) => return hibernate::restore(&target),
         Operation::PowerSaveRemove(NoArgs {}) => return hibernate::remove(&target),
+        Operation::SnapshotCreate(_) | Operation::SnapshotRevert(_) | Operation::SnapshotDelete(_) => {
+            return snapshot::perform(&target, operation);
+        }
         Operation::BackupBegin(_)
         | Operation::BackupEnd(_)
         | Operation::CheckpointCreate(_)
@@ -128,18 +127,6 @@ pub(in crate::hypervisor::libvirt) fn perform(
         Operation::PowerStop(NoArgs {}) => domain.destroy().map(done),
         Operation::PowerSuspend(NoArgs {}) => domain.suspend().map(done),
         Operation::PowerResume(NoArgs {}) => domain.resume().map(done),
-        Operation::SnapshotCreate(args) => {
-            let flags = match args.kind {
-                SnapshotKind::Full => 0,
-                SnapshotKind::DiskOnly => sys::VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY,
-            };
-            domain
-                .create_snapshot_xml(&snapshot_xml(&args.name, args.description.as_deref()), flags)
-                .and_then(|snapshot| snapshot.name())
-                .map(|name| Begun::Complete(json!({ "name": name })))
-        }
-        Operation::SnapshotRevert(_) => snapshot.map_or(Ok(()), |snapshot| snapshot.revert(0)).map(done),
-        Operation::SnapshotDelete(_) => snapshot.map_or(Ok(()), |snapshot| snapshot.delete(0)).map(done),
         Operation::CpuSet(args) => domain.set_vcpus_flags(args.vcpus, impact.flags()).map(done),
         Operation::MemorySet(args) => set_memory(&domain, args.memory_kib, impact, driver).map(|()| match impact {
             Impact::Live | Impact::Both => Begun::UntilBalloon(args.memory_kib),
@@ -168,14 +155,39 @@ impl Target<'_> {
         pass(self.gate)
     }
 
-    /// What libvirt said to a question, or to a call that it has not begun.
-    fn harmless(&self, error: &Error) -> Fault {
-        Fault::of(self.connect, error, Reached::Harmless)
+    /// Puts a question to libvirt.
+    fn ask<T>(&self, question: impl FnOnce(&Domain) -> Result<T, Error>) -> Result<T, Fault> {
+        question(self.domain).map_err(Fault::harmless(self.connect))
+    }
+
+    /// Makes the call, unless its caller gave it up.
+    fn send<T>(&self, call: impl FnOnce(&Domain) -> Result<T, Error>) -> Result<T, Fault> {
+        self.pass()?;
+        call(self.domain).map_err(|error| self.perhaps(&error))
     }
 
     /// What libvirt said to the call.
     fn perhaps(&self, error: &Error) -> Fault {
         Fault::of(self.connect, error, Reached::Perhaps)
+    }
+
+    /// The VM as its XML describes it now.
+    fn described(&self) -> Result<discovery::Domain, Fault> {
+        gather::parsed(&self.ask(|domain| domain.xml_desc(0))?)
+    }
+}
+
+/// Refuses to go on about a device that the VM has not.
+fn missing(device: &DeviceName) -> Fault {
+    Fault::Forbidden(format!("the VM has no {device}"))
+}
+
+/// Refuses disks that the VM has not.
+fn check_disks(domain: &discovery::Domain, named: &BTreeSet<String>) -> Result<(), Fault> {
+    let has = |target: &String| domain.disks.iter().any(|disk| disk.target == *target);
+    match named.iter().find(|target| !has(target)) {
+        Some(target) => Err(missing(&DeviceName::Disk(target.clone()))),
+        None => Ok(()),
     }
 }
 
