@@ -136,10 +136,9 @@ fn document() -> String {
         let operation = samples::operation(action, 0);
         let Some((hold, footprint)) = operation.leaves_open() else { continue };
         let touched: Vec<String> = footprint.writes.iter().chain(&footprint.reads).map(ToString::to_string).collect();
-        let lease = match operation.lease() {
-            Some(_) => "`lease_s`",
-            None => "until libvirt says that it ended",
-        };
+        let lease = operation.lease().expect("nothing is held for ever").as_secs();
+        let said = samples::args(action, 0).get("lease_s").is_some();
+        let lease = if said { "`lease_s`".to_owned() } else { format!("`lease_s`, {} h unless said", lease / 3600) };
         writeln!(text, "| `{action}` | {hold} | {} | {lease} |", touched.join(", ")).unwrap();
     }
     text.push_str(CLASHES);

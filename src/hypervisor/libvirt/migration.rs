@@ -182,6 +182,7 @@ mod tests {
             persistent,
             is_unsafe,
             bandwidth: 0,
+            lease_s: None,
         };
         assert_eq!(flags_of(&args(false, false, false)), sys::VIR_MIGRATE_PEER2PEER);
         let all = flags_of(&args(true, true, true));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::check::{check_disks, check_name, check_path};
+use super::check::{check_disks, check_lease, check_name, check_path};
 use crate::model::device::is_target;
 
 /// How a backup's data leaves the VM.
@@ -42,11 +42,15 @@ pub struct BackupBeginArgs {
     /// Where a pull backup keeps what the guest overwrites meanwhile, by the disk's target.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub scratch: BTreeMap<String, String>,
+    /// After how long it is ended if nobody ends it and it does not end by itself; none means a day. *Units*: seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_s: Option<u32>,
 }
 
 impl BackupBeginArgs {
     pub(super) fn check(&self) -> Result<(), String> {
         check_disks(&self.disks)?;
+        check_lease(self.lease_s)?;
         for name in self.checkpoint.iter().chain(&self.incremental) {
             check_name("checkpoint", name)?;
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::check::{check_path, check_target};
+use super::check::{check_lease, check_path, check_target};
 use crate::model::units::Bytes;
 
 /// A disk's new size.
@@ -41,11 +41,15 @@ pub struct BlockCommitArgs {
     /// The most it may write; zero means no limit. *Units*: bytes per second.
     #[serde(default)]
     pub bandwidth: u64,
+    /// After how long it is ended if nobody ends it and it does not end by itself; none means a day. *Units*: seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_s: Option<u32>,
 }
 
 impl BlockCommitArgs {
     pub(super) fn check(&self) -> Result<(), String> {
         check_target(&self.disk)?;
+        check_lease(self.lease_s)?;
         check_image(&self.disk, "top", self.top.as_deref())?;
         check_image(&self.disk, "base", self.base.as_deref())
     }
@@ -63,11 +67,15 @@ pub struct BlockPullArgs {
     /// The most it may write; zero means no limit. *Units*: bytes per second.
     #[serde(default)]
     pub bandwidth: u64,
+    /// After how long it is ended if nobody ends it and it does not end by itself; none means a day. *Units*: seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_s: Option<u32>,
 }
 
 impl BlockPullArgs {
     pub(super) fn check(&self) -> Result<(), String> {
         check_target(&self.disk)?;
+        check_lease(self.lease_s)?;
         check_image(&self.disk, "base", self.base.as_deref())
     }
 }
@@ -92,6 +100,9 @@ pub struct BlockCopyArgs {
     /// The most it may write; zero means no limit. *Units*: bytes per second.
     #[serde(default)]
     pub bandwidth: u64,
+    /// After how long it is ended if nobody ends it and it does not end by itself; none means a day. *Units*: seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_s: Option<u32>,
 }
 
 /// An image's format.
@@ -119,6 +130,7 @@ impl ImageFormat {
 impl BlockCopyArgs {
     pub(super) fn check(&self) -> Result<(), String> {
         check_target(&self.disk)?;
+        check_lease(self.lease_s)?;
         check_path("to", &self.to)
     }
 }

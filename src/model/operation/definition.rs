@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::check::{check_text, check_timeout};
+use super::check::{check_lease, check_text, check_timeout};
 use crate::model::ids::VmId;
 
 /// The most a definition may be. *Units*: bytes.
@@ -111,6 +111,9 @@ pub struct MigrateBeginArgs {
     /// The most it may send; zero means no limit. *Units*: MiB per second.
     #[serde(default)]
     pub bandwidth: u64,
+    /// After how long it is ended if nobody ends it and it does not end by itself; none means a day. *Units*: seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_s: Option<u32>,
 }
 
 const fn yes() -> bool {
@@ -119,6 +122,7 @@ const fn yes() -> bool {
 
 impl MigrateBeginArgs {
     pub(super) fn check(&self) -> Result<(), String> {
+        check_lease(self.lease_s)?;
         for (field, uri) in [("to", Some(&self.to)), ("through", self.through.as_ref())] {
             let Some(uri) = uri else { continue };
             check_text(field, uri, 1024)?;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
+use super::check::JOB_LEASE_DEFAULT_S;
 use crate::model::device::DeviceName;
 use crate::model::footprint::{Footprint, Resource};
 use crate::model::hold::HoldKey;
@@ -273,13 +274,19 @@ impl Operation {
         }
     }
 
-    /// How long what it leaves open stays so if nobody ends it; none for what ends by itself.
+    /// How long what it leaves open stays so if nothing else ends it: nothing is held for ever.
     #[expect(clippy::wildcard_enum_match_arm, reason = "most actions have none")]
     #[must_use]
     pub fn lease(&self) -> Option<std::time::Duration> {
+        let job = |lease_s: Option<u32>| lease_s.unwrap_or(JOB_LEASE_DEFAULT_S);
         let seconds = match self {
             Self::GuestFreeze(args) => args.lease_s,
             Self::LockAcquire(args) => args.lease_s,
+            Self::BackupBegin(args) => job(args.lease_s),
+            Self::BlockCommit(args) => job(args.lease_s),
+            Self::BlockPull(args) => job(args.lease_s),
+            Self::BlockCopy(args) => job(args.lease_s),
+            Self::MigrateBegin(args) => job(args.lease_s),
             _ => return None,
         };
         Some(std::time::Duration::from_secs(u64::from(seconds)))
