@@ -368,7 +368,7 @@ fn make_disk(path: &Path) {
 
 /// What words in the list stand for.
 fn words(name: &str, vm: VmId, xml: &str, dir: &str) -> BTreeMap<&'static str, String> {
-    let domain = parse_domain(xml.to_owned(), Limits::default()).expect("the definition is read");
+    let domain = parse_domain(xml, Limits::default()).expect("the definition is read");
     let mac = domain.nics.iter().find_map(|nic| nic.mac).expect("an interface").to_string();
     let nic = |more: &str| {
         format!(
@@ -412,7 +412,7 @@ fn plain_xml(name: &str, vm: VmId) -> String {
 
 /// What a look at that VM shows, for the hypervisor that has only the look.
 fn plain_state(xml: &str, ground: Ground) -> VmState {
-    let domain = parse_domain(xml.to_owned(), Limits::default()).expect("the definition is read");
+    let domain = parse_domain(xml, Limits::default()).expect("the definition is read");
     let disks = domain.disks.iter().map(|disk| format!("disk:{}", disk.target));
     let nics = domain.nics.iter().filter_map(|nic| nic.mac.map(|mac| format!("nic:{mac}")));
     let (power, start) = match ground {

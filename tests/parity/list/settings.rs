@@ -19,7 +19,7 @@ fn memory(kib: u64) -> Step {
     done(Action::MemorySet, json!({ "memory_kib": kib })).shows(&[Shows::Memory(kib), Shows::Redefined])
 }
 
-fn metadata(xml: Value) -> Step {
+fn metadata(xml: &Value) -> Step {
     done(Action::MetadataSet, json!({ "uri": URI, "key": "north", "xml": xml }))
         .tells(&[Tells::About(Cause::MetadataChanged, URI)])
 }
@@ -63,13 +63,13 @@ pub(super) fn list() -> Vec<Behaviour> {
         off(
             "an element of the metadata comes, is written over and goes",
             vec![
-                metadata(json!("<note x='1'/>")),
-                metadata(json!("<note x='1'/>")),
-                metadata(json!("<note x='2'/>")),
-                metadata(Value::Null),
+                metadata(&json!("<note x='1'/>")),
+                metadata(&json!("<note x='1'/>")),
+                metadata(&json!("<note x='2'/>")),
+                metadata(&Value::Null),
             ],
         ),
-        running("metadata of one that runs", vec![metadata(json!("<note x='1'/>")), metadata(Value::Null)]),
+        running("metadata of one that runs", vec![metadata(&json!("<note x='1'/>")), metadata(&Value::Null)]),
         off("an interface's bandwidth for later", vec![qos(1000).shows(&[Shows::Redefined]), qos(1000)]),
         running("an interface's bandwidth", vec![qos(1000).shows(&[Shows::Redefined]), qos(1000)])
             .needs(Need::TrafficControl),
