@@ -103,7 +103,11 @@ fn compare(scene: &Scene, faults: usize, found: &str) {
     if place.is_some_and(|place| sections[place] == found.trim_end()) {
         return;
     }
-    assert!(std::env::var_os("COVIRT_BLESS").is_some(), "figures.txt has other figures; now they are:\n{found}");
+    let bless = std::env::var_os("COVIRT_BLESS").is_some();
+    if place.is_none() && !bless && std::env::var_os("COVIRT_FAULTS").is_some() {
+        return; // Nobody has kept how many there are with so many faults.
+    }
+    assert!(bless, "figures.txt has other figures; now they are:\n{found}");
     match place {
         Some(place) => sections[place] = found.trim_end(),
         None => sections.push(found.trim_end()),

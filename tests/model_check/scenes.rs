@@ -141,7 +141,9 @@ impl Scene {
             (0, "decided by feasibility", |s, n| s.decided(n, Rule::Feasibility, "snap", "down")),
             (0, "the freeze keeps the stop waiting", |s, n| s.waits_for_what_is_open(n, "down")),
             (0, "its owner gives the freeze up when asked", |s, n| s.decided(n, Rule::Callback, "down", "still")),
-            (0, "its owner keeps it", |s, n| s.decided(n, Rule::AlreadyRunning, "still", "down")),
+            (0, "who is at the hypervisor already goes first", |s, n| {
+                s.decided(n, Rule::AlreadyRunning, "still", "down")
+            }),
             (0, "the agent lets a frozen guest go", Self::errand_done),
             (0, "what waits for the freeze expires", |s, n| {
                 s.ended(n, "down", Ending::Expired, Code::DeadlinePassed) && s.because_of(n, "down", "still")

@@ -63,7 +63,7 @@ pub(crate) fn all_states(scene: &Scene, faults: usize) -> Result<Found, Broken> 
                 parents.push(Some((number, one)));
                 frontier.push_back((place, depth + 1, next));
                 if std::env::var_os("COVIRT_TRACE").is_some() && place % 5_000 == 0 {
-                    eprintln!("{place} states, {} transitions, {depth} deep, {} wait", edges.len(), frontier.len());
+                    eprintln!("{place} states so far, {depth} moves deep, {} to look at", frontier.len());
                 }
             }
         }
