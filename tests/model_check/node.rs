@@ -18,7 +18,7 @@ use super::oracle::{Oracle, Tally};
 use super::scenes::Scene;
 use super::world::{EPOCH, machine, provider, running, vm};
 
-/// How many appends may wait for the journal at once.
+/// How many appends may wait for the journal at once where nothing goes wrong.
 const UNCONFIRMED: usize = 2;
 
 /// Something that may happen next.
@@ -68,7 +68,6 @@ pub(crate) struct Node {
     oracle: Oracle,
     /// What is durable adds up to this.
     base: Rc<State>,
-    base_mark: Mark,
     appends: VecDeque<Append>,
     /// *Units*: microseconds since the beginning.
     pub(crate) at: u64,
@@ -99,7 +98,6 @@ impl Node {
             oracle: Oracle::new(vm(), policy.queue_limit),
             lane: Lane::new(State::new(vm()), policy),
             base: Rc::new(State::new(vm())),
-            base_mark: Mark::default(),
             appends: VecDeque::new(),
             at: 0,
             wake: None,
@@ -138,43 +136,52 @@ impl Node {
         if !self.appends.is_empty() {
             moves.push(Move::Confirm);
         }
-        if self.appends.len() < UNCONFIRMED {
-            moves.extend(self.unsent.iter().copied().map(Move::Submit));
-            moves.extend(self.calls.keys().copied().map(Move::Finish));
-            for ask in &self.asks {
-                let Party::Provider(who) = &ask.who else { continue };
-                moves.extend(scene.answers.iter().map(|said| Move::Answer(ask.conflict, who.clone(), *said)));
-            }
-            for id in &self.probes {
-                let evidence = [Evidence::Done, Evidence::Undone, Evidence::None];
-                let can = |evidence: &Evidence| self.can_be(*id, *evidence);
-                moves.extend(evidence.into_iter().filter(can).map(|evidence| Move::Show(*id, evidence)));
-            }
-            moves.extend(self.wake.map(|_| Move::Tick));
-            if !self.machine.jobs.is_empty() {
-                moves.push(Move::JobsEnd);
-            }
+        let room = if self.bound == 0 { UNCONFIRMED } else { 1 };
+        if self.appends.len() < room {
+            self.all_but_faults(scene, &mut moves);
         }
         if moves.is_empty() || self.faults.len() >= self.bound {
             return moves;
         }
-        if self.appends.len() < UNCONFIRMED {
-            moves.extend(self.calls.keys().copied().flat_map(|id| [Move::Fail(id), Move::Lose(id)]));
-            let once = |what: &str| scene.faults.contains(&what) && !self.faults.contains(&what);
-            if once("destroy") && self.machine.start.0.is_some() {
-                moves.push(Move::Destroy);
-            }
-            if once("cut-off") {
-                moves.push(Move::CutOff);
-            }
-            if once("revoke") {
-                moves.push(Move::Revoke);
-            }
+        if self.appends.is_empty() {
+            self.faults(scene, &mut moves);
         }
         if !self.faults.contains(&"crash") {
             moves.extend((0..=self.appends.len()).map(Move::Crash));
         }
         moves
+    }
+
+    fn all_but_faults(&self, scene: &Scene, moves: &mut Vec<Move>) {
+        moves.extend(self.unsent.iter().copied().map(Move::Submit));
+        moves.extend(self.calls.keys().copied().map(Move::Finish));
+        for ask in &self.asks {
+            let Party::Provider(who) = &ask.who else { continue };
+            moves.extend(scene.answers.iter().map(|said| Move::Answer(ask.conflict, who.clone(), *said)));
+        }
+        for id in &self.probes {
+            let evidence = [Evidence::Done, Evidence::Undone, Evidence::None];
+            let can = |evidence: &Evidence| self.can_be(*id, *evidence);
+            moves.extend(evidence.into_iter().filter(can).map(|evidence| Move::Show(*id, evidence)));
+        }
+        moves.extend(self.wake.map(|_| Move::Tick));
+        if !self.machine.jobs.is_empty() {
+            moves.push(Move::JobsEnd);
+        }
+    }
+
+    fn faults(&self, scene: &Scene, moves: &mut Vec<Move>) {
+        moves.extend(self.calls.keys().copied().flat_map(|id| [Move::Fail(id), Move::Lose(id)]));
+        let once = |what: &str| scene.faults.contains(&what) && !self.faults.contains(&what);
+        if once("destroy") && self.machine.start.0.is_some() {
+            moves.push(Move::Destroy);
+        }
+        if once("cut-off") {
+            moves.push(Move::CutOff);
+        }
+        if once("revoke") {
+            moves.push(Move::Revoke);
+        }
     }
 
     /// Lets one thing happen. Panics where the oracle sees a promise broken.
@@ -190,9 +197,9 @@ impl Node {
         self.probes.retain(|id| state.command(*id).is_some_and(|tracked| *tracked.phase() == Phase::Unknown));
     }
 
-    /// Once the agent does not die any more, appends are durable at once.
+    /// Once the agent has died as often as it does, appends are durable at once.
     pub(crate) fn is_prompt(&self) -> bool {
-        self.faults.len() >= self.bound || self.faults.contains(&"crash")
+        self.bound > 0 && (self.faults.len() >= self.bound || self.faults.contains(&"crash"))
     }
 
     fn takes(&mut self, scene: &Scene, one: &Move) {
@@ -333,10 +340,7 @@ impl Node {
 
     fn becomes_durable(&mut self, count: usize, facts: &[(Now, Fact)]) {
         self.oracle.persisted(count);
-        let base = State::clone(&self.base).replay(facts.iter().map(|(at, fact)| (*at, fact)));
-        let mut marker = Marker::default();
-        marker.json(&base);
-        (self.base, self.base_mark) = (Rc::new(base), marker.mark());
+        self.base = Rc::new(State::clone(&self.base).replay(facts.iter().map(|(at, fact)| (*at, fact))));
     }
 
     fn crash(&mut self, scene: &Scene, written: usize) {
@@ -405,8 +409,12 @@ impl Node {
         let mut marker = Marker::default();
         marker.json(self.lane.state());
         let (appended, persisted) = self.lane.durability();
-        let unconfirmed: Vec<Mark> = self.appends.iter().map(|append| append.mark).collect();
-        marker.debug(&(self.base_mark, unconfirmed, appended - persisted));
+        // All that is durable is the lane's own state where nothing waits.
+        if !self.appends.is_empty() {
+            marker.json(&*self.base);
+        }
+        self.appends.iter().for_each(|append| marker.debug(&append.mark));
+        marker.debug(&(appended - persisted));
         self.lane.kept_back().for_each(|(step, output)| marker.debug(&(step - persisted, output)));
         marker.debug(&(self.at, self.wake, &self.machine, self.next_start, &self.unsent, &self.refused));
         marker.debug(&(

@@ -7,8 +7,8 @@ use super::node::Node;
 use super::script;
 use super::world::{World, numbered, vm};
 
-/// A name, and what makes a state a witness of it.
-type Witness = (&'static str, fn(&Scene, &Node) -> bool);
+/// How many faults it takes, a name, and what makes a state a witness of it.
+type Witness = (usize, &'static str, fn(&Scene, &Node) -> bool);
 
 /// Two providers, what they send, and what may happen to it.
 pub(crate) struct Scene {
@@ -115,6 +115,11 @@ impl Scene {
         matches!(node.phase(CommandId::errand(vm(), 0)), Some(Phase::Ended(outcome)) if outcome.ending == Ending::Done)
     }
 
+    /// The names of what must be reachable with so many faults.
+    pub(crate) fn expected(&self, faults: usize) -> impl Iterator<Item = &'static str> {
+        self.witnesses.iter().filter(move |(takes, ..)| *takes <= faults).map(|(_, name, _)| *name)
+    }
+
     fn new(
         name: &'static str,
         settings: &'static str,
@@ -131,34 +136,36 @@ impl Scene {
     /// Feasibility, a lease, a deadline, and somebody who keeps or gives up what is open.
     pub(crate) fn stop_and_freeze() -> Self {
         let witnesses: &[Witness] = &[
-            ("the snapshot, then the stop", |s, n| s.in_order(n, "snap", "down")),
-            ("the stop, then the snapshot of a VM that is off", |s, n| s.in_order(n, "down", "snap")),
-            ("decided by feasibility", |s, n| s.decided(n, Rule::Feasibility, "snap", "down")),
-            ("the freeze keeps the stop waiting", |s, n| s.waits_for_what_is_open(n, "down")),
-            ("its owner gives the freeze up when asked", |s, n| s.decided(n, Rule::Callback, "down", "still")),
-            ("its owner keeps it", |s, n| s.decided(n, Rule::AlreadyRunning, "still", "down")),
-            ("the agent lets a frozen guest go", Self::errand_done),
-            ("what waits for the freeze expires", |s, n| {
+            (0, "the snapshot, then the stop", |s, n| s.in_order(n, "snap", "down")),
+            (0, "the stop, then the snapshot of a VM that is off", |s, n| s.in_order(n, "down", "snap")),
+            (0, "decided by feasibility", |s, n| s.decided(n, Rule::Feasibility, "snap", "down")),
+            (0, "the freeze keeps the stop waiting", |s, n| s.waits_for_what_is_open(n, "down")),
+            (0, "its owner gives the freeze up when asked", |s, n| s.decided(n, Rule::Callback, "down", "still")),
+            (0, "who is at the hypervisor already goes first", |s, n| {
+                s.decided(n, Rule::AlreadyRunning, "still", "down")
+            }),
+            (0, "the agent lets a frozen guest go", Self::errand_done),
+            (0, "what waits for the freeze expires", |s, n| {
                 s.ended(n, "down", Ending::Expired, Code::DeadlinePassed) && s.because_of(n, "down", "still")
                     || s.ended(n, "down", Ending::Expired, Code::DeadlinePassed) && n.holds(&HoldKey::Freeze)
             }),
-            ("the winner makes the loser impossible, which names it", |s, n| {
+            (0, "the winner makes the loser impossible, which names it", |s, n| {
                 s.ended(n, "still", Ending::Impossible, Code::StateForbids) && s.because_of(n, "still", "down")
             }),
-            ("somebody past the agent makes it impossible", |s, n| {
+            (1, "somebody past the agent makes it impossible", |s, n| {
                 n.faults == ["destroy"] && s.ended(n, "down", Ending::Impossible, Code::StateForbids)
             }),
-            ("found done after a crash, and not executed again", |s, n| {
+            (1, "found done after a crash, and not executed again", |s, n| {
                 n.faults == ["crash"] && s.ended(n, "down", Ending::Done, Code::ObservedDone) && s.times(n, "down") == 1
             }),
-            ("found undone after a crash, and executed again", |s, n| {
+            (1, "found undone after a crash, and executed again", |s, n| {
                 n.faults == ["crash"] && s.done(n, "down") && s.times(n, "down") == 2
             }),
-            ("nothing tells whether it took effect", |s, n| {
+            (1, "nothing tells whether it took effect", |s, n| {
                 s.ended(n, "still", Ending::Failed, Code::OutcomeUnknowable)
             }),
-            ("a call fails", |s, n| s.ended(n, "down", Ending::Failed, Code::HypervisorFailed)),
-            ("whoever froze the guest is cut off, and it is let go", |s, n| {
+            (1, "a call fails", |s, n| s.ended(n, "down", Ending::Failed, Code::HypervisorFailed)),
+            (1, "whoever froze the guest is cut off, and it is let go", |s, n| {
                 n.faults == ["cut-off"] && s.errand_done(n)
             }),
         ];
@@ -178,25 +185,27 @@ impl Scene {
     /// Callbacks between equals, an expectation that a winner breaks, and a delegation that ends.
     pub(crate) fn two_resizes() -> Self {
         let witnesses: &[Witness] = &[
-            ("both resizes, the guarded one first", |s, n| s.in_order(n, "more", "grow")),
-            ("the snapshot, then the resize", |s, n| s.in_order(n, "snap", "more")),
-            ("the resize, then the snapshot", |s, n| s.in_order(n, "more", "snap")),
-            ("north's first by callback", |s, n| s.decided(n, Rule::Callback, "snap", "more")),
-            ("south's first by callback", |s, n| s.decided(n, Rule::Callback, "more", "snap")),
-            ("both want to be first, and another rule decides", |s, n| {
+            (0, "both resizes, the guarded one first", |s, n| s.in_order(n, "more", "grow")),
+            (0, "the snapshot, then the resize", |s, n| s.in_order(n, "snap", "more")),
+            (0, "the resize, then the snapshot", |s, n| s.in_order(n, "more", "snap")),
+            (0, "north's first by callback", |s, n| s.decided(n, Rule::Callback, "snap", "more")),
+            (0, "south's first by callback", |s, n| s.decided(n, Rule::Callback, "more", "snap")),
+            (0, "both want to be first, and another rule decides", |s, n| {
                 let ours = s.decided(n, Rule::StableHash, "snap", "more");
                 ours || s.decided(n, Rule::StableHash, "more", "snap") || s.decided(n, Rule::IssueTime, "snap", "more")
             }),
-            ("taken back when asked", |s, n| s.ended(n, "more", Ending::Cancelled, Code::Withdrawn)),
-            ("never applied over what was expected otherwise", |s, n| {
+            (0, "taken back when asked", |s, n| s.ended(n, "more", Ending::Cancelled, Code::Withdrawn)),
+            (0, "never applied over what was expected otherwise", |s, n| {
                 s.ended(n, "more", Ending::Superseded, Code::GuardFailed) && s.because_of(n, "more", "grow")
             }),
-            ("its delegation ends while it waits", |s, n| s.ended(n, "more", Ending::Denied, Code::DelegationEnded)),
-            ("refused after its delegation ended", |_, n| n.refused.values().any(|code| *code == Code::NotDelegated)),
-            ("found done after a crash, and not executed again", |s, n| {
+            (1, "its delegation ends while it waits", |s, n| s.ended(n, "more", Ending::Denied, Code::DelegationEnded)),
+            (1, "refused after its delegation ended", |_, n| {
+                n.refused.values().any(|code| *code == Code::NotDelegated)
+            }),
+            (1, "found done after a crash, and not executed again", |s, n| {
                 n.faults == ["crash"] && s.ended(n, "more", Ending::Done, Code::ObservedDone) && s.times(n, "more") == 1
             }),
-            ("the call of the winner fails, and the loser runs", |s, n| {
+            (1, "the call of the winner fails, and the loser runs", |s, n| {
                 s.ended(n, "more", Ending::Failed, Code::HypervisorFailed) && s.done(n, "snap")
             }),
         ];
@@ -216,23 +225,23 @@ impl Scene {
     /// One execution for two, and a job that is ended, or ends, for what waits.
     pub(crate) fn two_stops() -> Self {
         let witnesses: &[Witness] = &[
-            ("one execution serves both", |s, n| {
+            (0, "one execution serves both", |s, n| {
                 let coalesced = s.ended(n, "stop", Ending::Coalesced, Code::SameWish);
                 coalesced || s.ended(n, "off", Ending::Coalesced, Code::SameWish)
             }),
-            ("the more urgent stop ends the backup", |s, n| s.decided(n, Rule::Class, "off", "save")),
-            ("an errand ends the backup, then the VM stops", |s, n| s.errand_done(n) && s.done(n, "off")),
-            ("the backup keeps a stop waiting", |s, n| s.waits_for_what_is_open(n, "off")),
-            ("the backup is over by itself", |s, n| {
+            (0, "the more urgent stop ends the backup", |s, n| s.decided(n, Rule::Class, "off", "save")),
+            (0, "an errand ends the backup, then the VM stops", |s, n| s.errand_done(n) && s.done(n, "off")),
+            (0, "the backup keeps a stop waiting", |s, n| s.waits_for_what_is_open(n, "off")),
+            (0, "the backup is over by itself", |s, n| {
                 s.done(n, "save") && s.done(n, "off") && !n.executed.contains(&CommandId::errand(vm(), 0))
             }),
-            ("too late for a backup", |s, n| {
+            (0, "too late for a backup", |s, n| {
                 s.ended(n, "save", Ending::Impossible, Code::StateForbids) && s.because_of(n, "save", "off")
             }),
-            ("stopped past the agent", |s, n| {
+            (1, "stopped past the agent", |s, n| {
                 n.faults == ["destroy"] && s.ended(n, "off", Ending::Impossible, Code::StateForbids)
             }),
-            ("found done after a crash, and not executed again", |s, n| {
+            (1, "found done after a crash, and not executed again", |s, n| {
                 n.faults == ["crash"] && s.ended(n, "off", Ending::Done, Code::ObservedDone) && s.times(n, "off") == 1
             }),
         ];

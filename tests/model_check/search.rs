@@ -39,7 +39,7 @@ pub(crate) fn all_states(scene: &Scene, faults: usize) -> Result<Found, Broken> 
     let mut frontier = VecDeque::from([(0, 0, first)]);
     while let Some((number, depth, node)) = frontier.pop_front() {
         found.depth = depth;
-        for (name, is) in scene.witnesses {
+        for (_, name, is) in scene.witnesses {
             if !found.witnesses.contains_key(name) && is(scene, &node) {
                 found.witnesses.insert(name, path(&parents, number));
             }
@@ -63,7 +63,7 @@ pub(crate) fn all_states(scene: &Scene, faults: usize) -> Result<Found, Broken> 
                 parents.push(Some((number, one)));
                 frontier.push_back((place, depth + 1, next));
                 if std::env::var_os("COVIRT_TRACE").is_some() && place % 5_000 == 0 {
-                    eprintln!("{place} states, {} transitions, {depth} deep, {} wait", edges.len(), frontier.len());
+                    eprintln!("{place} states so far, {depth} moves deep, {} to look at", frontier.len());
                 }
             }
         }

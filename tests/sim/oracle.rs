@@ -257,7 +257,7 @@ impl Oracle {
         if verdict.rule == Rule::BreakGlass {
             assert!(breaks && first.provider.is_operator(), "{} breaks no glass", first.id);
             assert!(!live(second.id) || second.class != Class::Emergency, "{} is passed", second.id);
-        } else if yields && !breaks && first.class != Class::Emergency {
+        } else if yields && live(second.id) && !breaks && first.class != Class::Emergency {
             let begun = [Rule::AlreadyRunning, Rule::DeclaredOrder, Rule::SameWish].contains(&verdict.rule);
             assert!(begun, "{} breaks the glass, and {} goes first by {:?}", second.id, first.id, verdict.rule);
         }

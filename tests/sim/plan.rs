@@ -154,14 +154,9 @@ impl Rig {
         let used = bench.sent.iter().filter(|sent| sent.provider == provider).filter_map(|sent| sent.order.seq).max();
         let seq = self.roll.percent(50).then(|| used.unwrap_or(0) + 1 + u64::from(self.roll.percent(10)));
         let issued = i64::try_from(self.base + at).unwrap() - i64::try_from(self.roll.below(2_000_000)).unwrap();
-        let stamp = match self.clocks.stamp(&provider, issued, self.now()) {
-            Some((stamp, told)) => {
-                if told {
-                    self.benches[lane].oracle.issued(id, issued);
-                }
-                stamp
-            }
-            None => Wall::from_micros(issued + skew),
+        let (stamp, told) = match self.clocks.stamp(&provider, issued, self.now()) {
+            Some(shown) => shown,
+            None => (Wall::from_micros(issued + skew), false),
         };
         let command = Command {
             id,
@@ -190,6 +185,9 @@ impl Rig {
             ]),
             epoch: None,
         };
+        if told && command.issued_at.is_some() {
+            self.benches[lane].oracle.issued(id, issued);
+        }
         self.benches[lane].sent.push(command.clone());
         let known = skew.unsigned_abs() > 1_000_000 || self.roll.percent(50);
         let clock = known.then_some(ClockEstimate { offset_us: skew, uncertainty_us: 500 });
