@@ -125,7 +125,7 @@ fn a_guest_that_lets_go_late_obeys_the_command_that_told_it() {
     kept(&mut world, "b");
     goes(&mut world);
     let late = Origin::Command { command: world.id("b") };
-    assert_eq!(origins(&world), [late.clone()], "whoever told it last");
+    assert_eq!(origins(&world), std::slice::from_ref(&late), "whoever told it last");
 
     // Somebody plugs it again and pulls it: nobody had told the guest that of ours.
     world.told(Cause::DeviceAdded, |vm| assert!(vm.devices.insert(disk())));
