@@ -41,6 +41,7 @@ impl State {
                 self.brought_about = None;
                 self.written.clear();
                 self.unobeyed.clear();
+                self.obeyed.clear();
             }
             Fact::Delegation { by: _, change } => {
                 if let Some(authority) = &mut self.authority {
@@ -163,7 +164,7 @@ impl State {
                 if before.as_ref().is_none_or(|before| (before.power, before.start) != (state.power, state.start)) {
                     self.brought_about = Some(origin.clone());
                 }
-                self.unplugs_seen(before.as_ref());
+                self.unplugs_seen(at, before.as_ref());
                 if self.standing == Standing::Vanished {
                     self.standing = Standing::Enrolled;
                     self.moved_to = None;

@@ -30,9 +30,9 @@ pub(crate) fn refusal(state: &State, tracked: &Tracked) -> Option<Outcome> {
         return Some(Outcome::new(ending, Code::GuardFailed, reason).because_of(cause.map(|cause| cause.command().id)));
     }
     let reason = now.allows(&command.operation).err()?;
-    let cause = cause(state, tracked, |effect| bears_on(effect, &command.operation, believed));
     let by_power = !command.operation.action().spec().states.contains(&believed.power);
-    let cause = cause.or_else(|| seen_at(state, tracked).filter(|_| by_power));
+    let cause = cause(state, tracked, |effect| bears_on(effect, &command.operation, believed))
+        .or_else(|| if by_power { seen_at(state, tracked) } else { state.deprived(tracked) });
     let outcome = Outcome::new(Ending::Impossible, Code::StateForbids, blamed(state, reason, cause, by_power));
     Some(outcome.because_of(cause.map(|cause| cause.command().id)))
 }

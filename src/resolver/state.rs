@@ -10,8 +10,8 @@ use super::hold::Hold;
 use crate::delegation::{Authority, Drain};
 use crate::model::operation::Register;
 use crate::model::{
-    Command, CommandId, ConflictId, DeviceName, Footprint, HoldKey, Issued, Mono, Now, Outcome, ProviderId, Resource, StartId,
-    VmId, VmState,
+    Command, CommandId, ConflictId, DeviceName, Footprint, HoldKey, Issued, Mono, Now, Outcome, ProviderId, Resource,
+    StartId, VmId, VmState,
 };
 
 /// How many ended commands a lane remembers; older ones are read from the journal.
@@ -82,6 +82,9 @@ pub struct State {
     /// Devices that the guest was told to let go of and kept, and by whom it was told last.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) unobeyed: BTreeMap<DeviceName, CommandId>,
+    /// Devices that it let go of after all and that are not there again, by whom it was told, and when it was seen.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) obeyed: BTreeMap<DeviceName, (CommandId, Mono)>,
 }
 
 /// One provider's sequence numbers on this VM.
@@ -336,6 +339,7 @@ impl State {
             errands: 0,
             moved_to: None,
             unobeyed: BTreeMap::new(),
+            obeyed: BTreeMap::new(),
         }
     }
 

@@ -1,8 +1,8 @@
 //! Unplugs that ended because the guest did not let go of its device in time. QEMU takes none of them back, so that the
 //! guest may obey at any time until the VM stops: then it was the command that asked for it, and no stranger.
 
-use super::state::State;
-use crate::model::{Code, CommandId, DeviceName, Operation, Outcome, VmState};
+use super::state::{State, Tracked};
+use crate::model::{Code, CommandId, DeviceName, Now, Operation, Outcome, VmState};
 
 impl State {
     /// The guest is told once more: whether it obeys is that command's business.
@@ -24,12 +24,26 @@ impl State {
     }
 
     /// The VM was seen, and was believed to be so before.
-    pub(super) fn unplugs_seen(&mut self, before: Option<&VmState>) {
-        let start = |vm: Option<&VmState>| vm.map(|vm| vm.start);
-        if start(before) != start(self.believed.as_ref()) {
+    pub(super) fn unplugs_seen(&mut self, at: Now, before: Option<&VmState>) {
+        let (Some(before), Some(now)) = (before, &self.believed) else { return };
+        if before.start != now.start {
             self.unobeyed.clear();
         }
+        for gone in before.devices.difference(&now.devices) {
+            if let Some(command) = self.unobeyed.remove(gone) {
+                self.obeyed.insert(gone.clone(), (command, at.mono));
+            }
+        }
+        self.obeyed.retain(|device, (command, _)| !now.devices.contains(device) && self.commands.contains_key(command));
         self.forget_unplugs();
+    }
+
+    /// The command whose guest obeyed late, after this one had come, and took from it what it needs.
+    pub(super) fn deprived(&self, of_what: &Tracked) -> Option<&Tracked> {
+        let needed = of_what.command().operation.needs();
+        let (command, _) = (needed.iter().filter_map(|device| self.obeyed.get(device)))
+            .find(|(_, at)| *at >= of_what.received.mono)?;
+        self.commands.get(command)
     }
 
     /// The command that asked for what is seen now, where nothing else differs.

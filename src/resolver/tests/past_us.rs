@@ -149,6 +149,24 @@ fn a_guest_that_lets_go_late_obeys_the_command_that_told_it() {
 }
 
 #[test]
+fn what_a_late_unplug_makes_impossible_names_the_command_that_asked_for_it() {
+    let mut world = World::shared(Policy { gather_for: GatherFor::Writes, ..Policy::default() });
+    world.submit("north", "a: device.detach device=disk:vdb class=emergency");
+    world.fail("a", Code::GuestTimeout);
+    world.submit("south", "b: snapshot.create name=s kind=disk-only disks=vdb");
+    world.told(Cause::DeviceRemoved, |vm| assert!(vm.devices.remove(&"disk:vdb".parse().unwrap())));
+    world.pass(std::time::Duration::from_millis(1));
+    world.submit("south", "c: snapshot.create name=t kind=disk-only disks=vdb");
+    world.pass(std::time::Duration::from_secs(5));
+    let a = world.id("a");
+    for (name, cause) in [("b", Some(a)), ("c", None)] {
+        let outcome = world.outcome(name).unwrap();
+        assert_eq!((outcome.ending, outcome.cause), (Ending::Impossible, cause), "{name}: {}", outcome.reason);
+        assert_eq!(outcome.reason, "the VM has no disk:vdb");
+    }
+}
+
+#[test]
 fn our_own_metadata_is_not_told_back_and_somebody_elses_is() {
     let mut world = World::shared(Policy::default());
     world.submit("north", "a: metadata.set uri=urn:north key=n xml=<n/>");
