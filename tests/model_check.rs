@@ -19,8 +19,8 @@
 //! Bounded are: three commands (a crash that forgets one has it sent again), time that moves only to the next timer, asks that
 //! are answered while they are open. Each scene is walked through twice: without faults and with up to two appends that the
 //! journal has not confirmed, whatever else happens meanwhile; and with one fault on each path (`COVIRT_FAULTS=2` and more in
-//! a release build), where the agent may die before and after every append is durable, and nothing else happens in between.
-//! Where all is over nothing goes wrong any more. A change of the VM is seen before the answer of the call that made it. The
+//! a release build), where the agent may die before and after every append is durable, nothing else happens in
+//! between, and at most one command is still to be sent. Where all is over nothing goes wrong any more. A change of the VM is seen before the answer of the call that made it. The
 //! simulation has no such bounds, and sees no more than chance shows it.
 //!
 //! `model_check/figures.txt` has the number of states and of ends, so that every change of behaviour is seen;
@@ -127,6 +127,7 @@ fn a_stop_a_snapshot_and_a_frozen_guest_on_a_slow_journal() {
 }
 
 #[test]
+#[ignore = "minutes in a debug build: cargo test --release --test model_check -- --ignored"]
 fn a_stop_a_snapshot_and_a_frozen_guest_and_a_fault() {
     with_faults(&Scene::stop_and_freeze());
 }
@@ -137,6 +138,7 @@ fn two_resizes_and_a_snapshot_on_a_slow_journal() {
 }
 
 #[test]
+#[ignore = "minutes in a debug build: cargo test --release --test model_check -- --ignored"]
 fn two_resizes_and_a_snapshot_and_a_fault() {
     with_faults(&Scene::two_resizes());
 }
@@ -147,6 +149,7 @@ fn two_stops_and_a_backup_on_a_slow_journal() {
 }
 
 #[test]
+#[ignore = "minutes in a debug build: cargo test --release --test model_check -- --ignored"]
 fn two_stops_and_a_backup_and_a_fault() {
     with_faults(&Scene::two_stops());
 }

@@ -21,6 +21,9 @@ use super::world::{EPOCH, machine, provider, running, vm};
 /// How many appends may wait for the journal at once where nothing goes wrong.
 const UNCONFIRMED: usize = 2;
 
+/// How many commands may still be to be sent when something goes wrong.
+const UNSENT: usize = 1;
+
 /// Something that may happen next.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Move {
@@ -130,7 +133,7 @@ impl Node {
         Now { mono: Mono(self.at), wall: Wall::from_micros(EPOCH + i64::try_from(self.at).unwrap()) }
     }
 
-    /// All that may happen next. Nothing is left to happen in a state of rest, so no fault is drawn there.
+    /// All that may happen next. Faults come last. Nothing is left to happen in a state of rest, so no fault is drawn there.
     pub(crate) fn moves(&self, scene: &Scene) -> Vec<Move> {
         let mut moves = Vec::new();
         if !self.appends.is_empty() {
@@ -140,7 +143,7 @@ impl Node {
         if self.appends.len() < room {
             self.all_but_faults(scene, &mut moves);
         }
-        if moves.is_empty() || self.faults.len() >= self.bound {
+        if moves.is_empty() || self.faults.len() >= self.bound || self.unsent.len() > UNSENT {
             return moves;
         }
         if self.appends.is_empty() {
@@ -242,6 +245,9 @@ impl Node {
                 let wake = self.wake.take().unwrap();
                 self.at = self.at.max(wake.0);
                 self.feed(Input::Tick);
+                if self.looks() {
+                    self.observe(Observation::Look);
+                }
             }
             Move::JobsEnd => {
                 self.machine.jobs.clear();
@@ -361,6 +367,11 @@ impl Node {
         self.unsent.extend(sent.into_iter().filter(forgotten));
         self.feed(Input::Recovered);
         self.observe(Observation::Look);
+    }
+
+    /// While something is open that libvirt knows of, the agent looks from time to time, as its runner does.
+    pub(crate) fn looks(&self) -> bool {
+        self.lane.state().holds().any(|hold| hold.key().is_observable())
     }
 
     fn observe(&mut self, why: Observation) {

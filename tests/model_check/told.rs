@@ -21,11 +21,14 @@ pub(crate) fn lines(scene: &Scene, faults: usize, path: &[Move]) -> Vec<String> 
     let mut lines =
         vec![format!("north delegates {} to south shared", scene.delegated), "the journal stalls".to_owned()];
     for (place, one) in path.iter().enumerate() {
-        let was_prompt = node.is_prompt();
+        let (was_prompt, ticks) = (node.is_prompt(), matches!(one, Move::Tick));
         lines.extend(told(scene, &node, one));
         // The last one may be what breaks a promise.
         if place + 1 < path.len() {
             node.take(scene, one);
+        }
+        if ticks && node.looks() {
+            lines.push("the agent looks at the VM".to_owned());
         }
         if node.is_prompt() && !was_prompt {
             lines.push("the journal catches up".to_owned());

@@ -16,7 +16,7 @@ struct Clock {
 impl Clock {
     /// What it shows at a moment of ours.
     fn shows(&self, at: i64) -> Wall {
-        Wall::from_micros(at + self.ahead + at / 1_000_000 * self.drift_ppm)
+        Wall::from_micros(at + self.ahead + at * self.drift_ppm / 1_000_000)
     }
 
     /// Whether what is known of it is true: it was measured, or it is ours.

