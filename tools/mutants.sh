@@ -4,7 +4,7 @@
 #   tools/mutants.sh [cargo-mutants' own arguments]      e.g. --shard 0/8, --file src/resolver/turn.rs, --list
 #
 # The pure modules and their tests are made a crate of their own, which compiles in seconds where the whole takes a
-# minute: model, delegation and resolver with the tests beside them, the scenarios and the model check. The crate, what
+# minute: model, delegation and resolver with the tests beside them and the scenarios. The crate, what
 # is built of it and the result (mutants.out) are in $COVIRT_MUTANTS, by default in the cache. The two tests that take
 # longer than all others together are left out: what survives is tried against them, and against the simulation, by hand.
 set -euo pipefail
@@ -19,9 +19,6 @@ rm -rf "$crate"
 mkdir -p "$crate/src" "$crate/tests" "$crate/fixtures" "$crate/.cargo"
 cp -r "$here"/src/{model,delegation,resolver} "$crate/src/"
 cp "$here"/tests/scenarios.rs "$crate/tests/"
-for also in model_check.rs model_check; do
-    [ ! -e "$here/tests/$also" ] || cp -r "$here/tests/$also" "$crate/tests/"
-done
 cp -r "$here/fixtures/scenario" "$crate/fixtures/"
 cp "$here"/{clippy,rustfmt}.toml "$crate/"
 cp "$here/.cargo/config.toml" "$crate/.cargo/"

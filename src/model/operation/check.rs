@@ -8,9 +8,9 @@ use crate::model::device::is_target;
 pub const TIMEOUT_MAX_S: u32 = 3600;
 
 /// How long a job is open at most unless its provider says otherwise. *Units*: seconds.
-pub const JOB_LEASE_DEFAULT_S: u32 = 24 * 60 * 60;
+pub(super) const JOB_LEASE_DEFAULT_S: u32 = 24 * 60 * 60;
 /// The longest that a provider may say. *Units*: seconds.
-pub const JOB_LEASE_MAX_S: u32 = 30 * JOB_LEASE_DEFAULT_S;
+pub(super) const JOB_LEASE_MAX_S: u32 = 30 * JOB_LEASE_DEFAULT_S;
 
 pub(super) fn check_lease(seconds: Option<u32>) -> Result<(), String> {
     let odd = seconds.filter(|seconds| !(1..=JOB_LEASE_MAX_S).contains(seconds));
