@@ -144,7 +144,6 @@ fn two_resizes_and_a_snapshot_and_a_fault() {
 }
 
 #[test]
-#[ignore = "its figures are not kept yet: COVIRT_BLESS=1 cargo test --release --test model_check -- --ignored"]
 fn two_stops_and_a_backup_on_a_slow_journal() {
     check(&Scene::two_stops(), 0);
 }
