@@ -221,6 +221,17 @@ impl Lane {
         };
         let facts = decide::end(&self.state, id, outcome, now);
         self.record(now, facts, turn);
+        self.reconsider(now, id, turn);
+    }
+
+    /// While a command was ending what is open, no look could tell who ended it. Now the last one counts.
+    fn reconsider(&mut self, now: Now, id: CommandId, turn: &mut Turn) {
+        let ended = self.state.commands.get(&id).filter(|tracked| !tracked.is_active());
+        let in_vain = ended.is_some_and(|tracked| tracked.command().operation.ends_open().is_some());
+        if let Some(vm) = self.state.believed.clone().filter(|_| in_vain) {
+            let facts = hold::seen(&self.state, &vm);
+            self.record(now, facts, turn);
+        }
     }
 
     fn probed(&mut self, now: Now, id: CommandId, evidence: Evidence, turn: &mut Turn) {
@@ -242,6 +253,7 @@ impl Lane {
             }
         };
         self.record(now, facts, turn);
+        self.reconsider(now, id, turn);
     }
 
     /// After a restart: what was running is unknown, what was asked will not be answered.
