@@ -65,11 +65,16 @@ fn ordered_behind(state: &State, tracked: &Tracked, other: CommandId) -> bool {
             .any(|(_, verdict)| matches!(verdict.rule, Rule::Callback | Rule::Feasibility) && verdict.first == other)
 }
 
+/// It did, or nobody can tell.
+fn may_have_taken_effect(outcome: &Outcome) -> bool {
+    outcome.ending == Ending::Done || outcome.code == Code::OutcomeUnknowable
+}
+
 /// The last command that was executed since `tracked` came and whose effect, as it still stands, is `relevant`.
 fn cause<'a>(state: &'a State, tracked: &Tracked, relevant: impl Fn(&Effect) -> bool) -> Option<&'a Tracked> {
     (state.ended.iter().rev().filter_map(|id| state.commands.get(id)))
         .take_while(|ended| ended.finished.is_some_and(|at| at.mono >= tracked.received.mono))
-        .filter(|ended| matches!(&ended.phase, Phase::Ended(outcome) if outcome.ending == Ending::Done))
+        .filter(|ended| matches!(&ended.phase, Phase::Ended(outcome) if may_have_taken_effect(outcome)))
         .find(|ended| relevant(&ended.command().operation.effect()))
 }
 

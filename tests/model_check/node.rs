@@ -330,7 +330,9 @@ impl Node {
             Output::Ask(ask) => self.asks.push(*ask),
             Output::WakeAt(at) => self.wake = Some(at),
             Output::Refused { token, refusal } => {
-                if let Some(which) = usize::try_from(token).ok().filter(|which| *which < NOBODY as usize) {
+                if token < NOBODY
+                    && let Ok(which) = usize::try_from(token)
+                {
                     self.refused.insert(which, refusal.code);
                 }
             }

@@ -62,7 +62,7 @@ pub(crate) fn all_states(scene: &Scene, faults: usize) -> Result<Found, Broken> 
             if place == parents.len() {
                 parents.push(Some((number, one)));
                 frontier.push_back((place, depth + 1, next));
-                if std::env::var_os("COVIRT_TRACE").is_some() && place % 5_000 == 0 {
+                if std::env::var_os("COVIRT_TRACE").is_some() && place.is_multiple_of(5_000) {
                     eprintln!("{place} states so far, {depth} moves deep, {} to look at", frontier.len());
                 }
             }

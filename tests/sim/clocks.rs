@@ -44,6 +44,7 @@ impl Clocks {
                 let (at, out, back) = (i64::try_from(at).unwrap(), way(), way());
                 let ours = Wall::from_micros(at + out);
                 let sample = ClockEstimate::from_exchange(clock.shows(at), ours, ours, clock.shows(at + out + back));
+                let sample = sample.expect("time goes on, and the answer comes after the question");
                 let end = at + out + back;
                 let now = Now { mono: Mono(end.unsigned_abs()), wall: Wall::from_micros(end) };
                 clock.known.note(sample, now);

@@ -200,11 +200,18 @@ impl Rig {
         self.at(at, Event::Arrives(lane, Box::new(input)));
     }
 
+    /// Whether every command has ended and nothing is open.
+    fn rests(&self) -> bool {
+        let rests = |bench: &Bench| bench.lane.state().live_count() == 0 && bench.lane.state().holds().count() == 0;
+        self.benches.iter().all(rests)
+    }
+
     fn play(&mut self) {
         while let Some(((at, _), event)) = self.events.pop_first() {
             self.now = self.now.max(at);
             self.quiet = self.now > STORM;
-            assert!(self.now < CALM, "liveness: the lanes never come to rest");
+            // A lease that was not needed is a timer of an hour long gone; nothing else is left by then.
+            assert!(self.now < CALM || self.rests(), "liveness: the lanes never come to rest");
             match event {
                 Event::Arrives(lane, input) => self.feed(lane, *input),
                 Event::Tick(lane) => self.feed(lane, Input::Tick),
