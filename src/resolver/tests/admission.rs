@@ -320,10 +320,13 @@ fn a_closing_lane_takes_nothing_new_and_starts_nothing() {
 #[test]
 fn a_forgotten_command_is_not_executed_again_and_still_counts_as_ended() {
     let mut world = World::shared(Policy::default());
+    let mut known = Vec::new();
     for n in 0..300 {
         world.submit("north", &format!("m{n}: metadata.set uri=urn:a key=a"));
         world.finish(&format!("m{n}"));
+        known.push(world.lane.state().commands().count());
     }
+    assert_eq!((known[255], known[256], known[299]), (256, 256, 256));
     let first = world.id("m0");
     assert!(world.lane.state().command(first).is_none());
     let before = executed(&world).len();

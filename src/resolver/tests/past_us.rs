@@ -289,3 +289,33 @@ fn the_end_of_a_job_does_not_say_how_the_vm_ended_nor_takes_it_from_a_command_of
     });
     assert!(matches!(ours, Origin::Command { .. }), "{ours:?}");
 }
+
+#[test]
+fn a_limit_that_is_being_set_explains_the_definition_and_nothing_else() {
+    let limit = "t: disk.iotune disk=vda total_iops_sec=100";
+    for (vcpus, ours) in [(2, true), (3, false)] {
+        let mut world = World::shared(Policy::default());
+        world.submit("north", limit);
+        world.out_of_band(|vm| {
+            vm.definition = Some("d2".to_owned());
+            vm.vcpus = vcpus;
+        });
+        let [origin] = origins(&world).try_into().unwrap();
+        assert_eq!(matches!(origin, Origin::Command { .. }), ours, "{vcpus} vCPUs: {origin:?}");
+    }
+}
+
+#[test]
+fn an_agent_comes_and_goes_with_a_power_command_and_by_itself_otherwise() {
+    for (line, cause, ours) in [
+        ("power.reboot", Cause::AgentReady, true),
+        ("power.reboot", Cause::AgentGone, true),
+        ("cpu.set vcpus=4", Cause::AgentGone, false),
+        ("power.reboot", Cause::MemoryFailure, false),
+    ] {
+        let mut world = World::shared(Policy { gather: std::time::Duration::ZERO, ..Policy::default() });
+        world.submit("north", &format!("a: {line}"));
+        world.feed(about(cause, "any"));
+        assert_eq!(origins(&world).is_empty(), ours, "{cause} during {line}");
+    }
+}

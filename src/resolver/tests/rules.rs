@@ -110,6 +110,18 @@ fn who_follows_a_cancelled_command_goes_by_itself() {
 }
 
 #[test]
+fn whose_wish_is_executed_for_both_stays_so_whatever_else_ends() {
+    let mut world = World::shared(Policy::default());
+    world.submit("north", "a: cpu.set vcpus=4");
+    world.submit("south", "b: cpu.set vcpus=4");
+    world.submit("south", "m: metadata.set uri=urn:m key=m");
+    world.finish("m");
+    world.finish("a");
+    assert_eq!(executed(&world), ["a", "m"]);
+    assert_eq!(ending(&mut world, "b"), "coalesced same-wish");
+}
+
+#[test]
 fn a_follower_does_not_expire_while_its_wish_is_executed() {
     let mut world = World::shared(Policy::default());
     world.submit("north", "a: cpu.set vcpus=4");

@@ -117,3 +117,15 @@ fn a_story_is_told_in_the_order_in_which_it_happened() {
     assert!(story.first().unwrap().what.contains("sent cpu.set"), "{story:?}");
     assert!(story.last().unwrap().what.contains("ended done"), "{story:?}");
 }
+
+#[test]
+fn a_tick_that_comes_late_does_not_silence_the_next() {
+    let mut world = World::shared(Policy::default());
+    world.submit("north", "s: cpu.set vcpus=4");
+    world.submit("south", "a: cpu.set vcpus=6 not-after=1s");
+    world.at += 3_000_000;
+    world.feed(Input::Tick);
+    assert_eq!(ending(&mut world, "a"), "expired deadline-passed");
+    let outputs = world.submit("south", "b: cpu.set vcpus=6 not-after=10s");
+    assert!(outputs.iter().any(|output| matches!(output, Output::WakeAt(_))), "{outputs:?}");
+}
