@@ -63,13 +63,12 @@ pub(super) fn of(operation: &Operation, before: &VmState, after: &VmState, alias
         Operation::DefinitionDefine(_) => happened(Cause::Redefined),
         Operation::DefinitionRename(_) => happened(Cause::Renamed),
         Operation::DefinitionUndefine(_) => happened(Cause::Undefined),
-        // That a job begins or ends is said, and not by whom.
+        Operation::BackupEnd(_) | Operation::BlockAbort(_) => changed(Cause::JobStopped),
+        // That a job begins is said, and nothing of a migration that is given up.
         Operation::BackupBegin(_)
-        | Operation::BackupEnd(_)
         | Operation::BlockCommit(_)
         | Operation::BlockPull(_)
         | Operation::BlockCopy(_)
-        | Operation::BlockAbort(_)
         | Operation::MigrateBegin(_)
         | Operation::MigrateAbort(_) => vec![Told::Changed(None)],
         Operation::PowerSaveRemove(_)

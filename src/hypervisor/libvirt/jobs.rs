@@ -242,10 +242,15 @@ fn unless_busy<T>(domain: &Domain, ask: impl FnOnce() -> Result<T, Error>) -> Re
         return Ok(Answer::Busy);
     }
     match ask() {
-        // Somebody took the lock between the questions.
-        Err(error) if error.code().to_raw() == sys::VIR_ERR_OPERATION_TIMEOUT => Ok(Answer::Busy),
+        Err(error) if is_passing(&error) => Ok(Answer::Busy),
         other => other.map(Answer::Given),
     }
+}
+
+/// Whether it was said because of what is being done just now: somebody took the lock between the questions, or a backup
+/// is at its end and its figures are gone before its job is (libvirt 9.0 calls that internal).
+fn is_passing(error: &Error) -> bool {
+    matches!(error.code().to_raw(), sys::VIR_ERR_OPERATION_TIMEOUT | sys::VIR_ERR_INTERNAL_ERROR)
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use covirt::model::{Action, Code};
+use covirt::model::{Action, Cause, Code, PowerState};
 
 use super::power::stop;
-use crate::parity::behaviour::{Behaviour, Shows, Step, done, ends_by_itself, not, running};
+use crate::parity::behaviour::{Behaviour, Shows, Step, Tells, done, ends_by_itself, not, running};
 
 const NO_BACKUPS: &str = "has no backups";
 
@@ -41,11 +41,15 @@ fn pushed(file: &str, more: &Value) -> Step {
         "mode": "push", "checkpoint": null, "incremental": null, "disks": { "vda": { "file": path, "format": "qcow2" } },
     });
     merge(&mut given, more);
-    done(Action::BackupBegin, push(file, more)).gives(given).not_in_mock(NO_BACKUPS)
+    // It may be over before the call is.
+    done(Action::BackupBegin, push(file, more))
+        .gives(given)
+        .tells(&[Tells::PerhapsChanged(Cause::JobEnded)])
+        .not_in_mock(NO_BACKUPS)
 }
 
 fn end() -> Step {
-    done(Action::BackupEnd, Value::Null).shows(&[Shows::NotOpen("backup")])
+    done(Action::BackupEnd, Value::Null).shows(&[Shows::NotOpen("backup")]).tells(&[Tells::Changed(Cause::JobStopped)])
 }
 
 fn checkpoint(name: &'static str) -> Step {
@@ -67,7 +71,14 @@ pub(super) fn list() -> Vec<Behaviour> {
         ),
         running(
             "a backup goes with the process",
-            vec![pulled(), stop().shows(&[Shows::Power(covirt::model::PowerState::ShutOff), Shows::NotOpen("backup")])],
+            vec![
+                pulled(),
+                stop().shows(&[Shows::Power(PowerState::ShutOff), Shows::NotOpen("backup")]).tells(&[
+                    Tells::PerhapsChanged(Cause::Terminated),
+                    Tells::PerhapsChanged(Cause::JobStopped),
+                    Tells::Changed(Cause::Destroyed),
+                ]),
+            ],
         ),
         running(
             "a backup into a file ends by itself, and the next begins at its checkpoint",

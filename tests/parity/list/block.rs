@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use covirt::model::{Action, Code, PowerState};
+use covirt::model::{Action, Cause, Code, PowerState};
 
 use super::power::stop;
 use crate::parity::behaviour::Backend::Mock;
-use crate::parity::behaviour::{Behaviour, Shows, Step, done, ends_by_itself, is_ready, not, running};
+use crate::parity::behaviour::{Behaviour, Shows, Step, Tells, done, ends_by_itself, is_ready, not, running};
 
 const NO_JOBS: &str = "has no block jobs";
 const MIB: u64 = 1024 * 1024;
@@ -34,6 +34,7 @@ fn abort(pivot: bool) -> Step {
     done(Action::BlockAbort, json!({ "disk": "vda", "pivot": pivot }))
         .gives(json!({ "disk": "vda", "pivot": pivot }))
         .shows(&[Shows::NotOpen("block:vda")])
+        .tells(&[Tells::Changed(Cause::JobStopped)])
 }
 
 pub(super) fn list() -> Vec<Behaviour> {
@@ -64,7 +65,15 @@ pub(super) fn list() -> Vec<Behaviour> {
         ),
         running(
             "a mirror goes with the process",
-            vec![copy(), stop().shows(&[Shows::Power(PowerState::ShutOff), Shows::NotOpen("block:vda")])],
+            vec![
+                copy(),
+                stop().shows(&[Shows::Power(PowerState::ShutOff), Shows::NotOpen("block:vda")]).tells(&[
+                    Tells::PerhapsChanged(Cause::Terminated),
+                    Tells::PerhapsChanged(Cause::JobStopped),
+                    Tells::PerhapsChanged(Cause::JobFailed),
+                    Tells::Changed(Cause::Destroyed),
+                ]),
+            ],
         ),
         running(
             "an overlay is merged down, and the VM goes over to what is below",
@@ -85,6 +94,7 @@ pub(super) fn list() -> Vec<Behaviour> {
                 done(Action::BlockPull, disk())
                     .gives(json!({ "disk": "vda", "job": "pull", "pivot": false }))
                     .shows(&[Shows::PerhapsOpen("block:vda")])
+                    .tells(&[Tells::PerhapsChanged(Cause::JobEnded)])
                     .not_in_mock(NO_JOBS),
                 ends_by_itself("block:vda"),
             ],
