@@ -92,3 +92,20 @@ fn a_guest_that_sleeps_frozen_is_waited_for_so_long_and_thawed_when_it_wakes() {
     world.out_of_band(|vm| vm.power = PowerState::Running);
     assert_eq!(executed(&world), ["o", "errand-0"], "thawed when it wakes");
 }
+
+#[test]
+fn an_errand_is_nobodys_rival_whichever_of_the_two_ids_is_lower() {
+    for id in [uuid::Uuid::from_u128(1), uuid::Uuid::max()] {
+        let mut world = World::shared(Policy::default());
+        world.submit("south", "f: guest.freeze lease_s=20");
+        world.finish("f");
+        world.names.insert("z".to_owned(), CommandId(id));
+        world.submit("north", "z: guest.trim");
+        world.answer("south", Said::NoOpinion);
+        world.feed(Input::SessionLost { provider: provider("south") });
+        let errand = world.name(CommandId::errand(world::vm(), 0));
+        assert_eq!(executed(&world), ["f", errand.as_str()]);
+        let conflicts = world.lane.state().conflicts().count();
+        assert_eq!(conflicts, 1, "only the one between the freeze and who waits for its end");
+    }
+}

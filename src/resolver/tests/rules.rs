@@ -486,20 +486,3 @@ fn of_three_conflicting_commands_each_runs_or_names_its_cause() {
     }
     assert_eq!(executed(&world).last().unwrap(), "a", "a stop goes last: only so can all succeed");
 }
-
-#[test]
-fn an_errand_is_nobodys_rival_whichever_of_the_two_ids_is_lower() {
-    for id in [uuid::Uuid::from_u128(1), uuid::Uuid::max()] {
-        let mut world = World::shared(Policy::default());
-        world.submit("south", "f: guest.freeze lease_s=20");
-        world.finish("f");
-        world.names.insert("z".to_owned(), CommandId(id));
-        world.submit("north", "z: guest.trim");
-        world.answer("south", Said::NoOpinion);
-        world.feed(Input::SessionLost { provider: provider("south") });
-        let errand = world.name(CommandId::errand(world::vm(), 0));
-        assert_eq!(executed(&world), ["f", errand.as_str()]);
-        let conflicts = world.lane.state().conflicts().count();
-        assert_eq!(conflicts, 1, "only the one between the freeze and who waits for its end");
-    }
-}
