@@ -8,12 +8,14 @@
 //! | `api` | HTTP/1.1 and JSON on the Unix socket; a provider's WebSocket |
 //! | `session` | who is connected, what was asked of whom, whose clock is how far off |
 //! | `bindings` | what the operator adds to a VM for each format of artifacts |
+//! | `rpc` | libvirt's own protocol, for unmodified clients |
 //! | `callback` | carries a lane's questions to sessions, standing answers and the operator's hook |
 
 pub mod api;
 mod bindings;
 mod callback;
 pub mod identity;
+pub mod rpc;
 mod session;
 mod view;
 pub mod wire;
