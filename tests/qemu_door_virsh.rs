@@ -25,21 +25,23 @@ use support::{skip, until};
 
 const LIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/rpc/virsh.txt");
 
-/// A guest that the list may define, and a folder for what the list writes.
-fn side(libvirt: &PrivateLibvirt, guest: &Guest, uri: &str) -> Side {
+/// A guest that the list may define, and a folder for what the list writes. `number` tells it from its twin.
+fn side(libvirt: &PrivateLibvirt, guest: &Guest, uri: &str, number: u32) -> Side {
     let folder = libvirt.folder().join(format!("files-{}", guest.name()));
     std::fs::create_dir_all(&folder).expect("make a folder");
     let xml = libvirt.virsh(&["dumpxml", "--inactive", guest.name()]);
+    let between = |first, last| xml.split_once(first).and_then(|(_, rest)| rest.split_once(last)).expect(first).0;
+    let (uuid, drawn) = (between("<uuid>", "</uuid>"), between("<mac address='", "'"));
+    // Of decimal digits, so that addresses which are made of it have one shape.
+    let mac = format!("52:54:00:44:{:02}:{number}{number}", std::process::id() % 100);
     // A screen to look at, and a drive to put discs into.
     let screen = "<video><model type='vga'/></video><graphics type='vnc' autoport='yes' listen='127.0.0.1'/>\
                   <disk type='file' device='cdrom'><target dev='hdc' bus='ide'/><readonly/></disk>";
-    let (before, after) = xml.split_once("<video>").expect("it has a video device");
-    let (_, after) = after.split_once("</video>").expect("it ends");
-    std::fs::write(folder.join("vm.xml"), format!("{before}{screen}{after}")).expect("write its definition");
+    let video = format!("<video>{}</video>", between("<video>", "</video>"));
+    std::fs::write(folder.join("vm.xml"), xml.replace(&video, screen).replace(drawn, &mac)).expect("write it");
     libvirt.virsh(&["undefine", guest.name()]);
-    let mac = xml.split_once("<mac address='").and_then(|(_, rest)| rest.split_once('\'')).expect("it has a MAC").0;
-    let uuid = xml.split_once("<uuid>").and_then(|(_, rest)| rest.split_once('<')).expect("it has a UUID").0;
-    Side { uri: uri.to_owned(), name: guest.name().to_owned(), uuid: uuid.to_owned(), mac: mac.to_owned(), folder }
+    let net = if number == 1 { "192.0.2" } else { "198.51.100" };
+    Side { uri: uri.to_owned(), name: guest.name().to_owned(), uuid: uuid.to_owned(), mac, net, folder }
 }
 
 /// `virsh event --all`, whose words go to a file.
@@ -69,15 +71,11 @@ impl Listener {
     }
 }
 
-/// Has both listeners hear of a mark, and gives it.
+/// Has both listeners hear of a mark.
 #[track_caller]
-fn mark(twins: &Twins, listeners: &[Listener; 2], mark: &str) {
+fn mark(libvirt: &PrivateLibvirt, on: &Guest, listeners: &[Listener; 2], mark: &str) {
     until(&format!("both hear of {mark}"), Duration::from_secs(20), || {
-        let virsh = Command::new("virsh")
-            .args(["-c", &twins.near.uri, "metadata", &twins.near.name, "--config", "--uri", mark, "--key", "m"])
-            .args(["--set", "<m/>"])
-            .output();
-        assert!(virsh.expect("run virsh").status.success());
+        libvirt.virsh(&["metadata", on.name(), "--config", "--uri", mark, "--key", "m", "--set", "<m/>"]);
         listeners.iter().all(|listener| listener.heard().contains(mark)).then_some(())
     });
 }
@@ -100,15 +98,16 @@ fn virsh_is_told_the_same_at_the_door() {
     let (steps, files) = script::parse(&text);
     let door = Door::open(&libvirt);
     let (near, far) = (Guest::define(&libvirt, "near"), Guest::define(&libvirt, "door"));
-    let twins = Twins { near: side(&libvirt, &near, libvirt.uri()), far: side(&libvirt, &far, &door.uri()) };
+    let (near, far) = (side(&libvirt, &near, libvirt.uri(), 1), side(&libvirt, &far, &door.uri(), 2));
+    let twins = Twins { near, far, manners: door.manners() };
     twins.write(&files);
 
     let marker = Guest::define(&libvirt, "mark");
     let heard = |side: &Side| Listener::start(&side.uri, side.folder.join("events"));
     let listeners = [heard(&twins.near), heard(&twins.far)];
-    let marks = Twins { near: Side { name: marker.name().to_owned(), ..side_of(&twins.near) }, far: side_of(&twins.far) };
-    mark(&marks, &listeners, "urn:covirt:ready");
-    mark(&marks, &listeners, "urn:covirt:begin");
+    let mark = |name| mark(&libvirt, &marker, &listeners, name);
+    mark("urn:covirt:ready");
+    mark("urn:covirt:begin");
 
     let (mut ran, mut wrong, mut section) = (0, Vec::new(), String::new());
     for step in &steps {
@@ -122,7 +121,7 @@ fn virsh_is_told_the_same_at_the_door() {
         }
     }
 
-    mark(&marks, &listeners, "urn:covirt:end");
+    mark("urn:covirt:end");
     let [direct, through] = listeners.map(Listener::end);
     let [direct, through] = [direct, through].map(|heard| between(&heard, "urn:covirt:begin", "urn:covirt:end"));
     assert!(direct.len() > 100, "{} events", direct.len());
@@ -130,9 +129,4 @@ fn virsh_is_told_the_same_at_the_door() {
     eprintln!("{ran} commands, {} events", direct.len());
     assert!(ran >= 200, "only {ran} commands");
     assert!(wrong.is_empty(), "{} of {ran} commands differ:\n{}", wrong.len(), wrong.join("\n\n"));
-}
-
-fn side_of(side: &Side) -> Side {
-    let Side { uri, name, uuid, mac, folder } = side;
-    Side { uri: uri.clone(), name: name.clone(), uuid: uuid.clone(), mac: mac.clone(), folder: folder.clone() }
 }

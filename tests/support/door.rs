@@ -25,6 +25,15 @@ enum Keeper {
     Relay { child: Child, _folder: tempfile::TempDir },
 }
 
+/// What a client meets.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+pub(crate) enum Manners {
+    /// A door, which refuses some.
+    Door,
+    /// Something that lets all pass.
+    Relay,
+}
+
 /// The provider whose door it is.
 pub(crate) const PROVIDER: &str = "south";
 
@@ -62,6 +71,14 @@ impl Door {
     /// What a client is told to connect to.
     pub(crate) fn uri(&self) -> String {
         format!("qemu:///system?socket={}", self.socket.display())
+    }
+
+    /// What stands there.
+    pub(crate) fn manners(&self) -> Manners {
+        match self.keeper {
+            Keeper::Covirtd(_) => Manners::Door,
+            Keeper::Relay { .. } => Manners::Relay,
+        }
     }
 
     pub(crate) fn socket(&self) -> &Path {
