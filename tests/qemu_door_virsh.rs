@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use door::Door;
+use door::{Door, with_screen};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use script::{Side, Step, Twins};
@@ -34,11 +34,10 @@ fn side(libvirt: &PrivateLibvirt, guest: &Guest, uri: &str, number: u32) -> Side
     let (uuid, drawn) = (between("<uuid>", "</uuid>"), between("<mac address='", "'"));
     // Of decimal digits, so that addresses which are made of it have one shape.
     let mac = format!("52:54:00:44:{:02}:{number}{number}", std::process::id() % 100);
-    // A screen to look at, and a drive to put discs into.
-    let screen = "<video><model type='vga'/></video><graphics type='vnc' autoport='yes' listen='127.0.0.1'/>\
-                  <disk type='file' device='cdrom'><target dev='hdc' bus='ide'/><readonly/></disk>";
-    let video = format!("<video>{}</video>", between("<video>", "</video>"));
-    std::fs::write(folder.join("vm.xml"), xml.replace(&video, screen).replace(drawn, &mac)).expect("write it");
+    // A drive to put discs into.
+    let drive = "<disk type='file' device='cdrom'><target dev='hdc' bus='ide'/><readonly/></disk></devices>";
+    let definition = with_screen(&xml).replace("</devices>", drive).replace(drawn, &mac);
+    std::fs::write(folder.join("vm.xml"), definition).expect("write its definition");
     libvirt.virsh(&["undefine", guest.name()]);
     let net = if number == 1 { "192.0.2" } else { "198.51.100" };
     Side { uri: uri.to_owned(), name: guest.name().to_owned(), uuid: uuid.to_owned(), mac, net, folder }

@@ -9,7 +9,7 @@ set -eu
 
 cache=${COVIRT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/covirt}/rpc-clients
 # Raised when the list of packages changes, so that an older cache is made anew.
-version=1
+version=2
 packages="python3-libvirt python3-libnbd libnbd0 libnbd-bin
     virtinst python3-gi gir1.2-glib-2.0 libgirepository-1.0-1 gir1.2-freedesktop gir1.2-libosinfo-1.0 libosinfo-1.0-0 osinfo-db
     libsoup-3.0-0 libxslt1.1 python3-libxml2 python3-requests python3-urllib3 python3-certifi python3-idna python3-chardet
@@ -47,6 +47,13 @@ export PYTHONDONTWRITEBYTECODE=1 LC_ALL=C.UTF-8
 exec "$@"
 RUN
 chmod 755 "$work/run"
+# The binding alone, for a Python with packages of its own.
+mkdir "$work/binding"
+for module in libvirt.py libvirtaio.py libvirt_qemu.py libvirt_lxc.py libvirtmod.* libvirtmod_qemu.* libvirtmod_lxc.*; do
+    for file in "$work/root/usr/lib/python3/dist-packages"/$module; do
+        ln -s "../root/usr/lib/python3/dist-packages/${file##*/}" "$work/binding/"
+    done
+done
 "$work/run" /usr/bin/python3 -c 'import libvirt, nbd, virtinst' 2>"$work/log" ||
     give_up "the unpacked clients do not start: $(tail -n1 "$work/log")"
 keep "$work" "$cache" "$version"

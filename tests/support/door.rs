@@ -21,7 +21,7 @@ pub(crate) struct Door {
 }
 
 enum Keeper {
-    Covirtd(Covirtd),
+    Covirtd { agent: Box<Covirtd>, _folder: tempfile::TempDir },
     Relay { child: Child, _folder: tempfile::TempDir },
 }
 
@@ -48,8 +48,16 @@ impl Door {
         }
     }
 
-    fn covirtd(_libvirt: &PrivateLibvirt) -> Self {
-        panic!("there is no door yet; set COVIRT_DOOR_RELAY");
+    fn covirtd(libvirt: &PrivateLibvirt) -> Self {
+        let folder = tempfile::Builder::new().prefix("covirt-").tempdir().expect("make a folder");
+        // South's table is the last one of its configuration.
+        let more = format!(
+            "door = true\nroles = ['host', 'read-secure']\nmay_enroll = true\n[doors]\ndir = '{}'\n",
+            folder.path().display()
+        );
+        let agent = Box::new(Covirtd::start(env!("CARGO_BIN_EXE_covirtd"), libvirt.uri(), &more));
+        let socket = folder.path().join(PROVIDER).join("libvirt-sock");
+        Self { socket, keeper: Keeper::Covirtd { agent, _folder: folder } }
     }
 
     fn relay(program: &Path, upstream: &Path) -> Self {
@@ -76,7 +84,7 @@ impl Door {
     /// What stands there.
     pub(crate) fn manners(&self) -> Manners {
         match self.keeper {
-            Keeper::Covirtd(_) => Manners::Door,
+            Keeper::Covirtd { .. } => Manners::Door,
             Keeper::Relay { .. } => Manners::Relay,
         }
     }
@@ -88,7 +96,7 @@ impl Door {
     /// South's way to the API; none when another relay stands in the door's place.
     pub(crate) fn client(&self, provider: &str) -> Option<Client> {
         match &self.keeper {
-            Keeper::Covirtd(agent) => Some(agent.client(provider)),
+            Keeper::Covirtd { agent, .. } => Some(agent.client(provider)),
             Keeper::Relay { .. } => None,
         }
     }
@@ -101,6 +109,14 @@ impl Drop for Keeper {
             let _ = child.wait();
         }
     }
+}
+
+/// A domain's XML with a screen to look at in the place of its video device.
+pub(crate) fn with_screen(xml: &str) -> String {
+    let (before, rest) = xml.split_once("<video>").expect("it has a video device");
+    let (_, after) = rest.split_once("</video>").expect("it ends");
+    let screen = "<video><model type='vga'/></video><graphics type='vnc' autoport='yes' listen='127.0.0.1'/>";
+    format!("{before}{screen}{after}")
 }
 
 /// The socket that a URI names.
