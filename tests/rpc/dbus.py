@@ -1,7 +1,7 @@
 """libvirt-dbus, unmodified, on a bus of its own: dbus.py SOCKET FOLDER DOMAIN
 
 Run by tests/qemu_door_clients.rs in a mount namespace of its own: libvirt-dbus knows only qemu:///system, so SOCKET is
-put where that is looked for. Prints what D-Bus said; the domain runs before and afterwards.
+put, with its folder, where that is looked for. Prints what D-Bus said; the domain runs before and afterwards.
 """
 
 import os
@@ -52,7 +52,8 @@ def said(path, member, *arguments):
 def main():
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "covirt", "/run"], check=True)
     os.makedirs("/run/libvirt")
-    os.symlink(socket, "/run/libvirt/libvirt-sock")
+    # As docs/adopt.md has it: the folder, so that a socket made anew is found.
+    subprocess.run(["mount", "--bind", os.path.dirname(socket), "/run/libvirt"], check=True)
     os.makedirs(folder, exist_ok=True)
     with open(f"{folder}/bus.conf", "w", encoding="utf-8") as file:
         file.write(BUS.format(folder))
