@@ -132,7 +132,7 @@ fn a_vm_is_installed_edited_and_backed_up_at_the_door() {
 
     // A disk with something in it, which an increment must not hold.
     let (raw, disk, more) = (file("disk.raw"), file("disk.qcow2"), file("more.qcow2"));
-    std::fs::write(&raw, [0xa5; 8 << 20]).expect("write a disk");
+    std::fs::write(&raw, vec![0xa5; 8 << 20]).expect("write a disk");
     qemu_img(&["convert", "-O", "qcow2", &raw, &disk]);
     qemu_img(&["create", "-q", "-f", "qcow2", &more, "1M"]);
 
