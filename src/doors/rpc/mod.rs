@@ -12,6 +12,12 @@
 //! |---|---|
 //! | `xdr` | the words that payloads are made of |
 //! | `frame` | one message: length, header, payload, descriptors |
+//! | `conversation` | one client's connection: what is held, passed on, answered |
+//! | `refusal` | what a client is told when its call is not made |
 
+pub mod conversation;
 pub mod frame;
+pub mod mapping;
+pub mod refusal;
+pub mod view;
 pub mod xdr;
