@@ -12,6 +12,8 @@
 //! |---|---|
 //! | `xdr` | the words that payloads are made of |
 //! | `frame` | one message: length, header, payload, descriptors |
+//! | `view` | what a provider may see of replies, events and errors |
 
 pub mod frame;
+pub mod view;
 pub mod xdr;
