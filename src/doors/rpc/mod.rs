@@ -14,6 +14,7 @@
 //! | `frame` | one message: length, header, payload, descriptors |
 //! | `conversation` | one client's connection: what is held, passed on, answered |
 //! | `refusal` | what a client is told when its call is not made |
+//! | `view` | what a provider may see of replies, events and errors |
 
 pub mod conversation;
 pub mod frame;
