@@ -165,13 +165,14 @@ const fn error_code(code: Code) -> ErrorCode {
         | Code::StaleEpoch
         | Code::NameNotYours
         | Code::OpensChannel
+        | Code::OnlyRelayed
         | Code::HeldByOther
         | Code::BadDelegate => ErrorCode::Denied,
         Code::QueueFull | Code::HoldOpen | Code::CommandsInFlight | Code::ActionInFlight | Code::Draining => {
             ErrorCode::Busy
         }
         Code::DeadlinePassed | Code::GuestTimeout | Code::TooSlow => ErrorCode::Timeout,
-        Code::Withdrawn | Code::CancelledByRequest => ErrorCode::Aborted,
+        Code::Withdrawn | Code::CancelledByRequest | Code::ClientGone => ErrorCode::Aborted,
         Code::StateForbids
         | Code::GuardFailed
         | Code::Overwritten

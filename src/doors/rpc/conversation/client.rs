@@ -101,7 +101,9 @@ impl Conversation {
     /// Passes a call on unless it asks about something that the provider does not see.
     pub(super) fn pass_if_seen(&mut self, call: Call, frame: Frame, around: &dyn Around) {
         match view::call(call.head.program, call.head.procedure, frame.payload(), around) {
-            Ok(view::Asked::Seen) => drop(self.pass(call, frame, Made::Nothing)),
+            Ok(view::Asked::Seen) => {
+                self.pass(call, frame, Made::Nothing);
+            }
             Ok(view::Asked::Unseen) => self.absent(&call),
             Ok(view::Asked::Recount(recount)) => self.recount(call, recount),
             Err(error) => self.refuse(&call, unreadable(error)),

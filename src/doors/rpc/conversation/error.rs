@@ -44,7 +44,7 @@ pub(super) fn domain_in(payload: &[u8]) -> Option<VmId> {
 /// A released call that never left: its client had gone.
 pub(super) fn client_gone() -> CallResult {
     let reason = "the client's connection ended before its call was made";
-    CallResult::Failed(Outcome::new(Ending::Cancelled, Code::CancelledByRequest, reason))
+    CallResult::Failed(Outcome::new(Ending::Cancelled, Code::ClientGone, reason))
 }
 
 /// A released call that never left: there is no way to libvirtd.

@@ -96,13 +96,19 @@ impl Conversation {
     ) {
         let made = if matches!(subject, Subject::Arriving { .. }) { Made::Vm(None) } else { Made::Nothing };
         let seen = known.map_or(around.role() == Role::Host, |vm| around.sees(vm));
-        if seen { drop(self.pass(call, frame, made)) } else { self.absent(&call) }
+        if seen {
+            self.pass(call, frame, made);
+        } else {
+            self.absent(&call);
+        }
     }
 
     fn change_known(&mut self, call: Call, frame: Frame, vm: VmId, operation: Operation, around: &dyn Around) {
         match (around.standing(vm), around.role()) {
             (Standing::Own, _) => self.hold(call, frame, vm, operation),
-            (Standing::Free, Role::Host) => drop(self.pass(call, frame, Made::Nothing)),
+            (Standing::Free, Role::Host) => {
+                self.pass(call, frame, Made::Nothing);
+            }
             (Standing::Free, Role::Plain) | (Standing::Others, _) => self.absent(&call),
         }
     }
@@ -184,7 +190,7 @@ impl Conversation {
                         Found::New(vm) => Made::Vm(vm),
                         Found::Nothing | Found::Vm(_) | Found::Disk(..) | Found::Unknown(_) => Made::Nothing,
                     };
-                    drop(self.pass(call, frame, made));
+                    self.pass(call, frame, made);
                 }
                 Role::Plain => {
                     let text = if matches!(subject, Subject::VmNumber(_)) { NOT_YOURS } else { NEW_VM };
