@@ -12,6 +12,10 @@
 //! |---|---|
 //! | `xdr` | the words that payloads are made of |
 //! | `frame` | one message: length, header, payload, descriptors |
+//! | `procedures` | what a door does with each of libvirt's procedures: a table |
+//! | `mapping` | from a call to the VM and the operation that it is |
 
 pub mod frame;
+pub mod mapping;
+pub mod procedures;
 pub mod xdr;
