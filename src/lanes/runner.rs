@@ -19,7 +19,9 @@ use super::asker::{Asker, Delivery};
 use super::clock::Clock;
 use crate::hypervisor::{AskHypervisorError, Hypervisor};
 use crate::journal::{AppendError, Entry, Journal};
-use crate::model::{Cause, Code, CommandId, Effect, HoldKey, Now, Outcome, ProviderId, Refusal, VmId, VmState};
+use crate::model::{
+    Cause, Code, CommandId, Effect, HoldKey, Now, Operation, Outcome, ProviderId, Refusal, VmId, VmState,
+};
 use crate::resolver::{
     Accepted, Call, CallResult, Evidence, Fact, Input, Lane, Observation, Output, Party, Phase, Policy, State, Token,
 };
@@ -437,6 +439,10 @@ fn unwritable() -> Refusal {
 /// Whether what the VM is afterwards must be seen: another start of itself, or what a definition makes of it.
 fn must_be_seen(call: &Call) -> bool {
     use crate::model::PowerState::{Running, ShutOff};
+    // Of a client's own call nobody knows better than a look.
+    if matches!(call.operation(), Operation::Relayed(_)) {
+        return true;
+    }
     match call.operation().effect() {
         Effect::Power(Running) => call.expected_start().0.is_none(),
         Effect::Power(ShutOff) | Effect::Reverted(_) | Effect::Saved | Effect::Restored => true,

@@ -144,6 +144,7 @@ impl World {
             guard: Guard::default(),
             class: Class::Routine,
             epoch: None,
+            call: None,
         }
     }
 
