@@ -8,7 +8,7 @@ use super::parameters::number_of;
 use super::{Pace, Treatment, xml};
 use crate::doors::rpc::xdr::ReadXdrError;
 use crate::model::device::is_target;
-use crate::model::{Action, DeviceName, Operation, Resource};
+use crate::model::{Action, DeviceName, Resource};
 
 const MIB: u64 = 1 << 20;
 const KIB: u64 = 1 << 10;

@@ -36,8 +36,7 @@ fn described(call: &Call<'_>, action: Action, xml: &str, flags: u32) -> Operatio
         && named_in(xml).as_ref() == Ok(name)
         && !xml::may_hold_secret(xml)
     {
-        let args =
-            if action == Action::DeviceDetach { json!({ "device": name }) } else { json!({ "xml": xml }) };
+        let args = if action == Action::DeviceDetach { json!({ "device": name }) } else { json!({ "xml": xml }) };
         if let Some(operation) = said(action, args) {
             return operation;
         }

@@ -131,8 +131,7 @@ fn arriving(call: &Call<'_>, name: Option<String>, xml: Option<String>, pace: Pa
 
 /// A migration whose steps the client makes begins.
 fn begin(call: &Call<'_>, subject: Subject, flags: u64) -> Treatment {
-    offline(call, &subject, flags)
-        .unwrap_or_else(|| Treatment::held(subject, call.relayed(Action::MigrateBegin, [])))
+    offline(call, &subject, flags).unwrap_or_else(|| Treatment::held(subject, call.relayed(Action::MigrateBegin, [])))
 }
 
 /// Nothing but the definition goes: here it is read, with all that is in it, or removed.

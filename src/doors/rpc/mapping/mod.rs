@@ -118,7 +118,9 @@ impl Why {
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
-            Self::Identity => "The identity of a client of this socket is given by the socket and cannot be set by a call.",
+            Self::Identity => {
+                "The identity of a client of this socket is given by the socket and cannot be set by a call."
+            }
             Self::Namespace => "The namespaces of a guest are not opened through this socket.",
             Self::Unknown => {
                 "This call is newer than this covirt, which cannot tell what it changes; it is not passed on."

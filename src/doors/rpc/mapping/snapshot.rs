@@ -51,11 +51,8 @@ fn create(call: &Call<'_>, xml: &str, flags: u32) -> Operation {
     let canonical = only(flags, CREATE_PLAIN).then(|| named(xml, flags)).flatten();
     canonical.unwrap_or_else(|| {
         let halts = has(flags, CREATE_HALT) && !has(flags, CREATE_REDEFINE);
-        let touched = [
-            (has(flags, CREATE_QUIESCE), Resource::GuestAgent),
-            (halts, Resource::Power),
-            (halts, Resource::Process),
-        ];
+        let touched =
+            [(has(flags, CREATE_QUIESCE), Resource::GuestAgent), (halts, Resource::Power), (halts, Resource::Process)];
         call.relayed(Action::SnapshotCreate, touched.into_iter().filter(|(is, _)| *is).map(|(_, what)| what))
     })
 }

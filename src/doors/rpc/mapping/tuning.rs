@@ -10,10 +10,8 @@ use crate::model::device::is_target;
 use crate::model::{Action, DeviceName, Operation, Resource};
 
 /// libvirt's limits that the catalogue has, too; what is set of one group sets the rest of the group to none.
-const LIMITS: [[&str; 3]; 2] = [
-    ["total_bytes_sec", "read_bytes_sec", "write_bytes_sec"],
-    ["total_iops_sec", "read_iops_sec", "write_iops_sec"],
-];
+const LIMITS: [[&str; 3]; 2] =
+    [["total_bytes_sec", "read_bytes_sec", "write_bytes_sec"], ["total_iops_sec", "read_iops_sec", "write_iops_sec"]];
 const DIRECTIONS: [&str; 2] = ["inbound", "outbound"];
 const BANDWIDTH: [&str; 3] = ["average", "peak", "burst"];
 

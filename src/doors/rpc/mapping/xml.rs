@@ -96,9 +96,8 @@ pub(super) enum Device {
 pub(super) fn device(xml: &str) -> Device {
     let Some(document) = parse(xml) else { return Device::Other };
     let root = document.root_element();
-    let of = |called: &str, attribute_called: &str| {
-        child(root, called).and_then(|child| attribute(child, attribute_called))
-    };
+    let of =
+        |called: &str, attribute_called: &str| child(root, called).and_then(|child| attribute(child, attribute_called));
     let named = match name(root) {
         Some("disk") => of("target", "dev").and_then(|target| format!("disk:{target}").parse().ok()),
         Some("interface") => of("mac", "address").and_then(|mac| format!("nic:{mac}").parse().ok()),
