@@ -6,10 +6,28 @@
 //! as by [`absent`] when reading fails.
 
 mod eyes;
+mod remote;
+mod decided;
+mod shapes;
+mod judge;
+mod call;
+mod listing;
+mod recount;
+mod single;
+mod xml;
+mod failure;
+mod host_names;
 
+pub use call::Asked;
 pub use eyes::{Eyes, Thing, Whose};
+pub use failure::{absent, error};
+pub use host_names::HostNames;
+pub use recount::{Question, Recount};
 
+use super::frame::REMOTE;
 use super::xdr::ReadXdrError;
+use decided::Shows;
+use listing::Listing;
 
 /// What is made of a message before a provider gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,91 +42,88 @@ pub enum Shown {
     Recount(Recount),
 }
 
-/// A call whose reply cannot be sifted: the question whose reply can, and the answer that follows from that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Recount {
-    procedure: u32,
-}
-
-/// What is asked of libvirt in the stead of the client's call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
-    /// Of the remote program.
-    pub procedure: u32,
-    pub payload: Vec<u8>,
-}
-
-impl Recount {
-    /// What to ask instead, on the client's own upstream connection and with an own serial. `call` is the payload of
-    /// the client's call.
-    ///
-    /// *Errors*: [`ReadXdrError`].
-    pub fn question(self, call: &[u8]) -> Result<Question, ReadXdrError> {
-        let _ = (self.procedure, call);
-        Err(ReadXdrError::Short)
-    }
-
-    /// The payload that answers the client's call. `reply` is the payload that answered the question; if that was an
-    /// error instead, the client gets it.
-    ///
-    /// *Errors*: [`ReadXdrError`].
-    pub fn answer(self, call: &[u8], reply: &[u8], eyes: &dyn Eyes) -> Result<Vec<u8>, ReadXdrError> {
-        let _ = (self.procedure, call, reply, eyes);
-        Err(ReadXdrError::Short)
-    }
-}
-
-/// What a call that was not checked by a VM's UUID asks about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
-    /// It may be passed on.
-    Seen,
-    /// About something that the provider does not see: it is answered as by [`absent`], and libvirt is not asked.
-    Unseen,
-    /// Another question is asked in its stead; what [`reply`] would say later, said before the call is passed on.
-    Recount(Recount),
-}
-
-/// Whether a call asks about something of a VM that the provider does not see: volumes, ports, filter bindings, node
-/// devices, registrations for the events of one VM, and VMs in any place of it.
+/// Whether a call asks about a VM that the provider does not see, or about what is such a VM's: volumes, ports, filter
+/// bindings, node devices, registrations for the events of one VM.
+///
+/// What only the mapping can read is not looked at: domain XML, migrations, files.
 ///
 /// *Errors*: [`ReadXdrError`]: to be answered as a call that libvirt could not read.
 pub fn call(program: u32, procedure: u32, payload: &[u8], eyes: &dyn Eyes) -> Result<Asked, ReadXdrError> {
-    let _ = (program, procedure, payload, eyes);
-    Ok(Asked::Seen)
+    match decided::of(program, procedure) {
+        Some(decided) if !eyes.sees_all() => call::ask(decided, procedure, payload, eyes),
+        Some(_) | None => Ok(Asked::Seen),
+    }
 }
 
 /// What the provider gets of a successful reply.
 ///
 /// *Errors*: [`ReadXdrError`]: to be answered as [`Shown::Hidden`].
 pub fn reply(program: u32, procedure: u32, payload: &[u8], eyes: &dyn Eyes) -> Result<Shown, ReadXdrError> {
-    let _ = (program, procedure, payload, eyes);
-    Ok(Shown::Same)
+    let Some(decided) = decided::of(program, procedure) else { return Ok(unknown(payload, eyes)) };
+    match decided.shows {
+        Shows::Plain => Ok(Shown::Same),
+        Shows::SecretValue => Ok(if eyes.sees_secrets() { Shown::Same } else { Shown::Hidden }),
+        _ if eyes.sees_all() => Ok(Shown::Same),
+        Shows::Recounted => Ok(Shown::Recount(Recount { procedure })),
+        Shows::Vms
+        | Shows::Volumes
+        | Shows::Devices
+        | Shows::Interfaces
+        | Shows::Secrets
+        | Shows::Leases
+        | Shows::Ports
+        | Shows::Bindings
+        | Shows::Stats => match Listing::of(procedure) {
+            Some(listing) => listing.sift(payload, eyes),
+            None => Ok(unknown(payload, eyes)),
+        },
+        Shows::Vm
+        | Shows::Volume
+        | Shows::VolumePath
+        | Shows::Device
+        | Shows::Interface
+        | Shows::Secret
+        | Shows::Port
+        | Shows::Binding => single::sift(decided.shows, payload, eyes),
+        Shows::VolumeXml
+        | Shows::NetworkXml
+        | Shows::InterfaceXml
+        | Shows::SecretXml
+        | Shows::SavedXml
+        | Shows::OwnedXml => xml::sift(decided.shows, payload, eyes),
+        // No reply is an event.
+        Shows::EventOfVm
+        | Shows::EventOfVmAfterWord
+        | Shows::EventOfDevice
+        | Shows::EventOfSecret
+        | Shows::EventOfHost => Ok(Shown::Hidden),
+    }
 }
 
 /// What the provider gets of an event.
 ///
 /// *Errors*: [`ReadXdrError`]: the event is dropped.
 pub fn event(program: u32, procedure: u32, payload: &[u8], eyes: &dyn Eyes) -> Result<Shown, ReadXdrError> {
-    let _ = (program, procedure, payload, eyes);
-    Ok(Shown::Same)
+    if eyes.sees_all() {
+        return Ok(Shown::Same);
+    }
+    match decided::of(program, procedure).map(|decided| decided.shows) {
+        Some(Shows::EventOfHost) => Ok(Shown::Same),
+        Some(shows @ (Shows::EventOfVm | Shows::EventOfVmAfterWord | Shows::EventOfDevice | Shows::EventOfSecret)) => {
+            single::sift(shows, payload, eyes)
+        }
+        Some(_) | None => {
+            // Every event about a VM since libvirt 1.2 begins alike, and no other bytes are a VM that somebody
+            // co-manages.
+            let of_vm = single::sift(Shows::EventOfVmAfterWord, payload, eyes);
+            let begins_with_seen = program == REMOTE && of_vm == Ok(Shown::Same);
+            Ok(if begins_with_seen && !eyes.sees_host() { Shown::Same } else { unknown(payload, eyes) })
+        }
+    }
 }
 
-/// What the provider gets of an error: the same code, without its text when that names a VM that it does not see.
-///
-/// *Errors*: [`ReadXdrError`]: to be answered by an error of our own.
-pub fn error(payload: &[u8], eyes: &dyn Eyes, host: &HostNames) -> Result<Shown, ReadXdrError> {
-    let _ = (payload, eyes, host);
-    Ok(Shown::Same)
+/// A message of which nothing is known: empty, or for the host role and without the UUID of a VM that it does not see.
+fn unknown(payload: &[u8], eyes: &dyn Eyes) -> Shown {
+    let is_shown = payload.is_empty() || eyes.sees_all() || (eyes.sees_host() && judge::is_clean(payload, eyes));
+    if is_shown { Shown::Same } else { Shown::Hidden }
 }
-
-/// The error that libvirt itself gives when there is nothing of what `call`, a call's payload, asks about.
-#[must_use]
-pub fn absent(program: u32, procedure: u32, call: &[u8]) -> Vec<u8> {
-    let _ = (program, procedure, call);
-    Vec::new()
-}
-
-/// The VMs of the host and what is theirs, as last observed.
-#[derive(Debug, Clone, Default)]
-pub struct HostNames {}
