@@ -45,7 +45,7 @@ mod upstream;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::frame::Frame;
-use super::mapping::Subject;
+use super::mapping::{Pace, Subject};
 use super::refusal::Answer;
 use crate::model::{CommandId, Operation, Outcome, Refusal, VmId, Wall};
 use crate::resolver::CallResult;
@@ -141,6 +141,8 @@ pub enum Deed {
 pub struct Submit {
     pub vm: VmId,
     pub operation: Operation,
+    /// Held, unless what the provider has under way says otherwise.
+    pub pace: Pace,
     /// libvirt's name of the call.
     pub procedure: &'static str,
     /// When it came.

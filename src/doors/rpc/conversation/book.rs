@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::super::frame::{Frame, Header};
-use super::super::mapping::{self, Subject};
+use super::super::mapping::{Pace, Subject};
+use super::super::procedures;
 use super::super::view::Recount;
 use super::{HELD_BYTES_MAX, HELD_DESCRIPTORS_MAX, HELD_MAX, Ticket};
 use crate::model::{Operation, VmId, Wall};
@@ -29,7 +30,7 @@ impl Call {
 
     /// libvirt's name of it.
     pub(super) fn name(&self) -> &'static str {
-        mapping::name_of(self.head.program, self.head.procedure).unwrap_or("unknown")
+        procedures::name_of(self.head.program, self.head.procedure).unwrap_or("unknown")
     }
 }
 
@@ -39,7 +40,7 @@ pub(super) enum Purpose {
     /// It only looks.
     Look,
     /// It changes a VM in this way.
-    Change(Operation),
+    Change(Operation, Pace),
     /// It writes an object of the host, which may be a VM's disk.
     Host,
 }
@@ -50,7 +51,7 @@ pub(super) enum Stage {
     /// It waits until it is known what it is about.
     Unresolved { frame: Frame, purpose: Purpose, subject: Subject },
     /// It waits for an earlier call of the client's to be submitted.
-    Waiting { frame: Frame, vm: VmId, operation: Operation },
+    Waiting { frame: Frame, vm: VmId, operation: Operation, pace: Pace },
     /// It is at the lane.
     Submitted { frame: Frame, vm: VmId },
     /// The lane has released it; there is no room at libvirtd.

@@ -1,7 +1,7 @@
 //! What the client sends.
 
 use super::super::frame::{Frame, KEEPALIVE, Kind, REMOTE, Status};
-use super::super::mapping::{self, HostAccess, Secrecy, Subject, Treatment, Why};
+use super::super::mapping::{self, HostAccess, Secrecy, Subject, Treatment};
 use super::super::refusal::{Answer, ErrorCode};
 use super::super::view;
 use super::super::xdr::{ReadXdrError, Reader};
@@ -72,13 +72,17 @@ impl Conversation {
             }
             Treatment::Host(HostAccess::Read, _) => self.pass_if_seen(call, frame, around),
             Treatment::Host(HostAccess::Write, subject @ Subject::Volume { .. }) => {
-                self.resolve(call, frame, subject, Purpose::Host);
+                match view::call(call.head.program, call.head.procedure, frame.payload(), around) {
+                    Ok(view::Asked::Unseen) => self.absent(&call),
+                    Ok(_) => self.resolve(call, frame, subject, Purpose::Host),
+                    Err(error) => self.refuse(&call, unreadable(error)),
+                }
             }
             Treatment::Host(HostAccess::Write, _) => match around.role() {
                 Role::Host => self.pass_if_seen(call, frame, around),
                 Role::Plain => self.refuse(&call, Answer::other(ErrorCode::Denied, HOST_OBJECT)),
             },
-            Treatment::Refuse(why) => self.refuse(&call, Answer::other(ErrorCode::Denied, why_not(why))),
+            Treatment::Refuse(why) => self.refuse(&call, Answer::other(ErrorCode::Denied, why.sentence())),
         }
     }
 
@@ -131,22 +135,6 @@ pub(super) const HOST_OBJECT: &str = "covirt did not let this through: pools, vo
 /// libvirtd would say the same of arguments that are none.
 pub(super) fn unreadable(error: ReadXdrError) -> Answer {
     Answer::other(ErrorCode::Unreadable, format!("covirt did not let this through: its arguments cannot be read: {error}"))
-}
-
-fn why_not(why: Why) -> &'static str {
-    match why {
-        Why::Identity => {
-            "covirt did not let this through: who the client is follows from the socket, and no client says it itself"
-        }
-        Why::Monitor => {
-            "covirt did not let this through: QEMU's monitor goes round everything that the providers have agreed on; \
-             use libvirt's own calls"
-        }
-        Why::Unknown => {
-            "covirt did not let this through: it does not know this call of a newer libvirt, which may change a VM; \
-             ask the host's operator for a newer covirt"
-        }
-    }
 }
 
 fn flags_of_open(payload: &[u8]) -> Result<u32, ReadXdrError> {

@@ -1,7 +1,7 @@
 //! What the lane says of held calls.
 
 use super::super::frame::{Frame, Status};
-use super::super::mapping::{self, Returns};
+use super::super::procedures::{self, Returns};
 use super::super::refusal::{Answer, ErrorCode};
 use super::book::{Asked, Made, Settled, Stage};
 use super::error::client_gone;
@@ -92,7 +92,7 @@ impl Conversation {
         };
         self.no_longer_last(vm, ticket);
         match outcome.ending {
-            Ending::Done | Ending::Coalesced => match mapping::returns(call.head.program, call.head.procedure) {
+            Ending::Done | Ending::Coalesced => match procedures::returns(call.head.program, call.head.procedure) {
                 Returns::Nothing => self.to_client(Frame::answer(&call.head, Status::Ok, &[])),
                 Returns::Domain => self.look_up(ticket, call, vm),
                 Returns::Other => {

@@ -54,16 +54,16 @@ impl Conversation {
         };
         match (known, pace, subject) {
             (known, Pace::Never, subject) => self.never_held(call, frame, known, &subject, around),
-            (Some(vm), Pace::Held, _) => self.change_known(call, frame, vm, operation, around),
-            (None, Pace::Held, Subject::VmName(_) | Subject::Vm(_)) => match around.role() {
+            (Some(vm), pace, _) => self.change_known(call, frame, vm, (operation, pace), around),
+            (None, _, Subject::VmName(_) | Subject::Vm(_)) => match around.role() {
                 Role::Host => self.pass_if_seen(call, frame, around),
                 Role::Plain => self.absent(&call),
             },
-            (None, Pace::Held, Subject::None) => match around.role() {
+            (None, _, Subject::None) => match around.role() {
                 Role::Host => self.pass_if_seen(call, frame, around),
                 Role::Plain => self.refuse(&call, Answer::vm(ErrorCode::Denied, NEW_VM)),
             },
-            (None, Pace::Held, Subject::Many(vms)) => {
+            (None, _, Subject::Many(vms)) => {
                 // libvirt has no such call: what is not known to be one VM's is nobody's to change.
                 let none = vms.iter().all(|vm| around.standing(*vm) == Standing::Free);
                 if none && around.role() == Role::Host {
@@ -74,18 +74,18 @@ impl Conversation {
             }
             (
                 None,
-                Pace::Held,
+                pace,
                 subject @ (Subject::VmNumber(_)
                 | Subject::DomainXml(_)
                 | Subject::SavedImage { .. }
                 | Subject::Volume { .. }
                 | Subject::Process(_)
                 | Subject::Arriving { .. }),
-            ) => self.resolve(call, frame, subject, Purpose::Change(operation)),
+            ) => self.resolve(call, frame, subject, Purpose::Change(operation, pace)),
         }
     }
 
-    /// The end of a migration: the guest stands still until it is through, so that nobody may keep it.
+    /// The end of a migration: the guest stands still until it is through.
     fn never_held(
         &mut self,
         call: Call,
@@ -103,9 +103,16 @@ impl Conversation {
         }
     }
 
-    fn change_known(&mut self, call: Call, frame: Frame, vm: VmId, operation: Operation, around: &dyn Around) {
+    fn change_known(
+        &mut self,
+        call: Call,
+        frame: Frame,
+        vm: VmId,
+        (operation, pace): (Operation, Pace),
+        around: &dyn Around,
+    ) {
         match (around.standing(vm), around.role()) {
-            (Standing::Own, _) => self.hold(call, frame, vm, operation),
+            (Standing::Own, _) => self.hold(call, frame, vm, (operation, pace)),
             (Standing::Free, Role::Host) => {
                 self.pass(call, frame, Made::Nothing);
             }
@@ -126,13 +133,13 @@ impl Conversation {
         self.deed(Deed::Resolve(ticket, subject));
     }
 
-    fn hold(&mut self, call: Call, frame: Frame, vm: VmId, operation: Operation) {
+    fn hold(&mut self, call: Call, frame: Frame, vm: VmId, (operation, pace): (Operation, Pace)) {
         if !self.book.has_room_for(&frame) {
             return self.refuse(&call, Answer::vm(ErrorCode::Busy, TOO_MANY));
         }
         let ticket = self.book.ticket();
         self.waiting.push_back(ticket);
-        self.book.enter(ticket, call, Stage::Waiting { frame, vm, operation });
+        self.book.enter(ticket, call, Stage::Waiting { frame, vm, operation, pace });
         self.submit_in_order();
     }
 
@@ -173,18 +180,19 @@ impl Conversation {
                 );
                 self.refuse(&call, Answer::vm(ErrorCode::Failed, text));
             }
-            (Purpose::Change(operation), Found::Vm(vm) | Found::New(Some(vm)) | Found::Disk(vm, _), Standing::Own) => {
-                self.book.put(ticket, call, Stage::Waiting { frame, vm, operation });
+            (Purpose::Change(operation, pace), Found::Vm(vm) | Found::Disk(vm, _), Standing::Own) => {
+                self.book.put(ticket, call, Stage::Waiting { frame, vm, operation, pace });
             }
             (Purpose::Host, Found::Disk(vm, target), Standing::Own) => {
                 let procedure = call.name().to_owned();
                 let touches = BTreeSet::from([Resource::Disk(target)]);
-                let operation =
-                    Operation::Relayed(RelayedArgs { action: Action::DiskWrite, procedure, touches });
-                self.book.put(ticket, call, Stage::Waiting { frame, vm, operation });
+                let operation = Operation::Relayed(RelayedArgs { action: Action::DiskWrite, procedure, touches });
+                let pace = Pace::Held;
+                self.book.put(ticket, call, Stage::Waiting { frame, vm, operation, pace });
             }
             (_, _, Standing::Others) => self.refuse(&call, Answer::vm(ErrorCode::Denied, NOT_YOURS)),
-            (Purpose::Change(_), found, Standing::Free | Standing::Own) => match role {
+            // A VM that is not there has no state that anybody could contest, and no lane would take a command for it.
+            (Purpose::Change(..), found, Standing::Free | Standing::Own) => match role {
                 Role::Host => {
                     let made = match found {
                         Found::New(vm) => Made::Vm(vm),
@@ -211,9 +219,9 @@ impl Conversation {
     pub(super) fn submit_in_order(&mut self) {
         while let Some(ticket) = self.waiting.front().copied() {
             match self.book.take(ticket) {
-                Some((call, Stage::Waiting { frame, vm, operation })) => {
+                Some((call, Stage::Waiting { frame, vm, operation, pace })) => {
                     self.waiting.pop_front();
-                    self.submit(ticket, call, frame, vm, operation);
+                    self.submit(ticket, call, frame, vm, (operation, pace));
                 }
                 Some((call, stage)) => {
                     let unresolved = matches!(stage, Stage::Unresolved { .. });
@@ -228,9 +236,9 @@ impl Conversation {
         }
     }
 
-    fn submit(&mut self, ticket: Ticket, call: Call, frame: Frame, vm: VmId, operation: Operation) {
+    fn submit(&mut self, ticket: Ticket, call: Call, frame: Frame, vm: VmId, (operation, pace): (Operation, Pace)) {
         let (procedure, received) = (call.name(), call.received);
-        let after = if ends_a_job(procedure) {
+        let after = if pace == Pace::Aborts {
             // It is there to stop what came before it.
             None
         } else {
@@ -240,7 +248,7 @@ impl Conversation {
             after
         };
         self.book.put(ticket, call, Stage::Submitted { frame, vm });
-        let submit = Submit { vm, operation, procedure, received, after };
+        let submit = Submit { vm, operation, pace, procedure, received, after };
         self.deed(Deed::Submit(ticket, Box::new(submit)));
     }
 
@@ -253,11 +261,6 @@ impl Conversation {
             }
         }
     }
-}
-
-/// Whether a call does nothing but end what another one does.
-pub(super) fn ends_a_job(procedure: &str) -> bool {
-    procedure.starts_with("domain_abort_job")
 }
 
 const NEW_VM: &str = "covirt did not let this through: only a provider with the host role brings VMs to this host; ask \
