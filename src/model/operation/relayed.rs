@@ -35,6 +35,10 @@ impl RelayedArgs {
     }
 
     fn resources(&self, scope: Scope) -> BTreeSet<Resource> {
+        if scope == Scope::Disks && self.names_devices() {
+            // They are among what is touched, or none is.
+            return BTreeSet::new();
+        }
         let (is_such, whole): (fn(&Resource) -> bool, Resource) = match scope {
             Scope::Disks => (|touched| matches!(touched, Resource::Disk(_)), Resource::Disks),
             Scope::Device => (|touched| matches!(touched, Resource::Device(_)), Resource::Devices),
@@ -61,6 +65,11 @@ impl RelayedArgs {
         if names.is_empty() { BTreeSet::from([whole]) } else { names }
     }
 
+    /// Whether it is said which devices are touched, and so whether these are disks.
+    fn names_devices(&self) -> bool {
+        self.touches.iter().any(|touched| matches!(touched, Resource::Device(_) | Resource::Devices))
+    }
+
     /// The disks that are touched; none when that is about all of them.
     pub(super) fn disks(&self) -> Option<BTreeSet<String>> {
         let disks: BTreeSet<String> = (self.touches.iter())
@@ -83,7 +92,6 @@ impl RelayedArgs {
             // A shutdown only asks the guest; see `Operation::only_asks`. Into a file of the caller's a VM is saved
             // without being kept by libvirt.
             Action::PowerShutdown | Action::PowerStop | Action::PowerSave => Effect::Power(PowerState::ShutOff),
-            Action::PowerSuspend => Effect::Power(PowerState::Paused),
             Action::PowerReboot | Action::PowerReset => Effect::Restart,
             Action::PowerSaveRemove => Effect::SavedImageRemoved,
             Action::BackupBegin => open(HoldKey::Backup),
@@ -99,8 +107,8 @@ impl RelayedArgs {
             Action::MigrateBegin => open(HoldKey::Migration),
             Action::MigrateAbort => Effect::Closed(HoldKey::Migration),
             Action::InspectRead => Effect::Nothing,
-            // It may be running or halted then, by flags that are not known here.
-            Action::PowerStart | Action::PowerResume | Action::PowerRestore => Effect::Elsewhere,
+            // It may be running or halted then, by flags that are not known here; suspended by its own power management.
+            Action::PowerStart | Action::PowerSuspend | Action::PowerResume | Action::PowerRestore => Effect::Elsewhere,
             Action::SnapshotCreate
             | Action::SnapshotRevert
             | Action::SnapshotDelete

@@ -63,7 +63,8 @@ fn known(call: &Call<'_>, command: &Command, timeout_s: i32) -> Operation {
         // It comes back from disk by a boot.
         "guest-suspend-disk" => agent(Action::PowerShutdown),
         suspend if suspend.starts_with("guest-suspend-") => agent(Action::PowerSuspend),
-        "guest-set-vcpus" | "guest-set-memory-blocks" => agent(Action::CpuSet),
+        "guest-set-vcpus" => agent(Action::CpuSet),
+        "guest-set-memory-blocks" => agent(Action::MemorySet),
         // What its arguments hold is the client's affair and no journal's.
         execute => plain(Action::GuestCommand, json!({ "execute": execute, "timeout_s": seconds(timeout_s) })),
     }

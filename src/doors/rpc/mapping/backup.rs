@@ -1,32 +1,56 @@
-//! Backups and checkpoints.
-//!
-//! A checkpoint's name is its client's own here: no unmodified tool begins it with its provider's name, as the
-//! catalogue wants it. So what makes or deletes a checkpoint is relayed, and what only begins at one is not.
+//! Backups and checkpoints. A checkpoint's name is its client's own: no unmodified tool begins it with its provider's
+//! name. Admission takes that from a libvirt client, as long as it is no other provider's.
 
 use std::collections::BTreeSet;
 
 use roxmltree::Node;
 use serde_json::{Map, Value, json};
 
-use super::call::{Call, said};
+use super::call::{Call, has, only, said};
 use super::{Treatment, xml};
 use crate::doors::rpc::xdr::ReadXdrError;
 use crate::model::device::is_target;
 use crate::model::{Action, Operation, Resource};
 
+/// *Source*: `VIR_DOMAIN_CHECKPOINT_CREATE_QUIESCE`.
+const CHECKPOINT_QUIESCE: u32 = 2;
+
 pub(super) fn decode(action: Action, mut call: Call<'_>) -> Result<Treatment, ReadXdrError> {
+    if action == Action::CheckpointDelete {
+        let (subject, name) = (call.place()?, call.text()?);
+        call.vm()?;
+        // With its children, or only what libvirt knows of it: neither is what deleting one is.
+        let canonical = only(call.u32()?, 0).then(|| said(action, json!({ "name": name }))).flatten();
+        return Ok(Treatment::held(subject, canonical.unwrap_or_else(|| call.relayed(action, []))));
+    }
     let subject = call.subject()?;
-    if call.name() != "domain_backup_begin" {
-        return Ok(Treatment::held(subject, call.relayed(action, [])));
+    if action == Action::CheckpointCreate {
+        let (xml, flags) = (call.text()?, call.u32()?);
+        // One that is defined again is none that is made.
+        let canonical = only(flags, 0).then(|| name_of(&xml)).flatten();
+        let canonical = canonical.and_then(|name| said(action, json!({ "name": name })));
+        let agent = has(flags, CHECKPOINT_QUIESCE).then_some(Resource::GuestAgent);
+        return Ok(Treatment::held(subject, canonical.unwrap_or_else(|| call.relayed(action, agent))));
     }
     let (backup, checkpoint, flags) = (call.text()?, call.optional_text()?, call.u32()?);
+    let checkpoint = match checkpoint {
+        None => Some(None),
+        Some(xml) => name_of(&xml).map(Some),
+    };
     // Onto files that are there already nothing can be concluded from their being there.
-    let canonical = (checkpoint.is_none() && flags == 0).then(|| begin(&backup)).flatten();
+    let canonical = checkpoint.filter(|_| flags == 0).and_then(|checkpoint| begin(&backup, checkpoint));
     let operation = canonical.unwrap_or_else(|| {
         let disks = about(&backup).unwrap_or_default();
         call.relayed(action, disks.into_iter().map(Resource::Disk))
     });
     Ok(Treatment::held(subject, operation))
+}
+
+/// What a checkpoint is called. Of which disks it is depends on the VM's own description, too: it is taken to be of all.
+fn name_of(checkpoint: &str) -> Option<String> {
+    let document = xml::parse(checkpoint)?;
+    let root = document.root_element();
+    if xml::name(root) == Some("domaincheckpoint") { xml::child_text(root, "name") } else { None }
 }
 
 /// The disks that a backup is of; none when it is of all of them, or cannot be told. *Source*: libvirt's backup XML: when
@@ -49,7 +73,7 @@ fn target_of<'a>(disk: Node<'a, '_>) -> Option<&'a str> {
     xml::attribute(disk, "name").filter(|target| is_target(target))
 }
 
-fn begin(backup: &str) -> Option<Operation> {
+fn begin(backup: &str, checkpoint: Option<String>) -> Option<Operation> {
     let document = xml::parse(backup)?;
     let root = document.root_element();
     let listed = disks_of(root)?;
@@ -60,6 +84,9 @@ fn begin(backup: &str) -> Option<Operation> {
         _ => return None,
     };
     let mut args = Map::from_iter([("mode".to_owned(), json!(mode)), ("disks".to_owned(), json!(targets))]);
+    if let Some(checkpoint) = checkpoint {
+        args.insert("checkpoint".to_owned(), json!(checkpoint));
+    }
     match xml::child_text(root, "incremental") {
         Some(from) => args.insert("incremental".to_owned(), json!(from)),
         None if xml::has(root, "incremental") => return None,

@@ -24,7 +24,7 @@ pub(super) fn decode(action: Action, mut call: Call<'_>) -> Result<Treatment, Re
             described(&call, action, &xml, flags)
         }
         // An alias names a device of the running process; which one, its XML says. Descriptors are for disks to come.
-        _ => call.relayed(action, [Resource::Devices]),
+        _ => call.relayed(action, [Resource::Devices, Resource::Disks]),
     };
     Ok(Treatment::held(subject, operation))
 }
@@ -58,6 +58,7 @@ fn touched(device: Device) -> Vec<Resource> {
         Device::Named(DeviceName::Disk(target)) => block::named(&target),
         Device::Named(nic @ DeviceName::Nic(_)) => vec![Resource::Device(nic)],
         Device::Memory => vec![Resource::Devices, Resource::Memory],
-        Device::Other => vec![Resource::Devices],
+        Device::WithoutContents => vec![Resource::Devices],
+        Device::Unknown => vec![Resource::Devices, Resource::Disks],
     }
 }

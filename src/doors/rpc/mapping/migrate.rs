@@ -97,7 +97,11 @@ pub(super) fn decode(mut call: Call<'_>) -> Result<Treatment, ReadXdrError> {
             Ok(Treatment::change(subject, call.relayed(Action::MigrateBegin, []), Pace::Steers))
         }
         // Whichever job it is that runs.
-        _ => Ok(Treatment::change(subject, call.relayed(Action::MigrateAbort, [Resource::Backup]), Pace::Aborts)),
+        _ => {
+            let operation = said(Action::MigrateAbort, Value::Null);
+            let operation = operation.unwrap_or_else(|| call.relayed(Action::MigrateAbort, []));
+            Ok(Treatment::change(subject, operation, Pace::Aborts))
+        }
     }
 }
 

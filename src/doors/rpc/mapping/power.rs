@@ -42,13 +42,11 @@ pub(super) fn decode(action: Action, mut call: Call<'_>) -> Result<Treatment, Re
             let operation = start(&call, flags, [Resource::Cpu, Resource::Memory, Resource::Devices]);
             return Ok(Treatment::held(Subject::DomainXml(xml), operation));
         }
+        // The reply comes when the guest was asked, not when it is off as after the catalogue's.
+        "domain_shutdown" => call.relayed(action, []),
         "domain_shutdown_flags" | "domain_reboot" => {
-            let flags = call.u32()?;
-            if only(flags, ASK_KNOWN & !ASK_AGENT) {
-                plain(action, &call)
-            } else {
-                call.relayed(action, [Resource::GuestAgent])
-            }
+            let agent = !only(call.u32()?, ASK_KNOWN & !ASK_AGENT);
+            call.relayed(action, agent.then_some(Resource::GuestAgent))
         }
         "domain_destroy_flags" if only(call.u32()?, DESTROY_GRACEFUL) => plain(action, &call),
         "domain_destroy_flags" => call.relayed(action, []),
@@ -57,9 +55,7 @@ pub(super) fn decode(action: Action, mut call: Call<'_>) -> Result<Treatment, Re
             let action = if call.u32()? == TARGET_DISK { Action::PowerShutdown } else { Action::PowerSuspend };
             call.relayed(action, [Resource::GuestAgent])
         }
-        "domain_destroy" | "domain_shutdown" | "domain_reset" | "domain_suspend" | "domain_resume" => {
-            plain(action, &call)
-        }
+        "domain_destroy" | "domain_reset" | "domain_suspend" | "domain_resume" => plain(action, &call),
         _ => call.relayed(action, []),
     };
     Ok(Treatment::held(subject, operation))

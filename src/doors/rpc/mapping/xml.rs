@@ -88,23 +88,28 @@ pub(super) enum Device {
     Named(DeviceName),
     /// Memory.
     Memory,
-    /// Anything else.
-    Other,
+    /// Anything else that is no disk.
+    WithoutContents,
+    /// A disk that is not named, or what cannot be told.
+    Unknown,
 }
 
 /// What a device's XML describes.
 pub(super) fn device(xml: &str) -> Device {
-    let Some(document) = parse(xml) else { return Device::Other };
+    let Some(document) = parse(xml) else { return Device::Unknown };
     let root = document.root_element();
     let of =
         |called: &str, attribute_called: &str| child(root, called).and_then(|child| attribute(child, attribute_called));
-    let named = match name(root) {
-        Some("disk") => of("target", "dev").and_then(|target| format!("disk:{target}").parse().ok()),
-        Some("interface") => of("mac", "address").and_then(|mac| format!("nic:{mac}").parse().ok()),
-        Some("memory") => return Device::Memory,
-        Some(_) | None => None,
-    };
-    named.map_or(Device::Other, Device::Named)
+    let named = |text: Option<String>| text.and_then(|text| text.parse().ok()).map(Device::Named);
+    match name(root) {
+        Some("disk") => named(of("target", "dev").map(|target| format!("disk:{target}"))).unwrap_or(Device::Unknown),
+        Some("interface") => {
+            named(of("mac", "address").map(|mac| format!("nic:{mac}"))).unwrap_or(Device::WithoutContents)
+        }
+        Some("memory") => Device::Memory,
+        Some(_) => Device::WithoutContents,
+        None => Device::Unknown,
+    }
 }
 
 /// Whether XML may hold a secret: it then stays out of the journal.
