@@ -16,6 +16,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::asker::{Asker, Delivery};
+use super::registry::Carrier;
+use super::sight::Sight;
 use super::clock::Clock;
 use crate::hypervisor::{AskHypervisorError, Hypervisor};
 use crate::journal::{AppendError, Entry, Journal};
@@ -38,6 +40,8 @@ const RETRY: Duration = Duration::from_millis(500);
 pub(super) enum Mail {
     /// A request that is answered.
     Request { make: Box<dyn FnOnce(Token) -> Input + Send>, reply: Reply, ended: Option<oneshot::Sender<Outcome>> },
+    /// Who makes a command's call.
+    Carry(CommandId, Box<dyn Carrier>),
     /// Something that is not answered.
     Tell(Box<Input>),
     /// A look at the lane; what it gives is sent once everything it saw is durable.
@@ -86,6 +90,7 @@ pub(super) struct Surroundings {
     pub(super) asker: Arc<dyn Asker>,
     pub(super) clock: Clock,
     pub(super) policy: Arc<Policy>,
+    pub(super) sight: Sight,
 }
 
 pub(super) struct Runner {
@@ -104,6 +109,8 @@ pub(super) struct Runner {
     /// Answers that leave once this step is durable.
     held: VecDeque<(u64, Deferred)>,
     in_flight: BTreeSet<CommandId>,
+    carriers: BTreeMap<CommandId, Box<dyn Carrier>>,
+    shown: Option<(String, crate::delegation::Authority)>,
     /// Looks into lost calls that wait: the call's own answer may still come.
     unprobed: BTreeMap<CommandId, Call>,
     /// Rises with every call and its end: a look that spans one is stale.
@@ -163,6 +170,8 @@ impl Runner {
             waiters: BTreeMap::new(),
             held: VecDeque::new(),
             in_flight: BTreeSet::new(),
+            carriers: BTreeMap::new(),
+            shown: None,
             unprobed: BTreeMap::new(),
             activity: 0,
             look_at: None,
@@ -227,11 +236,18 @@ impl Runner {
         for output in self.lane.step(now, input) {
             self.perform(output);
         }
+        let state = self.lane.state();
+        let known = state.authority().map(|authority| (state.name().to_owned(), authority.clone()));
+        if known != self.shown {
+            self.around.sight.set(self.vm, known.clone());
+            self.shown = known;
+        }
     }
 
     fn mail(&mut self, mail: Mail) {
         match mail {
             Mail::Read(read) => self.read(read),
+            Mail::Carry(command, carrier) => drop(self.carriers.insert(command, carrier)),
             Mail::Tell(input) => {
                 self.closing |= matches!(*input, Input::Closing);
                 self.errand(Errand::Told(*input));
@@ -372,7 +388,10 @@ impl Runner {
         let (command, vm) = (call.command(), self.vm);
         let must_be_seen = must_be_seen(&call);
         let (hypervisor, send) = (self.around.hypervisor.clone(), self.send.clone());
-        let calling = hypervisor.execute(call);
+        let calling = match self.carriers.remove(&command) {
+            Some(carrier) => carrier.carry(call),
+            None => hypervisor.execute(call),
+        };
         tokio::spawn(async move {
             let result = calling.await;
             let seen = match &result {
