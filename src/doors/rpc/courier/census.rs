@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::broadcast::{self, error::RecvError, error::TryRecvError};
 use tokio::time::{Instant, sleep_until};
 
 use crate::doors::rpc::view::HostNames;
-use crate::hypervisor::{AskHypervisorError, Description, Hypervisor};
+use crate::hypervisor::{AskHypervisorError, Description};
 use crate::lanes::Lanes;
 use crate::model::VmId;
 
@@ -62,24 +62,28 @@ impl Counter {
     async fn run(mut self, mut happened: broadcast::Receiver<Option<VmId>>, first: Counted) {
         let mut next = due(first);
         loop {
-            let heard = tokio::select! {
-                heard = happened.recv() => heard,
-                () = sleep_until(next) => Ok(None),
-            };
-            let mut changed = BTreeSet::new();
-            let mut all = note(heard, &mut changed);
+            let mut changed = Changed::default();
+            tokio::select! {
+                heard = happened.recv() => match heard {
+                    Err(RecvError::Closed) => return,
+                    Ok(which) => changed.add(which),
+                    Err(RecvError::Lagged(_)) => changed.add(None),
+                },
+                () = sleep_until(next) => changed.add(None),
+            }
+            // What happens to a VM mostly happens in several events.
             tokio::time::sleep(GATHER).await;
-            while let Some(heard) = happened.try_recv().map(Ok).or_else(lagged).transpose() {
-                all |= note(heard, &mut changed);
+            loop {
+                match happened.try_recv() {
+                    Ok(which) => changed.add(which),
+                    Err(TryRecvError::Lagged(_)) => changed.add(None),
+                    Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+                }
             }
-            if matches!(happened.try_recv(), Err(broadcast::error::TryRecvError::Closed)) {
-                return;
+            match changed {
+                Changed::These(vms) if self.count(&vms).await.is_ok() => self.census.publish(&self.names),
+                Changed::These(_) | Changed::All => next = due(self.count_all().await),
             }
-            if !all && self.count(&changed).await.is_ok() {
-                self.census.publish(&self.names);
-                continue;
-            }
-            next = due(self.count_all().await);
         }
     }
 
@@ -117,6 +121,31 @@ impl Counter {
     fn note(&mut self, described: &Description) {
         let xmls: Vec<&str> = described.xmls.iter().map(String::as_str).collect();
         self.names.observe(described.vm, &described.name, &xmls);
+    }
+}
+
+/// Which VMs are to be looked at.
+#[derive(Debug)]
+enum Changed {
+    These(BTreeSet<VmId>),
+    All,
+}
+
+impl Default for Changed {
+    fn default() -> Self {
+        Self::These(BTreeSet::new())
+    }
+}
+
+impl Changed {
+    fn add(&mut self, which: Option<VmId>) {
+        match (&mut *self, which) {
+            (Self::These(vms), Some(vm)) => {
+                vms.insert(vm);
+            }
+            (Self::These(_), None) => *self = Self::All,
+            (Self::All, _) => {}
+        }
     }
 }
 

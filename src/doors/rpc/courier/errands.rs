@@ -10,7 +10,7 @@ use super::{News, Release, unmade};
 use crate::doors::rpc::conversation::{Found, Heard, Submit, Ticket};
 use crate::doors::rpc::door::Client;
 use crate::doors::rpc::mapping::{KnownAs, Pace, Subject};
-use crate::hypervisor::{AskHypervisorError, DiskOf, Hypervisor, Later};
+use crate::hypervisor::{AskHypervisorError, DiskOf, Later};
 use crate::lanes::{Carrier, Lanes, Part};
 use crate::model::operation::NoArgs;
 use crate::model::{
