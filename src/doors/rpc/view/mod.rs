@@ -17,6 +17,8 @@ mod single;
 mod xml;
 mod failure;
 mod host_names;
+#[cfg(test)]
+mod tests;
 
 pub use call::Asked;
 pub use eyes::{Eyes, Thing, Whose};
