@@ -45,7 +45,7 @@ fn names_seen(names: Names, payload: &[u8], eyes: &dyn Eyes) -> Result<bool, Rea
     let mut reader = Reader::new(payload);
     let reader = &mut reader;
     Ok(match names {
-        Names::Nothing => true,
+        Names::Nothing | Names::Vms => true,
         Names::Vm => eyes.sees(shapes::vm(reader)?),
         Names::VmAfterName => {
             shapes::skip_string(reader)?;
@@ -58,19 +58,12 @@ fn names_seen(names: Names, payload: &[u8], eyes: &dyn Eyes) -> Result<bool, Rea
             reader.i32()?;
             !reader.bool()? || eyes.sees(shapes::vm(reader)?)
         }
-        Names::Vms => {
-            let mut all = true;
-            for _ in 0..reader.count(shapes::MAX)? {
-                all &= eyes.sees(shapes::vm(reader)?);
-            }
-            all
-        }
         Names::Volume => volume(reader, eyes)?,
         Names::VolumeInPool => {
             let pool = shapes::named(reader)?;
             claimed(eyes, pool, reader.string()?)
         }
-        Names::Path => judge::sees_path(eyes, reader.string()?),
+        Names::VolumeKey | Names::VolumePath => judge::sees_path(eyes, reader.string()?),
         Names::Clone => {
             shapes::named(reader)?;
             reader.opaque(STRING_MAX)?;

@@ -20,14 +20,15 @@ pub(super) enum Names {
     MaybeVm,
     /// An event's number, then a domain that may be left out.
     MaybeVmAfterWord,
-    /// A list of domains.
+    /// A list of domains. Libvirt passes over those that are not there, and what it says of the others is sifted.
     Vms,
     /// A volume.
     Volume,
     /// A pool, then a volume's name.
     VolumeInPool,
-    /// A volume's key or path.
-    Path,
+    /// A volume's key, which is its path in most pools.
+    VolumeKey,
+    VolumePath,
     /// A pool, an XML, then the volume that is copied.
     Clone,
     /// A node device's name.

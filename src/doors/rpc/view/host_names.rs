@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use roxmltree::{Document, Node, ParsingOptions};
+use uuid::Uuid;
 
 use super::eyes::{Eyes, Thing, Whose};
 use super::judge;
@@ -28,7 +29,7 @@ pub struct HostNames {
     /// The last parts of the paths.
     files: Owners<String>,
     volumes: Owners<(String, String)>,
-    ports: Owners<uuid::Uuid>,
+    ports: Owners<Uuid>,
 }
 
 type Owners<Key> = BTreeMap<Key, BTreeSet<VmId>>;
@@ -42,7 +43,7 @@ struct Known {
     nics: BTreeSet<String>,
     paths: BTreeSet<String>,
     volumes: BTreeSet<(String, String)>,
-    ports: BTreeSet<uuid::Uuid>,
+    ports: BTreeSet<Uuid>,
 }
 
 impl HostNames {
@@ -252,9 +253,7 @@ impl Known {
             match child.tag_name().name() {
                 "mac" => self.macs.extend(child.attribute("address").map(str::to_ascii_lowercase)),
                 "target" => self.nics.extend(child.attribute("dev").map(str::to_owned)),
-                "source" => {
-                    self.ports.extend(child.attribute("portid").and_then(|port| port.parse::<uuid::Uuid>().ok()))
-                }
+                "source" => self.ports.extend(child.attribute("portid").and_then(|port| Uuid::try_parse(port).ok())),
                 _ => {}
             }
         }
