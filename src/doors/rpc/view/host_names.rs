@@ -16,6 +16,8 @@ use crate::model::VmId;
 #[derive(Debug, Clone, Default)]
 pub struct HostNames {
     vms: BTreeMap<VmId, Known>,
+    /// How many of them nobody knows well.
+    vague: usize,
     /// Every VM of the host is here.
     whole: bool,
     /// Where the pools are that have their volumes in a directory.
@@ -57,6 +59,7 @@ impl HostNames {
         if self.vms.get(&vm) != Some(&known) {
             self.forget(vm);
             self.index(vm, &known);
+            self.vague += usize::from(known.vague);
             self.vms.insert(vm, known);
         }
     }
@@ -64,6 +67,7 @@ impl HostNames {
     /// A VM is there no more.
     pub fn forget(&mut self, vm: VmId) {
         let Some(known) = self.vms.remove(&vm) else { return };
+        self.vague = self.vague.saturating_sub(usize::from(known.vague));
         drop_owner(&mut self.names, &known.name, vm);
         for mac in &known.macs {
             drop_owner(&mut self.macs, mac, vm);
@@ -148,7 +152,7 @@ impl HostNames {
 
     /// Whether every VM is known, with all that is its.
     pub(super) fn is_whole(&self) -> bool {
-        self.whole && self.vms.values().all(|known| !known.vague)
+        self.whole && self.vague == 0
     }
 
     /// Whether a text has the name of a VM that is not seen, or of something that only such VMs have.

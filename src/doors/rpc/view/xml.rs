@@ -102,7 +102,14 @@ fn network(root: Node<'_, '_>, eyes: &dyn Eyes) -> Verdict {
             !things.is_empty() && !judge::sees(eyes, Nature::Hosts, &things)
         })
     });
-    let mut parts: Vec<Range<usize>> = leases.chain(names).map(|node| node.range()).collect();
+    // How many NICs of guests are plugged in, anybody's.
+    let counts = root
+        .descendants()
+        .filter(|node| node.has_tag_name("network") || node.has_tag_name("interface"))
+        .filter(|_| !eyes.sees_host())
+        .filter_map(|node| node.attribute_node("connections"))
+        .map(|count| count.range().start.saturating_sub(1)..count.range().end);
+    let mut parts: Vec<Range<usize>> = leases.chain(names).map(|node| node.range()).chain(counts).collect();
     parts.sort_by_key(|part| part.start);
     Verdict::Without(parts)
 }
