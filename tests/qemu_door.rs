@@ -132,7 +132,10 @@ fn a_secondary_sees_only_its_vms() {
     assert_eq!(connection.num_of_defined_domains().unwrap(), 1);
     let error = connection.lookup_domain_by_name(other.name()).unwrap_err();
     assert_eq!(error.code().to_raw(), sys::VIR_ERR_NO_DOMAIN);
-    assert_eq!(error.message(), libvirt.connect().lookup_domain_by_name("no-such").unwrap_err().message().replace("no-such", other.name()));
+    assert_eq!(
+        error.message(),
+        libvirt.connect().lookup_domain_by_name("no-such").unwrap_err().message().replace("no-such", other.name())
+    );
     // What it may do, it does.
     doors.virsh("south", &["start", "@"]).ok();
     doors.command("south", "power.start", "done");
@@ -160,7 +163,7 @@ fn who_makes_a_vm_by_its_door_is_its_primary() {
     has(&said.err, &["host role"]);
     doors.virsh("north", &["define", file]).ok();
     let view = doors.north.get(&format!("/v1/vms/{uuid}")).ok();
-    assert_eq!(view["primary"], "north", "{view:#}");
+    assert_eq!(view["delegations"]["primary"], "north", "{view:#}");
     // From then on it is co-managed: its end takes the lane, and so does its return.
     doors.virsh("north", &["undefine", &name]).ok();
     doors.virsh("north", &["define", file]).ok();
