@@ -300,7 +300,8 @@ fn conflict_between(state: &State, a: &Tracked, b: &Tracked) -> Option<Vec<Fact>
     if known {
         return None;
     }
-    if !a.clashes_with(b) {
+    // Whatever waits for a VM that is being brought back waits for that, and leaves nobody a choice.
+    if !a.clashes_with(b) || waits_for_the_vm(state, a) != waits_for_the_vm(state, b) {
         return None;
     }
     let contested = a.footprint.contested_with(&b.footprint);

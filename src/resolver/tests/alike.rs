@@ -20,15 +20,3 @@ fn two_clients_calls_that_look_alike_are_two_wishes() {
     world.pass_ms(30);
     assert_eq!(executed(&world).len(), 2);
 }
-
-#[test]
-fn two_clients_that_ask_the_guest_to_go_are_of_one_mind() {
-    let mut world = World::shared(listening());
-    world.submit("north", "a: power.shutdown relays=domain_shutdown");
-    world.submit("south", "b: power.shutdown relays=domain_shutdown");
-    world.pass_ms(30);
-    let leader = executed(&world).remove(0);
-    world.finish(&leader);
-    let follower = if leader == "a" { "b" } else { "a" };
-    assert_eq!(ending(&mut world, follower), "coalesced same-wish");
-}
