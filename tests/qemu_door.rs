@@ -217,7 +217,10 @@ fn console_picture_and_descriptor_pass_a_door_unchanged() {
     let (direct, door) = (hall.file("direct.ppm"), hall.file("door.ppm"));
     libvirt.virsh(&["screenshot", name, &direct.display().to_string()]);
     hall.done(&["screenshot", name, &door.display().to_string()]);
-    assert!(read(&door).len() > 10_000 && read(&door) == read(&direct));
+    let (direct, door) = (read(&direct), read(&door));
+    let differing = direct.iter().zip(&door).filter(|(direct, door)| direct != door).count();
+    assert_eq!((door.len(), differing), (direct.len(), 0));
+    assert!(door.len() > 1000, "{} bytes are no picture", door.len());
 
     // A reply with a descriptor: QEMU's end of a new connection to its screen.
     hall.done(&["resume", name]);
