@@ -68,9 +68,9 @@ impl Conversation {
     }
 
     /// A lane may still let go what was taken back too late.
-    pub(super) fn hear_after_the_end(&mut self, heard: Heard) -> Vec<Deed> {
+    pub(super) fn hear_after_the_end(heard: &Heard) -> Vec<Deed> {
         match heard {
-            Heard::Released(ticket) => vec![Deed::Settle(ticket, client_gone())],
+            Heard::Released(ticket) => vec![Deed::Settle(*ticket, client_gone())],
             Heard::FromClient(_)
             | Heard::FromUpstream(_)
             | Heard::Resolved(..)
