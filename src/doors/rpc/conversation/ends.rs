@@ -51,8 +51,8 @@ impl Conversation {
         match self.book.take(ticket).map(|(_, stage)| stage) {
             Some(Stage::Submitted { .. }) => self.deed(Deed::Cancel(ticket)),
             Some(Stage::Ready { .. }) => self.deed(Deed::Settle(ticket, unmade)),
-            Some(Stage::Forwarded { settled: Settled::NotYet, .. }) => {
-                let lost = CallResult::Lost("the connection ended before libvirtd answered".to_owned());
+            Some(Stage::Forwarded { settled: Settled::NotYet, .. } | Stage::Streaming { .. }) => {
+                let lost = CallResult::Lost("the connection ended before libvirtd was done".to_owned());
                 self.deed(Deed::Settle(ticket, lost));
             }
             Some(

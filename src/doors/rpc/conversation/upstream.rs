@@ -43,11 +43,27 @@ impl Conversation {
     }
 
     fn stream(&mut self, frame: Frame, around: &dyn Around) {
+        if frame.header().status != Status::Continue {
+            self.stream_ends(&frame);
+        }
         if frame.header().status == Status::Error {
             let shown = self.shown_error(frame.payload(), around);
             return self.tell(frame.with_payload(&shown));
         }
         self.tell(frame);
+    }
+
+    /// libvirtd has taken all of a stream, or no more of it.
+    fn stream_ends(&mut self, frame: &Frame) {
+        let Some(ticket) = self.book.find(frame.header().program, frame.header().serial) else { return };
+        match self.book.take(ticket) {
+            Some((_, Stage::Streaming { vm })) => {
+                self.no_longer_last(vm, ticket);
+                self.deed(Deed::Settle(ticket, result_of(frame)));
+            }
+            Some((call, stage)) => self.book.put(ticket, call, stage),
+            None => {}
+        }
     }
 
     fn reply(&mut self, frame: Frame, around: &dyn Around) {
@@ -66,6 +82,12 @@ impl Conversation {
         };
         self.passed_by = self.passed_by.saturating_add(1);
         match self.book.take(ticket) {
+            Some((call, Stage::Forwarded { vm, settled: Settled::NotYet }))
+                if head.status == Status::Ok && call.goes_on_with_its_stream() =>
+            {
+                self.book.put(ticket, call.clone(), Stage::Streaming { vm });
+                self.show_reply(call, frame, around);
+            }
             Some((call, Stage::Forwarded { vm, settled })) => {
                 self.no_longer_last(vm, ticket);
                 if settled == Settled::NotYet {
@@ -89,6 +111,7 @@ impl Conversation {
                 | Stage::Waiting { .. }
                 | Stage::Submitted { .. }
                 | Stage::Ready { .. }
+                | Stage::Streaming { .. }
                 | Stage::Enrolling { .. }
                 | Stage::Asking(_)),
             )) => {
