@@ -55,9 +55,7 @@ fn the_python_binding_and_a_console_work_at_the_door() {
     let arguments = [&binding, libvirt.uri(), &through, guest.name(), text(files.path()), manners];
     eprintln!("{}", told("the Python binding", &clients.run("python3", &arguments)));
 
-    let console = |uri: &str| {
-        told(uri, &clients.run("python3", &[&script("console.py"), uri, guest.name()]))
-    };
+    let console = |uri: &str| told(uri, &clients.run("python3", &[&script("console.py"), uri, guest.name()]));
     let (near, far) = (console(libvirt.uri()), console(&through));
     assert!(near.contains("\r\n3999\r\n4000\r\n"), "{near}");
     assert_eq!(near, far, "a console's bytes");
@@ -145,7 +143,11 @@ fn a_vm_is_installed_edited_and_backed_up_at_the_door() {
         let rest = ["--import", "--disk", &import, "--network", "none", "--graphics", "none"];
         run("virt-install", &[&vm[..], &rest, &["--osinfo", "detect=off,require=off", more]].concat())
     };
-    assert_eq!(install(libvirt.uri(), "--print-xml"), install(&uri, "--print-xml"), "what virt-install makes of the host");
+    assert_eq!(
+        install(libvirt.uri(), "--print-xml"),
+        install(&uri, "--print-xml"),
+        "what virt-install makes of the host"
+    );
     install(&uri, "--noautoconsole");
     assert_eq!(libvirt.virsh(&["domstate", name]).trim(), "running");
 

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::config::{Config, Doors};
 use crate::doors::identity::{Directory, Peers};
-use crate::doors::rpc::{CONNECTIONS_MAX, Door, Entry, OpenDoorError, Transparent};
+use crate::doors::rpc::{CONNECTIONS_MAX, Census, Couriers, Door, Entry, OpenDoorError};
 use crate::doors::{self, Api, Bindings, Callbacks, Listener, Sessions};
 use crate::hypervisor::{ConnectError, Libvirt, Options};
 use crate::journal::{Journal, OpenJournalError, Restored, SqliteStore, Store, TAIL_FLOOR};
@@ -64,8 +64,11 @@ pub async fn run(config: Config) -> Result<(), RunAgentError> {
     let (stop, stopped) = watch::channel(false);
     let api = Api::new(lanes.clone(), config.directory, sessions, config.limits, Bindings::new(config.bindings));
     let mut serving = JoinSet::new();
-    for door in doors {
-        serving.spawn(door.serve(Arc::new(Transparent), stopped.clone()));
+    if !doors.is_empty() {
+        let couriers = Arc::new(Couriers::new(lanes.clone(), Census::begin(&lanes).await));
+        for door in doors {
+            serving.spawn(door.serve(couriers.clone(), stopped.clone()));
+        }
     }
     serving.spawn(doors::serve(listener, api, stopped));
     tokio::select! {

@@ -4,6 +4,7 @@
 //! the hypervisor, questions to the [`Asker`], answers back to whoever waits. `looks` sees what happened past the
 //! agent; `outage` gets through a journal that takes no facts.
 
+mod calls;
 mod looks;
 mod news;
 mod outage;
@@ -16,12 +17,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::asker::{Asker, Delivery};
+use super::carrier::{Carrier, Carriers};
 use super::clock::Clock;
+use super::sight::Sight;
 use crate::hypervisor::{AskHypervisorError, Hypervisor};
 use crate::journal::{AppendError, Entry, Journal};
-use crate::model::{Cause, Code, CommandId, Effect, HoldKey, Now, Outcome, ProviderId, Refusal, VmId, VmState};
+use crate::model::{Cause, Code, CommandId, Now, Outcome, ProviderId, Refusal, VmId, VmState};
 use crate::resolver::{
     Accepted, Call, CallResult, Evidence, Fact, Input, Lane, Observation, Output, Party, Phase, Policy, State, Token,
+    Tracked,
 };
 
 use self::news::{Damper, Explained};
@@ -35,11 +39,29 @@ const RETRY: Duration = Duration::from_millis(500);
 /// What everybody on the outside sends to a lane.
 pub(super) enum Mail {
     /// A request that is answered.
-    Request { make: Box<dyn FnOnce(Token) -> Input + Send>, reply: Reply, ended: Option<oneshot::Sender<Outcome>> },
+    Request(Box<Request>),
     /// Something that is not answered.
     Tell(Box<Input>),
     /// A look at the lane; what it gives is sent once everything it saw is durable.
     Read(Read),
+}
+
+/// A request, and where its answers go.
+pub(super) struct Request {
+    pub(super) make: Box<dyn FnOnce(Token) -> Input + Send>,
+    pub(super) reply: Reply,
+    /// Where the command's outcome goes, if it is one.
+    pub(super) ended: Option<oneshot::Sender<Outcome>>,
+    /// What makes the command's call, if that is a client's own.
+    pub(super) carrier: Option<(CommandId, Box<dyn Carrier>)>,
+}
+
+/// A request that waits for its answer.
+struct Asked {
+    reply: Reply,
+    ended: Option<oneshot::Sender<Outcome>>,
+    /// The command that it brought a carrier for.
+    carried: Option<CommandId>,
 }
 
 /// Something that is sent once what it is made from is durable.
@@ -84,6 +106,7 @@ pub(super) struct Surroundings {
     pub(super) asker: Arc<dyn Asker>,
     pub(super) clock: Clock,
     pub(super) policy: Arc<Policy>,
+    pub(super) sight: Arc<Sight>,
 }
 
 pub(super) struct Runner {
@@ -97,11 +120,15 @@ pub(super) struct Runner {
     send: mpsc::UnboundedSender<Box<Errand>>,
     wake: Option<Instant>,
     next_token: Token,
-    replies: BTreeMap<Token, (Reply, Option<oneshot::Sender<Outcome>>)>,
+    replies: BTreeMap<Token, Asked>,
+    /// What makes calls that are clients' own.
+    carriers: Carriers,
     waiters: BTreeMap<CommandId, Vec<oneshot::Sender<Outcome>>>,
     /// Answers that leave once this step is durable.
     held: VecDeque<(u64, Deferred)>,
     in_flight: BTreeSet<CommandId>,
+    /// How calls ended whose commands' ends are not durable yet: should the journal refuse those, they are told again.
+    answered: BTreeMap<CommandId, (CallResult, Option<VmState>)>,
     /// Looks into lost calls that wait: the call's own answer may still come.
     unprobed: BTreeMap<CommandId, Call>,
     /// Rises with every call and its end: a look that spans one is stale.
@@ -158,9 +185,11 @@ impl Runner {
             wake: None,
             next_token: 0,
             replies: BTreeMap::new(),
+            carriers: Carriers::default(),
             waiters: BTreeMap::new(),
             held: VecDeque::new(),
             in_flight: BTreeSet::new(),
+            answered: BTreeMap::new(),
             unprobed: BTreeMap::new(),
             activity: 0,
             look_at: None,
@@ -234,16 +263,21 @@ impl Runner {
                 self.closing |= matches!(*input, Input::Closing);
                 self.errand(Errand::Told(*input));
             }
-            Mail::Request { reply, .. } if self.outage.is_some() => {
-                let _ = reply.send(Err(unwritable()));
+            Mail::Request(request) if self.outage.is_some() => {
+                let _ = request.reply.send(Err(unwritable()));
             }
-            Mail::Request { make, reply, ended } => {
-                self.next_token = self.next_token.wrapping_add(1);
-                let token = self.next_token;
-                self.replies.insert(token, (reply, ended));
-                self.step(make(token));
-            }
+            Mail::Request(request) => self.request(*request),
         }
+    }
+
+    fn request(&mut self, Request { make, reply, ended, carrier }: Request) {
+        self.next_token = self.next_token.wrapping_add(1);
+        let token = self.next_token;
+        // The same id again is the same command, whose call is made once.
+        let new = carrier.filter(|(command, _)| self.lane.state().command(*command).is_none());
+        let carried = new.and_then(|(command, carrier)| self.carriers.keep(command, carrier));
+        self.replies.insert(token, Asked { reply, ended, carried });
+        self.step(make(token));
     }
 
     fn read(&mut self, read: Read) {
@@ -286,6 +320,10 @@ impl Runner {
     fn finished(&mut self, command: CommandId, result: CallResult, seen: Option<VmState>) {
         self.activity += 1;
         self.in_flight.remove(&command);
+        let active = self.lane.state().command(command).is_some_and(Tracked::is_active);
+        if active && !matches!(result, CallResult::Lost(_)) {
+            self.answered.insert(command, (result.clone(), seen.clone()));
+        }
         let done = matches!(result, CallResult::Done(_));
         self.explained.done(command, self.deed(command).filter(|_| done), Instant::now());
         if !done || self.seen_midway {
@@ -311,6 +349,7 @@ impl Runner {
         match output {
             Output::Append { step, at, facts } => {
                 tell_operator(&facts);
+                self.around.sight.follow(self.lane.state(), &facts);
                 let (send, life) = (self.send.clone(), self.life);
                 self.around.journal.append(&Entry { vm: self.vm, at, facts }, move |result| {
                     let _ = send.send(Box::new(Errand::Durable { life, step, result }));
@@ -329,11 +368,13 @@ impl Runner {
             }
             Output::Accepted { token, what } => self.accepted(token, what),
             Output::Refused { token, refusal } => {
-                if let Some((reply, _)) = self.replies.remove(&token) {
-                    let _ = reply.send(Err(*refusal));
+                if let Some(asked) = self.replies.remove(&token) {
+                    self.refuse(asked, *refusal);
                 }
             }
             Output::Ended { command, outcome } => {
+                self.carriers.drop(command);
+                self.answered.remove(&command);
                 for waiter in self.waiters.remove(&command).into_iter().flatten() {
                     let _ = waiter.send(outcome.clone());
                 }
@@ -342,8 +383,16 @@ impl Runner {
         }
     }
 
+    /// Whoever is told that nothing was taken in makes no call for it.
+    fn refuse(&mut self, asked: Asked, refusal: Refusal) {
+        if let Some(command) = asked.carried {
+            self.carriers.drop(command);
+        }
+        let _ = asked.reply.send(Err(refusal));
+    }
+
     fn accepted(&mut self, token: Token, what: Accepted) {
-        let Some((reply, ended)) = self.replies.remove(&token) else { return };
+        let Some(Asked { reply, ended, carried: _ }) = self.replies.remove(&token) else { return };
         if let (Accepted::Command(id), Some(ended)) = (&what, ended) {
             self.tell_when_ended(*id, ended);
         }
@@ -362,45 +411,6 @@ impl Runner {
             Some(Phase::Queued | Phase::Running | Phase::Unknown) => self.waiters.entry(id).or_default().push(ended),
             None => {}
         }
-    }
-
-    fn execute(&mut self, call: Call) {
-        self.activity += 1;
-        self.in_flight.insert(call.command());
-        let (command, vm) = (call.command(), self.vm);
-        let must_be_seen = must_be_seen(&call);
-        let (hypervisor, send) = (self.around.hypervisor.clone(), self.send.clone());
-        let calling = hypervisor.execute(call);
-        tokio::spawn(async move {
-            let result = calling.await;
-            let seen = match &result {
-                // The next command must know the new start, or it would be refused as meant for the old one.
-                CallResult::Done(_) if must_be_seen => hypervisor.observe(vm).await.ok(),
-                CallResult::Done(_) | CallResult::Failed(_) | CallResult::Lost(_) => None,
-            };
-            let _ = send.send(Box::new(Errand::Finished { command, result, seen }));
-        });
-    }
-
-    fn probe(&mut self, call: Call) {
-        let command = call.command();
-        if self.in_flight.contains(&command) {
-            self.unprobed.insert(command, call);
-            return;
-        }
-        let (hypervisor, send) = (self.around.hypervisor.clone(), self.send.clone());
-        tokio::spawn(async move {
-            let evidence = loop {
-                match hypervisor.probe(call.clone()).await {
-                    Ok(evidence) => break evidence,
-                    Err(AskHypervisorError::NoSuchVm(_)) => break Evidence::None,
-                    Err(AskHypervisorError::Unreachable { .. } | AskHypervisorError::Failed(_)) => {
-                        tokio::time::sleep(RETRY).await;
-                    }
-                }
-            };
-            let _ = send.send(Box::new(Errand::Probed { command, evidence }));
-        });
     }
 
     async fn timer(&mut self) {
@@ -432,27 +442,6 @@ fn tell_operator(facts: &[Fact]) {
 
 fn unwritable() -> Refusal {
     Refusal::new(Code::JournalUnwritable, "the journal cannot be written now; nothing was accepted, submit again later")
-}
-
-/// Whether what the VM is afterwards must be seen: another start of itself, or what a definition makes of it.
-fn must_be_seen(call: &Call) -> bool {
-    use crate::model::PowerState::{Running, ShutOff};
-    match call.operation().effect() {
-        Effect::Power(Running) => call.expected_start().0.is_none(),
-        Effect::Power(ShutOff) | Effect::Reverted(_) | Effect::Saved | Effect::Restored => true,
-        // Not a start, but as little known before it is seen.
-        Effect::Redefined | Effect::Renamed(_) => true,
-        // They change the definition as well, and what is seen of that before the end is known to be theirs.
-        Effect::Vcpus(_)
-        | Effect::Memory(_)
-        | Effect::DeviceAdded(_)
-        | Effect::DeviceRemoved(_)
-        | Effect::Setting(_)
-        | Effect::SnapshotAdded(_)
-        | Effect::Closed(HoldKey::Block(_)) => true,
-        // Nothing else begins or ends the process.
-        _ => false,
-    }
 }
 
 fn answer_of(delivery: Delivery, conflict: crate::model::ConflictId, epoch: u64, who: Party) -> Option<Input> {

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::budget;
+use super::client;
 use super::drain;
 use super::fact::{Answer, Fact, Heard, Party};
 use super::hold;
@@ -18,7 +19,7 @@ use super::state::{Asked, Conflict, Standing, State, Tracked};
 use super::turn;
 use crate::model::action::Undo;
 use crate::model::{
-    Class, Code, CommandId, ConflictId, Effect, Ending, Mono, Now, Outcome, PowerState, Resource, VmState,
+    Class, Code, CommandId, ConflictId, Effect, Ending, Mono, Now, Operation, Outcome, PowerState, Resource, VmState,
 };
 
 /// Whether commands may leave for the hypervisor.
@@ -129,13 +130,13 @@ pub(crate) fn explains(running: &Tracked, before: Option<&VmState>, after: &VmSt
     let rest = writes.contains(&Resource::Power)
         || (tunes && tuned)
         || explained.iter().filter(|(differs, _)| *differs).all(|(_, resources)| writes_any(resources));
-    let power = before.power == after.power || passes_through(&running.command().operation.effect(), after.power);
+    let power = before.power == after.power || passes_through(&running.command().operation, after.power);
     rest && power && (before.start == after.start || writes.contains(&Resource::Power))
 }
 
-/// Whether an operation of this effect can be seen to make the power state this, on its way or at its end.
-fn passes_through(effect: &Effect, power: PowerState) -> bool {
-    match effect {
+/// Whether an operation can be seen to make the power state this, on its way or at its end.
+fn passes_through(operation: &Operation, power: PowerState) -> bool {
+    match operation.effect() {
         Effect::Power(PowerState::ShutOff) | Effect::Saved => {
             matches!(power, PowerState::ShuttingDown | PowerState::ShutOff)
         }
@@ -147,7 +148,7 @@ fn passes_through(effect: &Effect, power: PowerState) -> bool {
         | Effect::Closed(_) => {
             matches!(power, PowerState::Paused | PowerState::Running)
         }
-        Effect::Power(end) => *end == power,
+        Effect::Power(end) => end == power,
         Effect::Reverted(_) => true,
         Effect::Nothing
         | Effect::SavedImageRemoved
@@ -162,8 +163,9 @@ fn passes_through(effect: &Effect, power: PowerState) -> bool {
         | Effect::CheckpointRemoved(_)
         | Effect::Redefined
         | Effect::Undefined
-        | Effect::Renamed(_)
-        | Effect::Elsewhere => false,
+        | Effect::Renamed(_) => false,
+        // Of a client's own call nobody knows more than that it writes the power state.
+        Effect::Elsewhere => operation.footprint().writes.contains(&Resource::Power),
     }
 }
 
@@ -173,10 +175,11 @@ fn ended(command: CommandId, ending: Ending, code: Code, reason: impl Into<Strin
 
 /// Queued commands that have become pointless, whatever they wait for.
 fn overdue(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
+    let gone = state.standing == Standing::Vanished && !client::is_coming_back(state);
     state.queued().find_map(|tracked| {
         let command = tracked.command();
         let (id, action) = (command.id, command.operation.action());
-        if state.standing == Standing::Vanished {
+        if gone {
             let reason = match &state.moved_to {
                 Some(host) => format!("the VM has moved to {host}"),
                 None => format!("the VM does not exist any more{}", past_us::aside(state)),
@@ -297,7 +300,8 @@ fn conflict_between(state: &State, a: &Tracked, b: &Tracked) -> Option<Vec<Fact>
     if known {
         return None;
     }
-    if !a.clashes_with(b) {
+    // Whatever waits for a VM that is being brought back waits for that, and leaves nobody a choice.
+    if !a.clashes_with(b) || waits_for_the_vm(state, a) != waits_for_the_vm(state, b) {
         return None;
     }
     let contested = a.footprint.contested_with(&b.footprint);
@@ -320,7 +324,7 @@ fn release(state: &State, policy: &Policy, footing: Footing, heads: &[&Tracked],
         if turn::passed_by(state, policy, tracked, now).is_some() || hold::errand_first(state, tracked) {
             return None;
         }
-        if hold::blocking(state, tracked).is_some() {
+        if hold::blocking(state, tracked).is_some() || waits_for_the_vm(state, tracked) {
             return None;
         }
         match recheck::refusal(state, tracked) {
@@ -349,6 +353,11 @@ pub(crate) fn gathers(state: &State, policy: &Policy, tracked: &Tracked, now: No
         && tracked.conflicts.is_empty()
         && now.mono < tracked.received.mono.after(policy.gather)
         && (state.authority.as_ref()).is_some_and(|held| !held.rivals(&command.provider, action, now.mono).is_empty())
+}
+
+/// Whether there is no VM yet for it to act on, and one is on its way.
+fn waits_for_the_vm(state: &State, tracked: &Tracked) -> bool {
+    state.standing == Standing::Vanished && !client::brings_back(state, tracked.command())
 }
 
 /// I1: whatever else is decided, nothing starts beside something it clashes with.
@@ -396,6 +405,10 @@ pub(crate) fn waiting_reason(
     }
     if let Some(hold) = hold::blocking(state, tracked) {
         return Some((hold::reason(hold, now), hold.opener().into_iter().collect()));
+    }
+    if waits_for_the_vm(state, tracked) {
+        let before = state.live().map(Tracked::command).filter(|command| client::brings_back(state, command));
+        return Some(("the VM does not exist; it is being brought back".to_owned(), before.map(|c| c.id).collect()));
     }
     if let Some((first, reason)) = turn::passed_by(state, policy, tracked, now) {
         let first = first.command();

@@ -4,7 +4,7 @@
 use super::fact::{Origin, Rule};
 use super::feasibility::Imagined;
 use super::past_us;
-use super::state::{Phase, State, Tracked};
+use super::state::{Phase, Standing, State, Tracked};
 use crate::model::operation::Register;
 use crate::model::{Code, CommandId, Effect, Ending, Guard, Operation, Outcome, PowerState, VmState};
 
@@ -12,6 +12,10 @@ use crate::model::{Code, CommandId, Effect, Ending, Guard, Operation, Outcome, P
 pub(crate) fn refusal(state: &State, tracked: &Tracked) -> Option<Outcome> {
     let command = tracked.command();
     let believed = state.believed.as_ref()?;
+    if state.standing == Standing::Vanished {
+        // What the VM was tells nothing of the one that this command makes.
+        return None;
+    }
     let register = command.operation.effect().register();
     if let Some(outcome) = register.as_ref().and_then(|register| overwritten(state, tracked, register)) {
         return Some(outcome);
@@ -70,12 +74,17 @@ fn may_have_taken_effect(outcome: &Outcome) -> bool {
     outcome.ending == Ending::Done || outcome.code == Code::OutcomeUnknowable
 }
 
-/// The last command that was executed since `tracked` came and whose effect, as it still stands, is `relevant`.
+/// The last command that was executed since `tracked` came and whose effect, as it still stands, is `relevant`; or else
+/// the last client's call of which nobody knows what it did, but that it did it to the same thing.
 fn cause<'a>(state: &'a State, tracked: &Tracked, relevant: impl Fn(&Effect) -> bool) -> Option<&'a Tracked> {
-    (state.ended.iter().rev().filter_map(|id| state.commands.get(id)))
-        .take_while(|ended| ended.finished.is_some_and(|at| at.mono >= tracked.received.mono))
-        .filter(|ended| matches!(&ended.phase, Phase::Ended(outcome) if may_have_taken_effect(outcome)))
-        .find(|ended| relevant(&ended.command().operation.effect()))
+    let executed = || {
+        (state.ended.iter().rev().filter_map(|id| state.commands.get(id)))
+            .take_while(|ended| ended.finished.is_some_and(|at| at.mono >= tracked.received.mono))
+            .filter(|ended| matches!(&ended.phase, Phase::Ended(outcome) if may_have_taken_effect(outcome)))
+    };
+    let unknown =
+        |ended: &&Tracked| matches!(ended.command().operation, Operation::Relayed(_)) && ended.clashes_with(tracked);
+    executed().find(|ended| relevant(&ended.command().operation.effect())).or_else(|| executed().find(unknown))
 }
 
 /// The command of ours at which the VM was seen to take the power state that it has, since `tracked` came; it may have

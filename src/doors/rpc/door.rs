@@ -193,7 +193,7 @@ async fn connection<P: Policies>(stream: UnixStream, entry: &Entry, upstream: &U
             match relay.run().await {
                 Ok(Ending::ClientLeft) => tracing::debug!(%provider, uid, pid, "a client left"),
                 Ok(Ending::UpstreamLeft) => {
-                    tracing::debug!(%provider, uid, pid, "libvirt closed a client's connection")
+                    tracing::debug!(%provider, uid, pid, "libvirt closed a client's connection");
                 }
                 Ok(Ending::Decided(why)) => tracing::info!(%provider, uid, pid, why, "a client's connection is closed"),
                 Err(error) => {

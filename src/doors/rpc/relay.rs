@@ -55,10 +55,10 @@ pub trait Policy: Send + 'static {
     type News: Send + 'static;
 
     /// The client sent this.
-    fn from_client(&mut self, frame: Frame, out: &mut Outputs);
+    fn client_says(&mut self, frame: Frame, out: &mut Outputs);
 
     /// libvirt sent this.
-    fn from_upstream(&mut self, frame: Frame, out: &mut Outputs);
+    fn upstream_says(&mut self, frame: Frame, out: &mut Outputs);
 
     /// Another task says this.
     fn told(&mut self, news: Self::News, out: &mut Outputs);
@@ -74,6 +74,16 @@ pub struct Outputs {
     client: Outlet,
     upstream: Outlet,
     close: Option<String>,
+    parting: Parting,
+}
+
+/// Whether the client is to be let go before libvirt's end is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Parting {
+    #[default]
+    No,
+    /// It is not heard any more, and goes once it has what is on its way to it.
+    OfTheClient,
 }
 
 impl Outputs {
@@ -90,6 +100,11 @@ impl Outputs {
     /// End the connection once everything is sent; only the first reason counts.
     pub fn close(&mut self, reason: impl Into<String>) {
         self.close.get_or_insert_with(|| reason.into());
+    }
+
+    /// Hear the client no more, and let it go once everything is sent to it; libvirt's end stays.
+    pub const fn drop_client(&mut self) {
+        self.parting = Parting::OfTheClient;
     }
 
     const fn outlet(&mut self, side: Side) -> &mut Outlet {
@@ -272,6 +287,9 @@ impl<P: Policy> Relay<P> {
             if self.upstream.presence == Presence::Gone {
                 return Ok(Ending::UpstreamLeft);
             }
+            if self.out.parting == Parting::OfTheClient && self.out.client.is_empty() {
+                self.part_with_client();
+            }
             if let Some(reason) = self.out.close.take() {
                 let is_left = self.client.presence == Presence::Gone;
                 return Ok(if is_left { Ending::ClientLeft } else { Ending::Decided(reason) });
@@ -304,6 +322,14 @@ impl<P: Policy> Relay<P> {
         }
     }
 
+    fn part_with_client(&mut self) {
+        if self.client.presence != Presence::Gone {
+            // It may have gone by itself.
+            let _ = self.client.socket.get_ref().shutdown(std::net::Shutdown::Both);
+            self.client.presence = Presence::Gone;
+        }
+    }
+
     const fn end(&mut self, side: Side) -> &mut End {
         match side {
             Side::Client => &mut self.client,
@@ -315,13 +341,24 @@ impl<P: Policy> Relay<P> {
         match side {
             // Every message of a client may be answered by the policy itself.
             Side::Client => {
-                self.client.presence != Presence::Gone && !self.out.upstream.is_full() && !self.out.client.is_crowded()
+                self.client.presence != Presence::Gone
+                    && self.out.parting == Parting::No
+                    && !self.out.upstream.is_full()
+                    && !self.out.client.is_crowded()
             }
             Side::Upstream => self.upstream.presence != Presence::Gone && !self.out.client.is_full(),
         }
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<Turn<P::News>, RelayError>> {
+        // First: there is little of it, and sockets may always have more.
+        if let Some(inbox) = &mut self.inbox {
+            match inbox.poll_recv(cx) {
+                Poll::Ready(Some(news)) => return Poll::Ready(Ok(Turn::News(news))),
+                Poll::Ready(None) => self.inbox = None,
+                Poll::Pending => {}
+            }
+        }
         let order = match self.first {
             Side::Client => [Side::Client, Side::Upstream],
             Side::Upstream => [Side::Upstream, Side::Client],
@@ -342,12 +379,6 @@ impl<P: Policy> Relay<P> {
                 return Poll::Ready(room.map(|()| Turn::Room));
             }
         }
-        if let Some(inbox) = &mut self.inbox {
-            match ready!(inbox.poll_recv(cx)) {
-                Some(news) => return Poll::Ready(Ok(Turn::News(news))),
-                None => self.inbox = None,
-            }
-        }
         Poll::Pending
     }
 
@@ -361,11 +392,11 @@ impl<P: Policy> Relay<P> {
 
     /// Passes on what has come from a side.
     fn hear(&mut self, side: Side) -> Result<(), RelayError> {
-        while self.out.close.is_none() {
+        while self.out.close.is_none() && (side == Side::Upstream || self.out.parting == Parting::No) {
             match self.end(side).intake.next().map_err(|source| RelayError::Read { side, source })? {
                 Some(frame) => match side {
-                    Side::Client => self.policy.from_client(frame, &mut self.out),
-                    Side::Upstream => self.policy.from_upstream(frame, &mut self.out),
+                    Side::Client => self.policy.client_says(frame, &mut self.out),
+                    Side::Upstream => self.policy.upstream_says(frame, &mut self.out),
                 },
                 None => break,
             }
@@ -391,11 +422,11 @@ pub enum NoNews {}
 impl Policy for Transparent {
     type News = NoNews;
 
-    fn from_client(&mut self, frame: Frame, out: &mut Outputs) {
+    fn client_says(&mut self, frame: Frame, out: &mut Outputs) {
         out.to_upstream(frame);
     }
 
-    fn from_upstream(&mut self, frame: Frame, out: &mut Outputs) {
+    fn upstream_says(&mut self, frame: Frame, out: &mut Outputs) {
         out.to_client(frame);
     }
 

@@ -103,9 +103,9 @@ impl Runner {
                         Input::SessionLost { provider } => self.lost_early.push(provider),
                         _ => {}
                     },
-                    Mail::Request { reply, .. } => {
+                    Mail::Request(request) => {
                         let message = "the VM could not be looked at yet after a restart; nothing was accepted, submit again";
-                        let _ = reply.send(Err(Refusal::new(Code::HypervisorUnreachable, message)));
+                        let _ = request.reply.send(Err(Refusal::new(Code::HypervisorUnreachable, message)));
                     }
                 },
             }
