@@ -32,6 +32,10 @@ fn ready(test: &str) -> Option<(PrivateLibvirt, Clients)> {
     }
 }
 
+fn uuid_of(libvirt: &PrivateLibvirt, guest: &Guest) -> String {
+    libvirt.virsh(&["domuuid", guest.name()]).trim().to_owned()
+}
+
 fn text(path: &Path) -> &str {
     path.to_str().expect("a path of letters")
 }
@@ -45,6 +49,7 @@ fn the_python_binding_and_a_console_work_at_the_door() {
     libvirt.connect().define_domain_xml(&xml).expect("it can be defined anew");
     libvirt.virsh(&["start", guest.name()]);
     guest.await_agent();
+    door.enroll(&uuid_of(&libvirt, &guest));
 
     let files = tempfile::tempdir_in(libvirt.folder()).expect("make a folder");
     let manners = match door.manners() {
@@ -68,6 +73,7 @@ fn libvirt_dbus_and_nova_work_at_the_door() {
     let door = Door::open(&libvirt);
     let guest = Guest::define(&libvirt, "host");
     libvirt.virsh(&["start", guest.name()]);
+    door.enroll(&uuid_of(&libvirt, &guest));
 
     let files = tempfile::tempdir_in(libvirt.folder()).expect("make a folder");
     let dbus = |socket: &Path| {
