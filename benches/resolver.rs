@@ -72,6 +72,7 @@ fn command(number: u32, by: &str, action: Action, args: Value) -> Command {
         guard: Guard::default(),
         class: Class::Routine,
         epoch: None,
+        call: None,
     }
 }
 

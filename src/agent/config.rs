@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::doors::identity::{Directory, Enrolling, Peers};
+use crate::doors::identity::{Directory, Enrolling, Peers, Role};
+use crate::doors::rpc::Upstream;
 use crate::doors::{Hook, Limits};
 use crate::model::ProviderId;
 use crate::resolver::{Consent, GatherFor, HookUse, Policy, Said, pair};
@@ -64,6 +65,19 @@ pub struct Config {
     pub standing: BTreeMap<ProviderId, Said>,
     /// The operator's executable.
     pub hook: Option<Hook>,
+    /// The libvirt-compatible doors, if there is any.
+    pub doors: Option<Doors>,
+}
+
+/// The libvirt-compatible doors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doors {
+    /// Each has a folder of its provider's name in it.
+    pub dir: PathBuf,
+    /// Where libvirt itself is.
+    pub upstream: Upstream,
+    /// The providers with a door, and what each may do there.
+    pub roles: BTreeMap<ProviderId, BTreeSet<Role>>,
 }
 
 /// The file as it is written.
@@ -76,6 +90,7 @@ struct File {
     operator: PeersTable,
     provider: Vec<ProviderTable>,
     hook: Option<HookTable>,
+    doors: DoorsTable,
 }
 
 #[derive(Debug, Deserialize)]
@@ -146,6 +161,38 @@ struct ProviderTable {
     standing: Option<Said>,
     #[serde(default)]
     on_silence: Said,
+    #[serde(default)]
+    door: bool,
+    #[serde(default)]
+    roles: BTreeSet<Role>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DoorsTable {
+    dir: PathBuf,
+    upstream: Option<PathBuf>,
+}
+
+impl Default for DoorsTable {
+    fn default() -> Self {
+        Self { dir: "/run/covirt/providers".into(), upstream: None }
+    }
+}
+
+impl DoorsTable {
+    /// The doors of these providers.
+    fn checked(self, connect: &str, roles: BTreeMap<ProviderId, BTreeSet<Role>>) -> Result<Option<Doors>, String> {
+        let dir = absolute("doors.dir", self.dir)?;
+        let upstream = self.upstream.map(|path| absolute("doors.upstream", path).map(Upstream::at)).transpose()?;
+        let Some(first) = roles.keys().next() else { return Ok(None) };
+        let upstream = upstream.map_or_else(|| Upstream::of_uri(connect), Ok).map_err(|error| {
+            format!(
+                "provider {first} has a door, but agent.connect leads to none: {error}; doors.upstream names a socket"
+            )
+        })?;
+        Ok(Some(Doors { dir, upstream, roles }))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -191,6 +238,7 @@ impl File {
         let operator = Peers { uids, gids: self.operator.gids };
         let mut directory = Directory { providers: BTreeMap::new(), operator };
         let mut standing = BTreeMap::new();
+        let mut roles = BTreeMap::new();
         for provider in self.provider {
             if provider.id.is_operator() {
                 return Err("a provider cannot be called operator: that is the host's owner".to_owned());
@@ -203,6 +251,11 @@ impl File {
             if directory.providers.insert(provider.id.clone(), (peers, enrolling)).is_some() {
                 return Err(format!("there are two providers called {}", provider.id));
             }
+            if provider.door {
+                roles.insert(provider.id.clone(), provider.roles);
+            } else if !provider.roles.is_empty() {
+                return Err(format!("provider {} has roles, which are for a door, but no door = true", provider.id));
+            }
             standing.extend(provider.standing.map(|said| (provider.id.clone(), said)));
             let consent = Consent { standing: provider.standing, on_silence: provider.on_silence };
             policy.consent.insert(provider.id, consent);
@@ -213,6 +266,7 @@ impl File {
         {
             return Err(format!("lane.escalate names two providers that are configured, not {one} and {other}"));
         }
+        let doors = self.doors.checked(&self.agent.connect, roles)?;
         Ok(Config {
             socket: absolute("agent.socket", self.agent.socket)?,
             socket_mode,
@@ -224,6 +278,7 @@ impl File {
             directory,
             standing,
             hook,
+            doors,
         })
     }
 }
@@ -307,6 +362,19 @@ mod tests {
     }
 
     #[test]
+    fn a_provider_with_a_door_has_its_roles_there() {
+        let south = "[[provider]]\nid = 'south'\ndoor = true\nroles = ['host', 'read-secure']\n";
+        let doors = parse(south).unwrap().doors.unwrap();
+        assert_eq!(doors.dir, Path::new("/run/covirt/providers"));
+        assert_eq!(doors.upstream, Upstream::of_uri("qemu:///system").unwrap());
+        assert_eq!(doors.roles, [("south".parse().unwrap(), [Role::Host, Role::ReadSecure].into())].into());
+        let upstream = "[agent]\nconnect = 'test:///default'\n[doors]\nupstream = '/run/sock'\n";
+        let doors = parse(&format!("{upstream}{south}")).unwrap().doors.unwrap();
+        assert_eq!(doors.upstream, Upstream::at("/run/sock".into()));
+        assert_eq!(parse("[[provider]]\nid = 'south'\n").unwrap().doors, None);
+    }
+
+    #[test]
     fn a_mistake_is_named_with_its_place() {
         for (text, says) in [
             ("[agent]\nsokcet = '/x'\n", "sokcet"),
@@ -322,6 +390,12 @@ mod tests {
             ("[lane]\nmax_deferrals = 0\n", "max_deferrals"),
             ("[lane]\nescalate = [['a', 'b']]\n[[provider]]\nid = 'a'\n", "lane.escalate"),
             ("[lane]\nescalate = [['a', 'a']]\n[[provider]]\nid = 'a'\n", "lane.escalate"),
+            ("[doors]\ndir = 'relative'\n", "doors.dir"),
+            ("[doors]\nupstream = 'relative'\n", "doors.upstream"),
+            ("[[provider]]\nid = 'a'\nroles = ['host']\n", "no door = true"),
+            ("[[provider]]\nid = 'a'\ndoor = true\nroles = ['guest']\n", "guest"),
+            ("[agent]\nconnect = 'test:///default'\n[[provider]]\nid = 'a'\ndoor = true\n", "doors.upstream"),
+            ("[agent]\nconnect = 'qemu+ssh://b/system'\n[[provider]]\nid = 'a'\ndoor = true\n", "doors.upstream"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(says) && error.contains("covirt.toml"), "{error}");

@@ -8,5 +8,5 @@
 mod config;
 mod run;
 
-pub use config::{Config, ReadConfigError};
+pub use config::{Config, Doors, ReadConfigError};
 pub use run::{RunAgentError, run};

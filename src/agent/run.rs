@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
-use super::config::Config;
+use super::config::{Config, Doors};
+use crate::doors::identity::{Directory, Peers};
+use crate::doors::rpc::{CONNECTIONS_MAX, Census, Couriers, Door, Entry, OpenDoorError};
 use crate::doors::{self, Api, Bindings, Callbacks, Listener, Sessions};
 use crate::hypervisor::{ConnectError, Libvirt, Options};
 use crate::journal::{Journal, OpenJournalError, Restored, SqliteStore, Store, TAIL_FLOOR};
@@ -36,6 +39,9 @@ pub enum RunAgentError {
     /// The socket.
     #[error("the API cannot be served")]
     Socket(#[from] doors::BindSocketError),
+    /// A provider's door.
+    #[error("the doors cannot be opened")]
+    Door(#[from] OpenDoorError),
     /// A thread or a signal handler.
     #[error("the system gave no thread or signal handler")]
     System(#[source] std::io::Error),
@@ -53,10 +59,18 @@ pub async fn run(config: Config) -> Result<(), RunAgentError> {
     let callbacks = Callbacks::new(sessions.clone(), config.standing, config.hook);
     let lanes = Lanes::start(hypervisor, journal.clone(), Arc::new(callbacks), config.policy, history).await;
     let listener = Listener::bind(&config.socket, config.socket_mode).await?;
+    let doors = open_doors(config.doors, &config.directory).await?;
     tracing::info!(socket = %config.socket.display(), hypervisor = config.connect, lanes = lanes.vms().len(), "covirtd is ready");
     let (stop, stopped) = watch::channel(false);
     let api = Api::new(lanes.clone(), config.directory, sessions, config.limits, Bindings::new(config.bindings));
-    let serving = tokio::spawn(doors::serve(listener, api, stopped));
+    let mut serving = JoinSet::new();
+    if !doors.is_empty() {
+        let couriers = Arc::new(Couriers::new(lanes.clone(), Census::begin(&lanes).await));
+        for door in doors {
+            serving.spawn(door.serve(couriers.clone(), stopped.clone()));
+        }
+    }
+    serving.spawn(doors::serve(listener, api, stopped));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -64,9 +78,34 @@ pub async fn run(config: Config) -> Result<(), RunAgentError> {
     tracing::info!("covirtd is stopping: new commands are refused, what is at the hypervisor is awaited");
     lanes.close(DRAIN).await;
     let _ = stop.send(true);
-    let _ = serving.await;
+    serving.join_all().await;
     journal.close().await;
     Ok(())
+}
+
+async fn open_doors(doors: Option<Doors>, directory: &Directory) -> Result<Vec<Door>, OpenDoorError> {
+    let Some(Doors { dir, upstream, roles }) = doors else { return Ok(Vec::new()) };
+    raise_open_files(roles.len());
+    let mut open = Vec::new();
+    for (provider, roles) in roles {
+        let peers = directory.providers.get(&provider).map_or_else(Peers::default, |(peers, _)| peers.clone());
+        let entry = Entry { provider, peers, operator: directory.operator.clone(), roles };
+        open.push(Door::open(&dir, entry, upstream.clone()).await?);
+    }
+    Ok(open)
+}
+
+/// Lets this process open as many files as it may: a client of a door is two, and the usual limit is for programs that
+/// have no clients.
+fn raise_open_files(doors: usize) {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+    if let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, most, most) {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+    if most < doors as u64 * u64::from(CONNECTIONS_MAX) * 2 {
+        tracing::warn!(most, doors, "fewer files may be open than the doors' clients can need");
+    }
 }
 
 fn open_journal(config: &Config) -> Result<(Journal, History), RunAgentError> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::action::Reach;
 use crate::model::{Action, Code, Mono, Now, ProviderId, Refusal, Wall};
 
 /// How a delegated action is held.
@@ -56,7 +57,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// The primary holds everything.
+    /// The primary holds everything but what nobody has unless it is given by name.
     #[must_use]
     pub const fn of_primary(primary: ProviderId) -> Self {
         Self { primary, epoch: 1, delegated: BTreeMap::new() }
@@ -78,7 +79,7 @@ impl Authority {
         if provider.is_operator() || provider.is_agent() {
             return Some(Grant { mode: None, epoch: 0 });
         }
-        if *provider == self.primary {
+        if *provider == self.primary && action.spec().reach == Reach::Usual {
             if self.exclusive_holder(action, now).is_some() {
                 return None;
             }
@@ -95,7 +96,7 @@ impl Authority {
         let mut all = vec![&self.primary];
         let others: BTreeSet<_> =
             self.delegated.keys().flat_map(|action| self.live_holds(*action, now)).map(|(holder, _)| holder).collect();
-        all.extend(others);
+        all.extend(others.into_iter().filter(|holder| **holder != self.primary));
         all
     }
 
@@ -120,6 +121,12 @@ impl Authority {
             return Ok(Grant { mode: Some(Mode::Shared), epoch: 0 });
         }
         let exclusive = self.exclusive_holder(action, now.mono);
+        if action.spec().reach == Reach::ByName && exclusive.is_none() {
+            let message = format!(
+                "{action} is not delegated to {provider}: nobody has it unless the operator delegates it by this name"
+            );
+            return Err(Refusal::new(Code::NotDelegated, message));
+        }
         let (holder, until) = match exclusive {
             Some((holder, hold)) => (holder.clone(), hold.expires_at),
             None => (self.primary.clone(), None),

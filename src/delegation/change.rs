@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::authority::{Authority, Hold, Mode};
+use crate::model::action::Reach;
 use crate::model::{Action, Code, CommandId, Mono, Now, ProviderId, Refusal, Wall};
 
 /// What somebody asks to be changed. Journalled as part of a [`Drain`](super::Drain).
@@ -76,7 +77,8 @@ pub type InFlight = BTreeSet<Flight>;
 
 /// Decides a request.
 ///
-/// *Errors*: [`Code::Forbidden`] unless the primary, the operator or (for giving back) the holder asks;
+/// *Errors*: [`Code::Forbidden`] unless the primary, the operator or (for giving back) the holder asks, and for what
+/// only the operator delegates;
 /// [`Code::BadDelegate`]; [`Code::HeldByOther`] when a third provider holds an action alone;
 /// [`Code::ActionInFlight`] when the giver would lose an action that it has something in flight under;
 /// [`Code::SetsEqual`] when two providers would hold the same set.
@@ -89,7 +91,13 @@ pub fn decide(
     match request {
         ChangeRequest::Delegate { by, to, actions, mode, lease } => {
             may_change(authority, by)?;
-            if to.is_operator() || to.is_agent() || *to == authority.primary {
+            let by_name = |action: &Action| action.spec().reach == Reach::ByName;
+            if let Some(action) = actions.iter().copied().find(by_name).filter(|_| !by.is_operator()) {
+                let message = format!("{action} gets round every other action; only the operator delegates it");
+                return Err(Refusal::new(Code::Forbidden, message));
+            }
+            let held_already = *to == authority.primary && !actions.iter().all(by_name);
+            if to.is_operator() || to.is_agent() || held_already {
                 let message = format!("{to} cannot be delegated to: it holds its actions already");
                 return Err(Refusal::new(Code::BadDelegate, message));
             }

@@ -28,6 +28,16 @@ pub enum Enrolling {
     Yes,
 }
 
+/// What a provider may do at its libvirt-compatible door besides what is delegated to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// It sees VMs that nobody co-manages, changes objects of the host, and becomes the primary of what it makes.
+    Host,
+    /// It reads secrets in definitions.
+    ReadSecure,
+}
+
 /// Which peers may speak for somebody.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Peers {
@@ -38,7 +48,7 @@ pub struct Peers {
 }
 
 impl Peers {
-    fn include(&self, peer: Peer) -> bool {
+    pub(crate) fn include(&self, peer: Peer) -> bool {
         self.uids.contains(&peer.uid) || self.gids.contains(&peer.gid)
     }
 }

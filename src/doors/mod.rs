@@ -5,6 +5,7 @@
 //! | `wire` | what travels: one type per message, shared with the command line |
 //! | `view` | from what a lane knows to what travels |
 //! | `identity` | who is at the other end of a socket |
+//! | `listener` | a Unix socket bound safely |
 //! | `api` | HTTP/1.1 and JSON on the Unix socket; a provider's WebSocket |
 //! | `session` | who is connected, what was asked of whom, whose clock is how far off |
 //! | `bindings` | what the operator adds to a VM for each format of artifacts |
@@ -15,12 +16,14 @@ pub mod api;
 mod bindings;
 mod callback;
 pub mod identity;
+mod listener;
 pub mod rpc;
 mod session;
 mod view;
 pub mod wire;
 
-pub use api::{Api, BindSocketError, Limits, Listener, openapi_document, serve, status_of};
+pub use api::{Api, Limits, openapi_document, serve, status_of};
 pub use bindings::Bindings;
 pub use callback::{Callbacks, Hook};
+pub use listener::{BindSocketError, Listener};
 pub use session::Sessions;

@@ -1,6 +1,7 @@
 //! What an observation says of a call whose answer was lost. The same for every hypervisor.
 
-use crate::model::{HoldKey, Operation, PowerState, StartId, VmState};
+use crate::model::operation::RelayedArgs;
+use crate::model::{Action, Effect, HoldKey, Operation, PowerState, StartId, VmState};
 use crate::resolver::Evidence;
 
 /// Whether a call's effect can be seen.
@@ -63,6 +64,7 @@ pub(super) fn seen_in(state: &VmState, operation: &Operation) -> Seen {
         Operation::MigrateAbort(_) => Seen::when(!state.jobs.contains(&HoldKey::Migration)),
         // A lock is the lane's own.
         Operation::LockAcquire(_) | Operation::LockRelease(_) => Seen::Yes,
+        Operation::Relayed(args) => relayed(state, args, &operation.effect()),
         Operation::PowerReboot(_)
         | Operation::PowerReset(_)
         | Operation::SnapshotRevert(_)
@@ -86,6 +88,45 @@ pub(super) fn seen_in(state: &VmState, operation: &Operation) -> Seen {
     }
 }
 
+/// Of a client's own call only what its action says can be looked for.
+fn relayed(state: &VmState, args: &RelayedArgs, effect: &Effect) -> Seen {
+    let off = state.power == PowerState::ShutOff;
+    match (args.action, effect) {
+        (Action::PowerStart | Action::PowerRestore, _) => Seen::when(state.start.0.is_some()),
+        (Action::PowerStop, _) => Seen::when(off),
+        // The guest may have been asked and take its time.
+        (Action::PowerShutdown, _) => {
+            if off {
+                Seen::Yes
+            } else {
+                Seen::Never
+            }
+        }
+        // What is off may have been stopped otherwise.
+        (Action::PowerSave, _) => {
+            if off {
+                Seen::Never
+            } else {
+                Seen::No
+            }
+        }
+        (_, Effect::Power(power)) => Seen::when(state.power == *power),
+        (_, Effect::Opened { hold, .. }) if hold.is_observable() => opened(state, hold),
+        // A block job that is gone may have failed, and the VM have stayed where it was.
+        (_, Effect::Closed(hold @ HoldKey::Block(_))) => {
+            if state.jobs.contains(hold) {
+                Seen::No
+            } else {
+                Seen::Never
+            }
+        }
+        (_, Effect::Closed(hold)) if hold.is_observable() => Seen::when(!state.jobs.contains(hold)),
+        (_, Effect::Undefined) => Seen::when(state.definition.is_none()),
+        (_, Effect::SavedImageRemoved) => Seen::when(!state.saved),
+        _ => Seen::Never,
+    }
+}
+
 /// Something that is open was opened; what is not may have been, and be over.
 fn opened(state: &VmState, hold: &HoldKey) -> Seen {
     if state.jobs.contains(hold) { Seen::Yes } else { Seen::Never }
@@ -106,9 +147,9 @@ pub(super) fn weigh(seen: Seen, operation: &Operation, now: StartId, expected: S
 
 /// What follows when the VM does not exist any more: a transient one goes when it is off.
 pub(super) fn when_gone(operation: &Operation) -> Evidence {
-    match operation {
-        Operation::PowerStop(_) | Operation::PowerShutdown(_) | Operation::DefinitionUndefine(_) => Evidence::Done,
-        Operation::LockAcquire(_) | Operation::LockRelease(_) => Evidence::Done,
+    match operation.action() {
+        Action::PowerStop | Action::PowerShutdown | Action::DefinitionUndefine => Evidence::Done,
+        Action::LockAcquire | Action::LockRelease => Evidence::Done,
         _ => Evidence::None,
     }
 }

@@ -65,6 +65,35 @@ pub struct JobProgress {
 /// A VM's inventory, or why there is none.
 pub type ReadInventory = (VmId, Result<Inventory, String>);
 
+/// A VM in the hypervisor's own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// Its id.
+    pub vm: VmId,
+    /// Its name.
+    pub name: String,
+    /// Its XML as it runs and as it is to start next, as far as it can be read; without secrets.
+    pub xmls: Vec<String>,
+}
+
+/// A disk of a VM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskOf {
+    /// The VM.
+    pub vm: VmId,
+    /// What the guest knows the disk by.
+    pub target: String,
+}
+
+/// Where a storage pool has its volumes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolFolder {
+    /// The pool.
+    pub pool: String,
+    /// The folder.
+    pub path: String,
+}
+
 /// Why the hypervisor did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AskHypervisorError {
@@ -141,6 +170,18 @@ pub trait Hypervisor: Send + Sync + 'static {
 
     /// How far everything is that libvirt knows to be open on a VM; nothing is on one that is off.
     fn progress(&self, vm: VmId) -> Later<Result<Vec<JobProgress>, AskHypervisorError>>;
+
+    /// One VM, or all of them, in the hypervisor's own words; one that is not there is left out.
+    fn describe(&self, which: Option<VmId>) -> Later<Result<Vec<Description>, AskHypervisorError>>;
+
+    /// The pools that have their volumes in a folder.
+    fn pool_folders(&self) -> Later<Result<Vec<PoolFolder>, AskHypervisorError>>;
+
+    /// The VM whose memory is in a file.
+    fn saved_in(&self, file: String) -> Later<Result<VmId, AskHypervisorError>>;
+
+    /// The disks, of whichever VMs, that a volume is or that lie on it; none when there is no such volume.
+    fn disks_on(&self, pool: String, volume: String) -> Later<Result<Vec<DiskOf>, AskHypervisorError>>;
 
     /// The events from now on; there is one receiver. Bounded by the adapter: a reader that falls behind gets
     /// [`Event::Reconnected`] instead of what it missed, and looks at everything again.

@@ -8,9 +8,10 @@ use uuid::Uuid;
 
 use super::Entry;
 use crate::delegation::{Change, ChangeRequest, Drain, Grant, Mode};
+use crate::model::operation::RelayedArgs;
 use crate::model::{
-    Action, Cause, Class, Code, Command, CommandId, ConflictId, Ending, Guard, HoldKey, Interval, Kib, Mono, Now,
-    Operation, Order, Outcome, PowerState, ProviderId, Resource, StartId, VmId, VmState, Wall,
+    Action, Cause, Class, ClientCall, Code, Command, CommandId, ConflictId, Ending, Guard, HoldKey, Interval, Kib,
+    Mono, Now, Operation, Order, Outcome, PowerState, ProviderId, Resource, StartId, VmId, VmState, Wall,
 };
 use crate::resolver::{
     Admission, Answer, Closed, Fact, Feasible, Finding, GivenUp, Heard, Origin, Party, Rule, StampNote, Verdict,
@@ -84,6 +85,7 @@ fn admission(operation: Operation) -> Fact {
         guard: Guard { state: Some(PowerState::Running), ..Guard::default() },
         class: Class::Critical,
         epoch: Some(2),
+        call: None,
     };
     let digest = command.digest();
     let grant = Grant { mode: Some(Mode::Shared), epoch: 2 };
@@ -97,6 +99,14 @@ fn admission(operation: Operation) -> Fact {
         deadline,
         must_start_by: Some(Mono(66)),
     }))
+}
+
+/// The same, as a libvirt client's own call.
+fn carried(admitted: Fact) -> Fact {
+    let Fact::Admitted(mut admission) = admitted else { return admitted };
+    admission.command.call = Some(ClientCall { procedure: "domain_suspend".to_owned(), uid: 107, pid: Some(4711) });
+    admission.digest = admission.command.digest();
+    Fact::Admitted(admission)
 }
 
 /// At least one of every kind.
@@ -121,6 +131,12 @@ pub(super) fn every_fact() -> Vec<Fact> {
         admission(parse(Action::PowerShutdown, json!({"timeout_s": 9}))),
         admission(parse(Action::InspectRead, json!({}))),
         admission(parse(Action::MetadataSet, metadata)),
+        carried(admission(parse(Action::PowerSuspend, json!({})))),
+        carried(admission(Operation::Relayed(RelayedArgs {
+            action: Action::TuningSet,
+            procedure: "domain_pin_vcpu".to_owned(),
+            touches: [Resource::Cpu, Resource::Tunings, Resource::Disk("vda".to_owned())].into(),
+        }))),
         Fact::GapFlagged { command: command_id(1), expected: 6 },
         Fact::ConflictOpened {
             conflict,

@@ -13,10 +13,12 @@ mod asker;
 mod clock;
 mod registry;
 mod runner;
+mod sight;
 
 pub use asker::{Asker, Delivery};
 pub use clock::Clock;
-pub use registry::{History, Lanes, Submission};
+pub use registry::{Carrier, History, Lanes, Submission};
+pub use sight::{Part, Sight};
 
 #[cfg(test)]
 mod tests;

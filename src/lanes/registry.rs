@@ -25,6 +25,9 @@ const MAILBOX: usize = 256;
 const READ_TRIES: u32 = 20;
 const READ_PAUSE: Duration = Duration::from_millis(50);
 
+/// How many happenings wait for whoever listens to them.
+const HAPPENED: usize = 256;
+
 /// How long the agent waits at its start for one list of all VMs.
 const LIST_TIME: Duration = Duration::from_secs(2);
 
@@ -38,6 +41,7 @@ struct Inner {
     /// Held while a VM gets or loses its lane, so that none ever has two.
     coming_and_going: Mutex<()>,
     connected: AtomicBool,
+    happened: tokio::sync::broadcast::Sender<Option<VmId>>,
 }
 
 /// How to reach a lane.
@@ -45,6 +49,11 @@ struct Inner {
 struct Address {
     mail: mpsc::Sender<Mail>,
     ear: Arc<Ear>,
+}
+
+/// Makes a command's call.
+pub trait Carrier: Send + 'static {
+    fn carry(self: Box<Self>, call: crate::resolver::Call) -> crate::hypervisor::Later<crate::resolver::CallResult>;
 }
 
 /// A command that was taken in.
@@ -73,6 +82,7 @@ impl Lanes {
             asker,
             clock: Clock::continuing(history.last),
             policy: Arc::new(policy),
+            sight: super::sight::Sight::default(),
         };
         // From here on no event is missed; those about a VM that is looked at below are only looked at again.
         let events = around.hypervisor.events();
@@ -81,6 +91,7 @@ impl Lanes {
             lanes: RwLock::default(),
             coming_and_going: Mutex::default(),
             connected: AtomicBool::new(true),
+            happened: tokio::sync::broadcast::Sender::new(HAPPENED),
         }));
         let known: Vec<State> =
             history.states.into_values().filter(|state| state.standing() != Standing::Free).collect();
@@ -144,6 +155,12 @@ impl Lanes {
     #[must_use]
     pub fn hypervisor_is_connected(&self) -> bool {
         self.0.connected.load(Ordering::Relaxed)
+    }
+
+    /// At which VMs something happened from now on, enrolled or not; none when it may have been any.
+    #[must_use]
+    pub fn happened(&self) -> tokio::sync::broadcast::Receiver<Option<VmId>> {
+        self.0.happened.subscribe()
     }
 
     /// The journal behind the lanes.
@@ -227,6 +244,21 @@ impl Lanes {
         let make = move |token| Input::Submitted { token, command: Box::new(command), clock };
         self.request(&address, make, Some(send)).await?;
         Ok(Submission { id, ended })
+    }
+
+    pub async fn submit_carried(&self, command: Command, carrier: Box<dyn Carrier>) -> Result<Submission, Refusal> {
+        let address = self.address(command.vm)?;
+        let _ = address.mail.send(Mail::Carry(command.id, carrier)).await;
+        self.submit(command, None).await
+    }
+
+    #[must_use]
+    pub fn sight(&self) -> &super::sight::Sight {
+        &self.0.around.sight
+    }
+
+    pub async fn client_gone(&self, vm: VmId, by: ProviderId, command: CommandId) -> Result<(), Refusal> {
+        self.cancel(vm, by, command).await
     }
 
     /// Takes a command back that has not been started.
@@ -403,6 +435,12 @@ async fn dispatch(lanes: std::sync::Weak<Inner>, mut events: mpsc::Receiver<Even
     while let Some(event) = events.recv().await {
         let Some(inner) = lanes.upgrade() else { return };
         let addresses = inner.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        // Nobody may be listening.
+        let _ = match &event {
+            Event::Changed(vm, _) | Event::Happened(vm, _) | Event::Gone(vm, _) => inner.happened.send(Some(*vm)),
+            Event::Reconnected => inner.happened.send(None),
+            Event::Power(..) | Event::Disconnected => Ok(0),
+        };
         match event {
             Event::Power(vm, power) => tell(&addresses, vm, Piece::Power(power)),
             Event::Changed(vm, cause) | Event::Gone(vm, cause) => tell(&addresses, vm, Piece::Changed(cause)),

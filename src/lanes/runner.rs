@@ -16,10 +16,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::asker::{Asker, Delivery};
+use super::registry::Carrier;
+use super::sight::Sight;
 use super::clock::Clock;
 use crate::hypervisor::{AskHypervisorError, Hypervisor};
 use crate::journal::{AppendError, Entry, Journal};
-use crate::model::{Cause, Code, CommandId, Effect, HoldKey, Now, Outcome, ProviderId, Refusal, VmId, VmState};
+use crate::model::{
+    Cause, Code, CommandId, Effect, HoldKey, Now, Operation, Outcome, ProviderId, Refusal, VmId, VmState,
+};
 use crate::resolver::{
     Accepted, Call, CallResult, Evidence, Fact, Input, Lane, Observation, Output, Party, Phase, Policy, State, Token,
 };
@@ -36,6 +40,8 @@ const RETRY: Duration = Duration::from_millis(500);
 pub(super) enum Mail {
     /// A request that is answered.
     Request { make: Box<dyn FnOnce(Token) -> Input + Send>, reply: Reply, ended: Option<oneshot::Sender<Outcome>> },
+    /// Who makes a command's call.
+    Carry(CommandId, Box<dyn Carrier>),
     /// Something that is not answered.
     Tell(Box<Input>),
     /// A look at the lane; what it gives is sent once everything it saw is durable.
@@ -84,6 +90,7 @@ pub(super) struct Surroundings {
     pub(super) asker: Arc<dyn Asker>,
     pub(super) clock: Clock,
     pub(super) policy: Arc<Policy>,
+    pub(super) sight: Sight,
 }
 
 pub(super) struct Runner {
@@ -102,6 +109,8 @@ pub(super) struct Runner {
     /// Answers that leave once this step is durable.
     held: VecDeque<(u64, Deferred)>,
     in_flight: BTreeSet<CommandId>,
+    carriers: BTreeMap<CommandId, Box<dyn Carrier>>,
+    shown: Option<(String, crate::delegation::Authority)>,
     /// Looks into lost calls that wait: the call's own answer may still come.
     unprobed: BTreeMap<CommandId, Call>,
     /// Rises with every call and its end: a look that spans one is stale.
@@ -161,6 +170,8 @@ impl Runner {
             waiters: BTreeMap::new(),
             held: VecDeque::new(),
             in_flight: BTreeSet::new(),
+            carriers: BTreeMap::new(),
+            shown: None,
             unprobed: BTreeMap::new(),
             activity: 0,
             look_at: None,
@@ -225,11 +236,18 @@ impl Runner {
         for output in self.lane.step(now, input) {
             self.perform(output);
         }
+        let state = self.lane.state();
+        let known = state.authority().map(|authority| (state.name().to_owned(), authority.clone()));
+        if known != self.shown {
+            self.around.sight.set(self.vm, known.clone());
+            self.shown = known;
+        }
     }
 
     fn mail(&mut self, mail: Mail) {
         match mail {
             Mail::Read(read) => self.read(read),
+            Mail::Carry(command, carrier) => drop(self.carriers.insert(command, carrier)),
             Mail::Tell(input) => {
                 self.closing |= matches!(*input, Input::Closing);
                 self.errand(Errand::Told(*input));
@@ -370,7 +388,10 @@ impl Runner {
         let (command, vm) = (call.command(), self.vm);
         let must_be_seen = must_be_seen(&call);
         let (hypervisor, send) = (self.around.hypervisor.clone(), self.send.clone());
-        let calling = hypervisor.execute(call);
+        let calling = match self.carriers.remove(&command) {
+            Some(carrier) => carrier.carry(call),
+            None => hypervisor.execute(call),
+        };
         tokio::spawn(async move {
             let result = calling.await;
             let seen = match &result {
@@ -437,6 +458,10 @@ fn unwritable() -> Refusal {
 /// Whether what the VM is afterwards must be seen: another start of itself, or what a definition makes of it.
 fn must_be_seen(call: &Call) -> bool {
     use crate::model::PowerState::{Running, ShutOff};
+    // Of a client's own call nobody knows better than a look.
+    if matches!(call.operation(), Operation::Relayed(_)) {
+        return true;
+    }
     match call.operation().effect() {
         Effect::Power(Running) => call.expected_start().0.is_none(),
         Effect::Power(ShutOff) | Effect::Reverted(_) | Effect::Saved | Effect::Restored => true,

@@ -99,6 +99,8 @@ codes! {
     NameNotYours = "name-not-yours",
     /// The action opens a channel at a door; it is no command.
     OpensChannel = "opens-channel",
+    /// Only a libvirt client's own call, through its provider's door, can ask for this.
+    OnlyRelayed = "only-relayed",
     /// The deadline passed.
     DeadlinePassed = "deadline-passed",
 
@@ -119,6 +121,8 @@ codes! {
     Withdrawn = "withdrawn",
     /// Its provider or the operator cancelled it.
     CancelledByRequest = "cancelled-by-request",
+    /// The connection of the client whose call it is ended before it was released.
+    ClientGone = "client-gone",
     /// The VM is not co-managed any more.
     Released = "released",
     /// libvirt or QEMU refused or failed.

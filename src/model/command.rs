@@ -136,6 +136,29 @@ pub struct Command {
     pub class: Class,
     /// The delegation epoch under which the provider believes to act.
     pub epoch: Option<u64>,
+    /// The provider's own libvirt call, if a door forwards that when the command is released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<ClientCall>,
+}
+
+/// The provider's own libvirt call that a door forwards when the command is released, instead of a call of the agent's
+/// own. Once the client's connection is gone nobody can make it any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientCall {
+    /// libvirt's name of it: `domain_suspend`.
+    pub procedure: String,
+    /// Whose process the client is.
+    pub uid: u32,
+    /// Which process it was when it connected, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+}
+
+impl fmt::Display for ClientCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of user {}", self.procedure, self.uid)?;
+        self.pid.map_or(Ok(()), |pid| write!(f, ", process {pid}"))
+    }
 }
 
 impl Command {

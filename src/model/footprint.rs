@@ -48,6 +48,10 @@ pub enum Resource {
     Console,
     /// The graphical screen.
     Screen,
+    /// What the host gives the VM, as a whole and to each device: how fast it may be.
+    Tunings,
+    /// What is fed to the guest from outside: keys and signals.
+    Input,
 }
 
 impl Resource {
@@ -55,8 +59,12 @@ impl Resource {
     #[must_use]
     pub fn common<'a>(&'a self, other: &'a Self) -> Option<&'a Self> {
         match (self, other) {
-            (Self::Disks, Self::Disk(_)) | (Self::Devices, Self::Device(_)) => Some(other),
-            (Self::Disk(_), Self::Disks) | (Self::Device(_), Self::Devices) => Some(self),
+            (Self::Disks, Self::Disk(_)) | (Self::Devices, Self::Device(_)) | (Self::Tunings, Self::Tuning(_)) => {
+                Some(other)
+            }
+            (Self::Disk(_), Self::Disks) | (Self::Device(_), Self::Devices) | (Self::Tuning(_), Self::Tunings) => {
+                Some(self)
+            }
             (a, b) => (a == b).then_some(a),
         }
     }
@@ -90,6 +98,8 @@ impl std::fmt::Display for Resource {
             Self::Lock => f.write_str("lock"),
             Self::Console => f.write_str("console"),
             Self::Screen => f.write_str("screen"),
+            Self::Tunings => f.write_str("tunings"),
+            Self::Input => f.write_str("input"),
         }
     }
 }

@@ -23,7 +23,7 @@ pub use action::Action;
 pub use cause::{Actor, Cause, Happening};
 pub use clock::{ClockFilter, StepWatch};
 pub use code::Code;
-pub use command::{Class, Command, Ending, Guard, Order, Outcome, Refusal};
+pub use command::{Class, ClientCall, Command, Ending, Guard, Order, Outcome, Refusal};
 pub use device::DeviceName;
 pub use footprint::{Footprint, Resource};
 pub use hold::HoldKey;

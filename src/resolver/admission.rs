@@ -4,8 +4,10 @@ use super::drain;
 use super::fact::{Admission, StampNote};
 use super::policy::Policy;
 use super::state::{Standing, State};
+use crate::delegation::Authority;
 use crate::model::action::Way;
-use crate::model::{ClockEstimate, Code, Command, CommandId, Interval, Mono, Now, Refusal, Wall};
+use crate::model::operation::is_of;
+use crate::model::{ClockEstimate, Code, Command, CommandId, Interval, Mono, Now, Operation, Refusal, Wall};
 
 /// What to do with a submitted command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,15 +58,8 @@ pub(crate) fn admit(
         };
         return Err(Refusal::new(Code::VmGone, message));
     }
-    let action = command.operation.action();
-    if action.spec().way == Way::Channel {
-        let message = format!("{action} is no command: the channel is opened at its door, by whoever holds the action");
-        return Err(Refusal::new(Code::OpensChannel, message));
-    }
-    command
-        .operation
-        .check_for(&command.provider, command.vm)
-        .map_err(|reason| Refusal::new(Code::NameNotYours, reason))?;
+    may_come_this_way(&command)?;
+    names_its_own(&command, authority, now)?;
     let command = with_sequence(state, command)?;
     if let Some(cycle) = state.cycle_closed_by(&command) {
         let along = cycle.iter().map(ToString::to_string).collect::<Vec<_>>().join(" after ");
@@ -85,6 +80,44 @@ pub(crate) fn admit(
         return Err(Refusal::new(Code::DeadlinePassed, "must_start_by had passed when the command arrived"));
     }
     Ok(Taken::New(Box::new(Admission { command, digest, grant, issued, stamp, deadline, must_start_by })))
+}
+
+/// What a client's own call is made for, no request asks for; and the other way round for what opens a channel: at a
+/// door, the client's call opens it.
+fn may_come_this_way(command: &Command) -> Result<(), Refusal> {
+    let action = command.operation.action();
+    let relayed = matches!(command.operation, Operation::Relayed(_));
+    if command.call.is_some() {
+        return Ok(());
+    }
+    if relayed || action.spec().way == Way::Relay {
+        let message = format!("{action} is asked for by a libvirt client's own call, through its provider's door");
+        return Err(Refusal::new(Code::OnlyRelayed, message));
+    }
+    if action.spec().way == Way::Channel {
+        let message = format!("{action} is no command: the channel is opened at its door, by whoever holds the action");
+        return Err(Refusal::new(Code::OpensChannel, message));
+    }
+    Ok(())
+}
+
+/// What the arguments name is the provider's own. A client that knows nothing of covirt cannot give its checkpoints
+/// its provider's name: there it is enough that they do not bear another's.
+fn names_its_own(command: &Command, authority: &Authority, now: Now) -> Result<(), Refusal> {
+    let (operation, provider) = (&command.operation, &command.provider);
+    let refuse = |reason: String| Refusal::new(Code::NameNotYours, reason);
+    if command.call.is_none() {
+        return operation.check_for(provider, command.vm).map_err(refuse);
+    }
+    if let Operation::DefinitionDefine(_) = operation {
+        return operation.check_for(provider, command.vm).map_err(refuse);
+    }
+    let Some(name) = operation.checkpoint().filter(|_| !provider.is_operator()) else { return Ok(()) };
+    let others = authority.providers(now.mono).into_iter().filter(|other| *other != provider);
+    match others.into_iter().find(|other| is_of(other, name)) {
+        Some(other) => Err(refuse(format!("the checkpoint {name:?} is {other}'s"))),
+        None => Ok(()),
+    }
 }
 
 /// The longest reason that is kept. *Units*: bytes.

@@ -202,6 +202,7 @@ impl State {
         tracked.phase = Phase::Ended(outcome.clone());
         tracked.finished = Some(at);
         let provider = tracked.command().provider.clone();
+        let only_asked = tracked.command().operation.only_asks();
         let (seq, issued, effect) = (tracked.seq(), tracked.issued(), tracked.command().operation.effect());
         self.live.remove(&id);
         self.ended.push_back(id);
@@ -222,7 +223,7 @@ impl State {
                 self.asking_ends(conflict, at);
             }
         }
-        if outcome.ending == Ending::Done {
+        if outcome.ending == Ending::Done && !only_asked {
             if let Some(register) = effect.register() {
                 self.written.insert(register, Written { command: id, provider, issued, at });
                 self.forget_oldest_write();

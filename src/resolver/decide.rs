@@ -18,7 +18,7 @@ use super::state::{Asked, Conflict, Standing, State, Tracked};
 use super::turn;
 use crate::model::action::Undo;
 use crate::model::{
-    Class, Code, CommandId, ConflictId, Effect, Ending, Mono, Now, Outcome, PowerState, Resource, VmState,
+    Class, Code, CommandId, ConflictId, Effect, Ending, Mono, Now, Operation, Outcome, PowerState, Resource, VmState,
 };
 
 /// Whether commands may leave for the hypervisor.
@@ -129,13 +129,13 @@ pub(crate) fn explains(running: &Tracked, before: Option<&VmState>, after: &VmSt
     let rest = writes.contains(&Resource::Power)
         || (tunes && tuned)
         || explained.iter().filter(|(differs, _)| *differs).all(|(_, resources)| writes_any(resources));
-    let power = before.power == after.power || passes_through(&running.command().operation.effect(), after.power);
+    let power = before.power == after.power || passes_through(&running.command().operation, after.power);
     rest && power && (before.start == after.start || writes.contains(&Resource::Power))
 }
 
-/// Whether an operation of this effect can be seen to make the power state this, on its way or at its end.
-fn passes_through(effect: &Effect, power: PowerState) -> bool {
-    match effect {
+/// Whether an operation can be seen to make the power state this, on its way or at its end.
+fn passes_through(operation: &Operation, power: PowerState) -> bool {
+    match operation.effect() {
         Effect::Power(PowerState::ShutOff) | Effect::Saved => {
             matches!(power, PowerState::ShuttingDown | PowerState::ShutOff)
         }
@@ -147,7 +147,7 @@ fn passes_through(effect: &Effect, power: PowerState) -> bool {
         | Effect::Closed(_) => {
             matches!(power, PowerState::Paused | PowerState::Running)
         }
-        Effect::Power(end) => *end == power,
+        Effect::Power(end) => end == power,
         Effect::Reverted(_) => true,
         Effect::Nothing
         | Effect::SavedImageRemoved
@@ -162,8 +162,9 @@ fn passes_through(effect: &Effect, power: PowerState) -> bool {
         | Effect::CheckpointRemoved(_)
         | Effect::Redefined
         | Effect::Undefined
-        | Effect::Renamed(_)
-        | Effect::Elsewhere => false,
+        | Effect::Renamed(_) => false,
+        // Of a client's own call nobody knows more than that it writes the power state.
+        Effect::Elsewhere => operation.footprint().writes.contains(&Resource::Power),
     }
 }
 

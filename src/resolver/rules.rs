@@ -170,6 +170,7 @@ impl Case<'_> {
             self.state.believed.as_ref().is_none_or(|vm| tracked.command().guard.unmet_by(vm).is_none())
         };
         a.operation == b.operation
+            && a.operation.says_all()
             && a.operation.action().spec().repeat == Repeat::Idempotent
             && unguarded(self.a)
             && unguarded(self.b)

@@ -35,6 +35,7 @@ pub(crate) fn call(vm: VmId, state: &VmState, action: Action, args: Value) -> Ca
         guard: Guard::default(),
         class: Class::Emergency,
         epoch: None,
+        call: None,
     };
     let primary = "north".parse().expect("a provider's name");
     let enroll = Input::Enroll { token: 1, name: "vm".to_owned(), primary, state: state.clone() };

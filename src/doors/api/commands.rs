@@ -14,6 +14,7 @@ use super::vms::{require_part, unknown_vm};
 use crate::doors::identity::Caller;
 use crate::doors::view;
 use crate::doors::wire::{CommandList, CommandRequest, CommandView, ConflictList, DecisionRequest, Explanation};
+use crate::model::action::Way;
 use crate::model::{Code, Command, CommandId, ConflictId, Operation, Refusal, VmId};
 use crate::resolver::{ConflictRecord, Lane, State as LaneState, Tracked};
 
@@ -61,6 +62,13 @@ pub(crate) async fn submit(
 }
 
 fn command_of(caller: &Caller, vm: VmId, request: CommandRequest) -> Result<Command, Refusal> {
+    if request.action.spec().way == Way::Relay {
+        let message = format!(
+            "{} is asked for by a libvirt client's own call, through its provider's door; no request can say it",
+            request.action
+        );
+        return Err(Refusal::new(Code::OnlyRelayed, message));
+    }
     let operation = Operation::parse(request.action, request.args)
         .map_err(|error| Refusal::new(Code::Malformed, error.to_string()))?;
     if request.order.after.len() > AFTER_MAX {
@@ -82,6 +90,7 @@ fn command_of(caller: &Caller, vm: VmId, request: CommandRequest) -> Result<Comm
         guard: request.guard,
         class: request.class,
         epoch: request.epoch,
+        call: None,
     })
 }
 

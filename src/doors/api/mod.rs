@@ -32,7 +32,7 @@ use problem::ApiProblem;
 
 pub use openapi::document as openapi_document;
 pub use problem::status_of;
-pub use serve::{BindSocketError, Listener, serve};
+pub use serve::serve;
 
 /// How long a client is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

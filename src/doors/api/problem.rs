@@ -108,6 +108,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::Overwritten
         | Code::Withdrawn
         | Code::CancelledByRequest
+        | Code::ClientGone
         | Code::Released
         | Code::SameWish
         | Code::AfterUnknown
@@ -117,6 +118,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::BadDelegate
         | Code::BadClockSample
         | Code::OpensChannel
+        | Code::OnlyRelayed
         | Code::BindingMalformed
         | Code::ArtifactRefused
         | Code::ArtifactIncomplete

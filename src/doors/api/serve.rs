@@ -1,19 +1,17 @@
-//! The socket: binding it safely, and serving connections within bounds.
+//! Serving the API's connections within bounds.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::Api;
-use crate::doors::identity::Peer;
+use crate::doors::listener::{Listener, peer_of};
 
 /// How many connections are open at once; more wait to be accepted.
 const CONNECTIONS_MAX: u32 = 1024;
@@ -21,67 +19,6 @@ const CONNECTIONS_MAX: u32 = 1024;
 const GRACE: Duration = Duration::from_secs(2);
 /// How large a request's head may be.
 const HEAD_MAX: usize = 32 * 1024;
-
-/// Why the socket could not be bound.
-#[derive(Debug, thiserror::Error)]
-pub enum BindSocketError {
-    /// Another agent serves it.
-    #[error("another agent serves {0} already")]
-    InUse(PathBuf),
-    /// Something that is not a socket is in its place.
-    #[error("{0} exists and is not a socket; it is left alone")]
-    NotASocket(PathBuf),
-    /// The system refused.
-    #[error("the socket {path} cannot be bound")]
-    System {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
-
-/// A bound socket; its file goes when it is dropped.
-#[derive(Debug)]
-pub struct Listener {
-    socket: UnixListener,
-    path: PathBuf,
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-impl Listener {
-    /// Binds the socket; one that a dead agent left behind is replaced.
-    ///
-    /// *Errors*: [`BindSocketError`].
-    pub async fn bind(path: &Path, mode: u32) -> Result<Self, BindSocketError> {
-        let system = |source| BindSocketError::System { path: path.to_owned(), source };
-        match std::fs::symlink_metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(system(error)),
-            Ok(found) => {
-                if !std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()) {
-                    return Err(BindSocketError::NotASocket(path.to_owned()));
-                }
-                if UnixStream::connect(path).await.is_ok() {
-                    return Err(BindSocketError::InUse(path.to_owned()));
-                }
-                std::fs::remove_file(path).map_err(system)?;
-            }
-        }
-        // Bound with no permission for others, then opened: nobody slips in between.
-        let before = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o177));
-        let bound = UnixListener::bind(path);
-        nix::sys::stat::umask(before);
-        let socket = bound.map_err(system)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(system)?;
-        Ok(Self { socket, path: path.to_owned() })
-    }
-}
 
 /// A place among the connections: a session keeps it when its connection is not HTTP any more.
 #[derive(Clone)]
@@ -118,13 +55,12 @@ pub async fn serve(listener: Listener, api: Api, mut stop: watch::Receiver<bool>
 
 async fn accept(listener: &Listener, room: &Arc<Semaphore>) -> io::Result<(UnixStream, Seat)> {
     let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.socket.accept().await?;
+    let stream = listener.accept().await?;
     Ok((stream, Seat(Arc::new(permit))))
 }
 
 async fn connection(stream: UnixStream, router: axum::Router, head: Duration, mut stop: watch::Receiver<bool>) {
-    let peer = stream.peer_cred().map(|cred| Peer { uid: cred.uid(), gid: cred.gid(), pid: cred.pid() });
-    let Ok(peer) = peer else { return };
+    let Ok(peer) = peer_of(&stream) else { return };
     let router = router.layer(Extension(peer));
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(HEAD_MAX);

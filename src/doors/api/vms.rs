@@ -21,6 +21,7 @@ use crate::doors::wire::{
     VmSummary,
 };
 use crate::hypervisor::AskHypervisorError;
+use crate::model::action::Reach;
 use crate::model::{Action, Code, ProviderId, Refusal, VmId};
 
 /// The refusal for whatever the caller has no part in: it does not learn whether it exists.
@@ -239,7 +240,7 @@ pub(crate) async fn delegate(
     let change = ChangeRequest::Delegate {
         by: caller.provider,
         to: request.to,
-        actions: expand(request.actions.iter().map(String::as_str))?,
+        actions: expand(request.actions.iter().map(String::as_str), Patterns::Giving)?,
         mode: request.mode,
         lease: request.lease_s.map(Duration::from_secs),
     };
@@ -275,21 +276,29 @@ pub(crate) async fn revoke(
 ) -> Result<Json<Delegations>, ApiProblem> {
     require_part(&api, &caller, vm).await?;
     let actions = match query.actions.as_deref().filter(|actions| !actions.is_empty()) {
-        Some(actions) => expand(actions.split(','))?,
+        Some(actions) => expand(actions.split(','), Patterns::Taking)?,
         None => BTreeSet::new(),
     };
     change_or_drain(&api, vm, ChangeRequest::Revoke { by: caller.provider, from, actions }, query.drain).await?;
     Ok(Json(read_delegations(&api, vm).await?))
 }
 
+/// What patterns mean: whoever gives must name what has reach only by its name, whoever takes takes all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patterns {
+    Giving,
+    Taking,
+}
+
 /// Names and `group.*` as actions.
-fn expand<'a>(names: impl Iterator<Item = &'a str>) -> Result<BTreeSet<Action>, Refusal> {
+fn expand<'a>(names: impl Iterator<Item = &'a str>, patterns: Patterns) -> Result<BTreeSet<Action>, Refusal> {
     let mut actions = BTreeSet::new();
     for name in names {
         let name = name.trim();
         let before = actions.len();
+        let meant = |action: &Action| patterns == Patterns::Taking || action.spec().reach == Reach::Usual;
         match name.strip_suffix(".*") {
-            Some(group) => actions.extend(Action::ALL.into_iter().filter(|action| action.group() == group)),
+            Some(group) => actions.extend(Action::ALL.into_iter().filter(|one| one.group() == group).filter(meant)),
             None => {
                 actions.insert(name.parse().map_err(|error| Refusal::new(Code::Malformed, format!("{error}")))?);
             }

@@ -22,6 +22,7 @@ fn command(id: u128, provider: &str) -> Command {
         guard: Guard::default(),
         class: Class::Routine,
         epoch: None,
+        call: None,
     }
 }
 

@@ -21,7 +21,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::told::Told;
 use self::vm::{Done, Vm};
 use super::evidence::when_gone;
-use super::{AskHypervisorError, Event, Hypervisor, JobProgress, Later, Listing, ReadInventory, Whole};
+use super::{
+    AskHypervisorError, Description, DiskOf, Event, Hypervisor, JobProgress, Later, Listing, PoolFolder, ReadInventory,
+    Whole,
+};
 use crate::discovery::Inventory;
 use crate::model::{Cause, Code, CommandId, Ending, Operation, Outcome, StartId, VmId, VmState};
 use crate::resolver::{Call, CallResult, Evidence};
@@ -370,6 +373,30 @@ impl Hypervisor for Fake {
 
     fn progress(&self, vm: VmId) -> Later<Result<Vec<JobProgress>, AskHypervisorError>> {
         self.later(move |world| world.reach(|world| world.vms.get(&vm).map(|vm| vm.progress()), vm))
+    }
+
+    /// Their names only: there is no XML here.
+    fn describe(&self, which: Option<VmId>) -> Later<Result<Vec<Description>, AskHypervisorError>> {
+        self.later(move |world| {
+            world.up()?;
+            let vms = world.vms.iter().filter(|(vm, _)| which.is_none_or(|which| which == **vm));
+            Ok(vms.map(|(vm, found)| Description { vm: *vm, name: found.name.clone(), xmls: Vec::new() }).collect())
+        })
+    }
+
+    fn pool_folders(&self) -> Later<Result<Vec<PoolFolder>, AskHypervisorError>> {
+        self.later(|world| world.up().map(|()| Vec::new()))
+    }
+
+    fn saved_in(&self, file: String) -> Later<Result<VmId, AskHypervisorError>> {
+        self.later(move |world| {
+            world.up()?;
+            Err(AskHypervisorError::Failed(format!("there is no image {file}")))
+        })
+    }
+
+    fn disks_on(&self, _pool: String, _volume: String) -> Later<Result<Vec<DiskOf>, AskHypervisorError>> {
+        self.later(|world| world.up().map(|()| Vec::new()))
     }
 
     fn events(&self) -> mpsc::Receiver<Event> {

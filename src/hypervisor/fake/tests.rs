@@ -47,6 +47,7 @@ fn call(number: u128, state: &VmState, action: Action, args: Value) -> Call {
         guard: Guard::default(),
         class: Class::Emergency,
         epoch: None,
+        call: None,
     };
     let primary = "north".parse().unwrap();
     let enroll = Input::Enroll { token: 1, name: "vm".to_owned(), primary, state: state.clone() };

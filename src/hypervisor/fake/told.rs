@@ -95,7 +95,8 @@ pub(super) fn of(operation: &Operation, before: &VmState, after: &VmState, alias
         | Operation::LockRelease(_)
         | Operation::ConsoleOpen(_)
         | Operation::ScreenOpen(_)
-        | Operation::InspectRead(_) => Vec::new(),
+        | Operation::InspectRead(_)
+        | Operation::Relayed(_) => Vec::new(),
     }
 }
 

@@ -47,6 +47,7 @@ mod traces;
 #[cfg(test)]
 mod tests;
 mod warden;
+mod words;
 mod xml;
 
 use std::sync::{Arc, OnceLock, mpsc};
@@ -59,7 +60,9 @@ use self::host_facts::HostFacts;
 use self::links::{CALLS_PER_LINK, LinkPolicy, Links};
 use self::pool::Pool;
 use self::warden::{Health, Signal, Warden};
-use super::{AskHypervisorError, Event, Hypervisor, JobProgress, Later, Listing, ReadInventory};
+use super::{
+    AskHypervisorError, Description, DiskOf, Event, Hypervisor, JobProgress, Later, Listing, PoolFolder, ReadInventory,
+};
 use crate::discovery::Inventory;
 use crate::model::{Operation, StartId, VmId, VmState};
 use crate::resolver::{Call, CallResult, Evidence};
@@ -214,6 +217,22 @@ impl Hypervisor for Libvirt {
 
     fn progress(&self, vm: VmId) -> Later<Result<Vec<JobProgress>, AskHypervisorError>> {
         self.ask(Some(vm), move |connect| jobs::progress(connect, vm))
+    }
+
+    fn describe(&self, which: Option<VmId>) -> Later<Result<Vec<Description>, AskHypervisorError>> {
+        self.ask(which, move |connect| words::describe(connect, which))
+    }
+
+    fn pool_folders(&self) -> Later<Result<Vec<PoolFolder>, AskHypervisorError>> {
+        self.ask(None, words::pool_folders)
+    }
+
+    fn saved_in(&self, file: String) -> Later<Result<VmId, AskHypervisorError>> {
+        self.ask(None, move |connect| words::saved_in(connect, &file))
+    }
+
+    fn disks_on(&self, pool: String, volume: String) -> Later<Result<Vec<DiskOf>, AskHypervisorError>> {
+        self.ask(None, move |connect| words::disks_on(connect, &pool, &volume))
     }
 
     fn events(&self) -> tokio::sync::mpsc::Receiver<Event> {

@@ -25,7 +25,7 @@ use crate::discovery::{Definition, Discovered, Inactive, Inventory};
 use crate::hypervisor::Whole;
 use crate::hypervisor::evidence::{Seen, seen_in, weigh, when_gone};
 use crate::model::operation::{DefinitionDefineArgs, MetadataSetArgs};
-use crate::model::{Operation, StartId, VmId};
+use crate::model::{Action, Operation, StartId, VmId};
 use crate::resolver::Evidence;
 
 /// How long a call may still be running before nothing is concluded.
@@ -87,13 +87,14 @@ enum Jobs {
 }
 
 fn jobs_that_count(operation: &Operation) -> Jobs {
-    match operation {
-        Operation::PowerStart(_)
-        | Operation::PowerSave(_)
-        | Operation::PowerRestore(_)
-        | Operation::SnapshotCreate(_)
-        | Operation::SnapshotRevert(_)
-        | Operation::SnapshotDelete(_) => Jobs::Reported,
+    match operation.action() {
+        Action::PowerStart
+        | Action::PowerSave
+        | Action::PowerRestore
+        | Action::MemoryDump
+        | Action::SnapshotCreate
+        | Action::SnapshotRevert
+        | Action::SnapshotDelete => Jobs::Reported,
         // A backup that somebody has open for hours is not what these wait for.
         _ => Jobs::Short,
     }
@@ -138,12 +139,12 @@ fn conclude(connect: &Connect, domain: &Domain, operation: &Operation, expected:
         Operation::DeviceUpdate(_) | Operation::NicQos(_) | Operation::DiskIotune(_) => {
             element::shows(&domain.xml_desc(0).map_err(fault)?, operation)?
         }
-        Operation::GuestFreeze(_) => guest_agent::seen(connect, domain, FreezeStatus::Frozen)?,
-        Operation::GuestThaw(_) => guest_agent::seen(connect, domain, FreezeStatus::Thawed)?,
+        _ if operation.action() == Action::GuestFreeze => guest_agent::seen(connect, domain, FreezeStatus::Frozen)?,
+        _ if operation.action() == Action::GuestThaw => guest_agent::seen(connect, domain, FreezeStatus::Thawed)?,
         Operation::AutostartSet(args) => Seen::when(domain.autostart().map_err(fault)? == args.enabled),
         Operation::DefinitionRename(args) => Seen::when(domain.name().map_err(fault)? == args.name),
         Operation::DefinitionDefine(args) => defined_as_asked(connect, domain, args)?,
-        Operation::MigrateBegin(_) if look::has_left(domain).map_err(fault)? => Seen::Yes,
+        _ if operation.action() == Action::MigrateBegin && look::has_left(domain).map_err(fault)? => Seen::Yes,
         other => seen_in(&state, other),
     };
     // What is set for now and for later was done only when both are there; setting it again does no harm.

@@ -96,6 +96,7 @@ impl Runner {
             tokio::select! {
                 happened = something.as_mut() => return Some(happened),
                 mail = self.mailbox.recv() => match mail? {
+                    Mail::Carry(..) => {}
                     Mail::Read(read) => self.read(read),
                     // Recovering makes up for all that can be told now, but for these.
                     Mail::Tell(input) => match *input {

@@ -13,7 +13,8 @@ use uuid::Uuid;
 use crate::delegation::{ChangeRequest, Mode as Hold};
 use crate::discovery::Inventory;
 use crate::hypervisor::{
-    AskHypervisorError, Event, Fake, Fate, Hypervisor, JobProgress, Later, Listing, Mode, ReadInventory,
+    AskHypervisorError, Description, DiskOf, Event, Fake, Fate, Hypervisor, JobProgress, Later, Listing, Mode,
+    PoolFolder, ReadInventory,
 };
 use crate::journal::{
     AppendError, Basis, Chain, Disk, Headers, Journal, MemoryStore, Position, Record, ReplayError, Restored, Snapshot,
@@ -144,6 +145,7 @@ impl World {
             guard: Guard::default(),
             class: Class::Routine,
             epoch: None,
+            call: None,
         }
     }
 
@@ -412,6 +414,22 @@ impl Hypervisor for Watched {
 
     fn progress(&self, vm: VmId) -> Later<Result<Vec<JobProgress>, AskHypervisorError>> {
         self.fake.progress(vm)
+    }
+
+    fn describe(&self, which: Option<VmId>) -> Later<Result<Vec<Description>, AskHypervisorError>> {
+        self.fake.describe(which)
+    }
+
+    fn pool_folders(&self) -> Later<Result<Vec<PoolFolder>, AskHypervisorError>> {
+        self.fake.pool_folders()
+    }
+
+    fn saved_in(&self, file: String) -> Later<Result<VmId, AskHypervisorError>> {
+        self.fake.saved_in(file)
+    }
+
+    fn disks_on(&self, pool: String, volume: String) -> Later<Result<Vec<DiskOf>, AskHypervisorError>> {
+        self.fake.disks_on(pool, volume)
     }
 
     fn events(&self) -> mpsc::Receiver<Event> {

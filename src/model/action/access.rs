@@ -1,14 +1,15 @@
 //! Reading, locking, and channels that are opened at a door.
 
-use super::super::state::PowerState::{self, Paused, Running};
+use super::super::state::PowerState::{self, Crashed, Paused, PmSuspended, Running, ShuttingDown};
+use super::spec::Reach::{ByName, Usual};
 use super::spec::Repeat::{Distinct, Idempotent};
 use super::spec::Scope::{
     Autostart, Backup, Console, Cpu, Definition, Devices, Disks, GuestAgent, Lock, Memory, Power, Process, SavedImage,
     Screen, Snapshots,
 };
 use super::spec::Spec;
-use super::spec::Undo::Reversible;
-use super::spec::Way::{Channel, Command};
+use super::spec::Undo::{Irreversible, Reversible};
+use super::spec::Way::{Channel, Command, Relay};
 
 pub(super) const LOCK_ACQUIRE: Spec = Spec {
     name: "lock.acquire",
@@ -24,6 +25,7 @@ pub(super) const LOCK_ACQUIRE: Spec = Spec {
     repeat: Distinct,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const LOCK_RELEASE: Spec = Spec {
@@ -37,6 +39,21 @@ pub(super) const LOCK_RELEASE: Spec = Spec {
     repeat: Idempotent,
     undo: Reversible,
     way: Command,
+    reach: Usual,
+};
+
+pub(super) const MONITOR_COMMAND: Spec = Spec {
+    name: "monitor.command",
+    permissions: &["domain:write"],
+    reads: &[],
+    writes: &[Power, Process, Cpu, Memory, Disks, Devices, Snapshots, Backup, GuestAgent, SavedImage],
+    states: &[Running, Paused, ShuttingDown, Crashed, PmSuspended],
+    effect: "whatever the command does",
+    call: "virDomainQemuMonitorCommand",
+    repeat: Distinct,
+    undo: Irreversible,
+    way: Relay,
+    reach: ByName,
 };
 
 pub(super) const CONSOLE_OPEN: Spec = Spec {
@@ -50,6 +67,7 @@ pub(super) const CONSOLE_OPEN: Spec = Spec {
     repeat: Distinct,
     undo: Reversible,
     way: Channel,
+    reach: Usual,
 };
 
 pub(super) const SCREEN_OPEN: Spec = Spec {
@@ -63,6 +81,7 @@ pub(super) const SCREEN_OPEN: Spec = Spec {
     repeat: Distinct,
     undo: Reversible,
     way: Channel,
+    reach: Usual,
 };
 
 pub(super) const INSPECT_READ: Spec = Spec {
@@ -76,4 +95,5 @@ pub(super) const INSPECT_READ: Spec = Spec {
     repeat: Distinct,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };

@@ -1,6 +1,7 @@
 //! Backups and the checkpoints that make them incremental.
 
 use super::super::state::PowerState::{Paused, Running};
+use super::spec::Reach::Usual;
 use super::spec::Repeat::{Distinct, Idempotent};
 use super::spec::Scope::{Backup, Disks, Power, Process};
 use super::spec::Spec;
@@ -18,6 +19,7 @@ pub(super) const BEGIN: Spec = Spec {
     repeat: Distinct,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const END: Spec = Spec {
@@ -31,6 +33,7 @@ pub(super) const END: Spec = Spec {
     repeat: Idempotent,
     undo: Irreversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const CHECKPOINT_CREATE: Spec = Spec {
@@ -44,6 +47,7 @@ pub(super) const CHECKPOINT_CREATE: Spec = Spec {
     repeat: Distinct,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const CHECKPOINT_DELETE: Spec = Spec {
@@ -57,4 +61,5 @@ pub(super) const CHECKPOINT_DELETE: Spec = Spec {
     repeat: Idempotent,
     undo: Irreversible,
     way: Command,
+    reach: Usual,
 };

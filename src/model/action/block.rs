@@ -1,11 +1,12 @@
 //! Disks' sizes, and jobs that move their contents.
 
-use super::super::state::PowerState::{Paused, Running};
+use super::super::state::PowerState::{self, Paused, Running};
+use super::spec::Reach::Usual;
 use super::spec::Repeat::{Distinct, Idempotent};
 use super::spec::Scope::{Device, Disks, Power, Process, Snapshots};
 use super::spec::Spec;
 use super::spec::Undo::{Irreversible, Reversible};
-use super::spec::Way::Command;
+use super::spec::Way::{Command, Relay};
 
 pub(super) const DISK_RESIZE: Spec = Spec {
     name: "disk.resize",
@@ -18,6 +19,21 @@ pub(super) const DISK_RESIZE: Spec = Spec {
     repeat: Idempotent,
     undo: Irreversible,
     way: Command,
+    reach: Usual,
+};
+
+pub(super) const DISK_WRITE: Spec = Spec {
+    name: "disk.write",
+    permissions: &["storage_vol:data_write", "storage_vol:format", "storage_vol:delete", "storage_vol:resize"],
+    reads: &[],
+    writes: &[Disks],
+    states: &PowerState::ALL,
+    effect: "other contents in a disk's image",
+    call: "virStorageVolUpload",
+    repeat: Distinct,
+    undo: Irreversible,
+    way: Relay,
+    reach: Usual,
 };
 
 pub(super) const COMMIT: Spec = Spec {
@@ -31,6 +47,7 @@ pub(super) const COMMIT: Spec = Spec {
     repeat: Distinct,
     undo: Irreversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const PULL: Spec = Spec {
@@ -44,6 +61,7 @@ pub(super) const PULL: Spec = Spec {
     repeat: Distinct,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const COPY: Spec = Spec {
@@ -57,6 +75,7 @@ pub(super) const COPY: Spec = Spec {
     repeat: Distinct,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const ABORT: Spec = Spec {
@@ -70,4 +89,5 @@ pub(super) const ABORT: Spec = Spec {
     repeat: Idempotent,
     undo: Irreversible,
     way: Command,
+    reach: Usual,
 };

@@ -1,6 +1,7 @@
 //! The persistent definition.
 
 use super::super::state::PowerState::{self, Crashed, Paused, Running, ShutOff};
+use super::spec::Reach::Usual;
 use super::spec::Repeat::Idempotent;
 use super::spec::Scope::{Autostart, Backup, Cpu, Definition, Devices, Memory, Power, Process, SavedImage, Snapshots};
 use super::spec::Spec;
@@ -18,6 +19,7 @@ pub(super) const DEFINE: Spec = Spec {
     repeat: Idempotent,
     undo: Irreversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const UNDEFINE: Spec = Spec {
@@ -31,6 +33,7 @@ pub(super) const UNDEFINE: Spec = Spec {
     repeat: Idempotent,
     undo: Irreversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const RENAME: Spec = Spec {
@@ -44,4 +47,5 @@ pub(super) const RENAME: Spec = Spec {
     repeat: Idempotent,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };

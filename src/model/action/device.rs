@@ -1,6 +1,7 @@
 //! Devices that come and go.
 
 use super::super::state::PowerState::{Crashed, Paused, Running, ShutOff};
+use super::spec::Reach::Usual;
 use super::spec::Repeat::{Distinct, Idempotent};
 use super::spec::Scope::{Device, Disks, Power};
 use super::spec::Spec;
@@ -18,6 +19,7 @@ pub(super) const ATTACH: Spec = Spec {
     repeat: Distinct,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const DETACH: Spec = Spec {
@@ -31,6 +33,7 @@ pub(super) const DETACH: Spec = Spec {
     repeat: Idempotent,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const UPDATE: Spec = Spec {
@@ -44,4 +47,5 @@ pub(super) const UPDATE: Spec = Spec {
     repeat: Idempotent,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };

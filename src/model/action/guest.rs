@@ -1,11 +1,12 @@
 //! What the guest does for its provider, through its agent.
 
-use super::super::state::PowerState::Running;
+use super::super::state::PowerState::{Paused, PmSuspended, Running, ShuttingDown};
+use super::spec::Reach::Usual;
 use super::spec::Repeat::{Distinct, Idempotent};
-use super::spec::Scope::{GuestAgent, Power, Process};
+use super::spec::Scope::{GuestAgent, Input, Power, Process};
 use super::spec::Spec;
 use super::spec::Undo::{Irreversible, Reversible};
-use super::spec::Way::Command;
+use super::spec::Way::{Command, Relay};
 
 pub(super) const FREEZE: Spec = Spec {
     name: "guest.freeze",
@@ -18,6 +19,7 @@ pub(super) const FREEZE: Spec = Spec {
     repeat: Distinct,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const THAW: Spec = Spec {
@@ -31,6 +33,7 @@ pub(super) const THAW: Spec = Spec {
     repeat: Idempotent,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const TRIM: Spec = Spec {
@@ -44,6 +47,7 @@ pub(super) const TRIM: Spec = Spec {
     repeat: Idempotent,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const COMMAND: Spec = Spec {
@@ -57,6 +61,7 @@ pub(super) const COMMAND: Spec = Spec {
     repeat: Distinct,
     undo: Irreversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const SET_TIME: Spec = Spec {
@@ -70,6 +75,7 @@ pub(super) const SET_TIME: Spec = Spec {
     repeat: Distinct,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const SET_PASSWORD: Spec = Spec {
@@ -83,4 +89,19 @@ pub(super) const SET_PASSWORD: Spec = Spec {
     repeat: Distinct,
     undo: Irreversible,
     way: Command,
+    reach: Usual,
+};
+
+pub(super) const INPUT: Spec = Spec {
+    name: "guest.input",
+    permissions: &["domain:send_input", "domain:inject_nmi", "domain:send_signal", "domain:pm_control"],
+    reads: &[Power],
+    writes: &[Input],
+    states: &[Running, Paused, ShuttingDown, PmSuspended],
+    effect: "whatever the guest makes of it",
+    call: "virDomainSendKey",
+    repeat: Distinct,
+    undo: Irreversible,
+    way: Relay,
+    reach: Usual,
 };

@@ -1,6 +1,7 @@
 //! Moving to another host.
 
 use super::super::state::PowerState::{Paused, Running};
+use super::spec::Reach::Usual;
 use super::spec::Repeat::{Distinct, Idempotent};
 use super::spec::Scope::{
     Autostart, Backup, Cpu, Definition, Devices, Disks, GuestAgent, Memory, Power, Process, Snapshots,
@@ -20,6 +21,7 @@ pub(super) const BEGIN: Spec = Spec {
     repeat: Distinct,
     undo: Irreversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const ABORT: Spec = Spec {
@@ -33,4 +35,5 @@ pub(super) const ABORT: Spec = Spec {
     repeat: Idempotent,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };

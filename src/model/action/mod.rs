@@ -18,7 +18,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::spec::{Repeat, Scope, Spec, Undo, Way};
+pub use self::spec::{Reach, Repeat, Scope, Spec, Undo, Way};
 
 macro_rules! actions {
     ($($(#[$doc:meta])* $name:ident = $spec:path,)*) => {
@@ -77,6 +77,8 @@ actions! {
     CpuSet = settings::CPU_SET,
     /// Set the guest's memory.
     MemorySet = settings::MEMORY_SET,
+    /// Write the guest's memory to a file.
+    MemoryDump = settings::MEMORY_DUMP,
     /// Set or remove one provider's element in the domain's metadata.
     MetadataSet = settings::METADATA_SET,
     /// Set an interface's bandwidth.
@@ -85,6 +87,8 @@ actions! {
     DiskIotune = settings::DISK_IOTUNE,
     /// Start the VM with its host, or do not.
     AutostartSet = settings::AUTOSTART_SET,
+    /// Set what the host gives the VM: pinning, scheduler, weights, memory nodes and limits, I/O threads, counters.
+    TuningSet = settings::TUNING_SET,
     /// Begin a backup: into files (push), or for reading over NBD (pull).
     BackupBegin = backup::BEGIN,
     /// End a backup.
@@ -95,6 +99,8 @@ actions! {
     CheckpointDelete = backup::CHECKPOINT_DELETE,
     /// Make a disk larger.
     DiskResize = block::DISK_RESIZE,
+    /// Write a disk's image past the guest: upload, wipe, delete or resize its volume.
+    DiskWrite = block::DISK_WRITE,
     /// Merge an overlay into what is below it.
     BlockCommit = block::COMMIT,
     /// Bring what is below into the overlay.
@@ -121,6 +127,8 @@ actions! {
     GuestSetTime = guest::SET_TIME,
     /// Set the password of a user in the guest.
     GuestSetPassword = guest::SET_PASSWORD,
+    /// Press keys, send signals or an NMI, wake a guest that sleeps.
+    GuestInput = guest::INPUT,
     /// Replace the definition.
     DefinitionDefine = definition::DEFINE,
     /// Remove the definition.
@@ -135,6 +143,8 @@ actions! {
     LockAcquire = access::LOCK_ACQUIRE,
     /// Give the lock back.
     LockRelease = access::LOCK_RELEASE,
+    /// Speak to QEMU's monitor, or to the guest's agent, past all that covirt knows.
+    MonitorCommand = access::MONITOR_COMMAND,
     /// Open the serial console.
     ConsoleOpen = access::CONSOLE_OPEN,
     /// Open the graphical screen.

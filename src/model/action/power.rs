@@ -1,6 +1,7 @@
 //! Whether and how the VM runs.
 
 use super::super::state::PowerState::{Crashed, Paused, PmSuspended, Running, ShutOff, ShuttingDown};
+use super::spec::Reach::Usual;
 use super::spec::Repeat::Idempotent;
 use super::spec::Scope::{Cpu, Definition, Devices, Disks, Memory, Power, Process, SavedImage};
 use super::spec::Spec;
@@ -18,6 +19,7 @@ pub(super) const START: Spec = Spec {
     repeat: Idempotent,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const SHUTDOWN: Spec = Spec {
@@ -31,6 +33,7 @@ pub(super) const SHUTDOWN: Spec = Spec {
     repeat: Idempotent,
     undo: Irreversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const REBOOT: Spec = Spec {
@@ -44,6 +47,7 @@ pub(super) const REBOOT: Spec = Spec {
     repeat: Idempotent,
     undo: Irreversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const RESET: Spec = Spec {
@@ -57,6 +61,7 @@ pub(super) const RESET: Spec = Spec {
     repeat: Idempotent,
     undo: Irreversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const STOP: Spec = Spec {
@@ -70,6 +75,7 @@ pub(super) const STOP: Spec = Spec {
     repeat: Idempotent,
     undo: Irreversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const SUSPEND: Spec = Spec {
@@ -83,6 +89,7 @@ pub(super) const SUSPEND: Spec = Spec {
     repeat: Idempotent,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const RESUME: Spec = Spec {
@@ -96,6 +103,7 @@ pub(super) const RESUME: Spec = Spec {
     repeat: Idempotent,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const SAVE: Spec = Spec {
@@ -109,6 +117,7 @@ pub(super) const SAVE: Spec = Spec {
     repeat: Idempotent,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const RESTORE: Spec = Spec {
@@ -122,6 +131,7 @@ pub(super) const RESTORE: Spec = Spec {
     repeat: Idempotent,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const SAVE_REMOVE: Spec = Spec {
@@ -135,4 +145,5 @@ pub(super) const SAVE_REMOVE: Spec = Spec {
     repeat: Idempotent,
     undo: Irreversible,
     way: Command,
+    reach: Usual,
 };

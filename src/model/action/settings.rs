@@ -1,11 +1,12 @@
 //! Values that a later write replaces whole.
 
 use super::super::state::PowerState::{self, Crashed, Paused, Running, ShutOff};
-use super::spec::Repeat::Idempotent;
-use super::spec::Scope::{Autostart, Cpu, Definition, Device, Memory, Metadata, Power, Tuning};
+use super::spec::Reach::Usual;
+use super::spec::Repeat::{Distinct, Idempotent};
+use super::spec::Scope::{Autostart, Cpu, Definition, Device, Memory, Metadata, Power, Process, Tuning};
 use super::spec::Spec;
-use super::spec::Undo::Reversible;
-use super::spec::Way::Command;
+use super::spec::Undo::{Irreversible, Reversible};
+use super::spec::Way::{Command, Relay};
 
 pub(super) const CPU_SET: Spec = Spec {
     name: "cpu.set",
@@ -18,6 +19,7 @@ pub(super) const CPU_SET: Spec = Spec {
     repeat: Idempotent,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const MEMORY_SET: Spec = Spec {
@@ -31,6 +33,21 @@ pub(super) const MEMORY_SET: Spec = Spec {
     repeat: Idempotent,
     undo: Reversible,
     way: Command,
+    reach: Usual,
+};
+
+pub(super) const MEMORY_DUMP: Spec = Spec {
+    name: "memory.dump",
+    permissions: &["domain:core_dump"],
+    reads: &[Cpu, Memory],
+    writes: &[Power, Process],
+    states: &[Running, Paused, Crashed],
+    effect: "the guest's memory in a file",
+    call: "virDomainCoreDumpWithFormat",
+    repeat: Distinct,
+    undo: Irreversible,
+    way: Relay,
+    reach: Usual,
 };
 
 pub(super) const METADATA_SET: Spec = Spec {
@@ -44,6 +61,7 @@ pub(super) const METADATA_SET: Spec = Spec {
     repeat: Idempotent,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const NIC_QOS: Spec = Spec {
@@ -57,6 +75,7 @@ pub(super) const NIC_QOS: Spec = Spec {
     repeat: Idempotent,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const DISK_IOTUNE: Spec = Spec {
@@ -70,6 +89,7 @@ pub(super) const DISK_IOTUNE: Spec = Spec {
     repeat: Idempotent,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const AUTOSTART_SET: Spec = Spec {
@@ -83,4 +103,19 @@ pub(super) const AUTOSTART_SET: Spec = Spec {
     repeat: Idempotent,
     undo: Reversible,
     way: Command,
+    reach: Usual,
+};
+
+pub(super) const TUNING_SET: Spec = Spec {
+    name: "tuning.set",
+    permissions: &["domain:write", "domain:save"],
+    reads: &[Power],
+    writes: &[Tuning],
+    states: &PowerState::ALL,
+    effect: "what the host gives it as asked",
+    call: "virDomainSetSchedulerParametersFlags",
+    repeat: Idempotent,
+    undo: Reversible,
+    way: Relay,
+    reach: Usual,
 };

@@ -1,6 +1,7 @@
 //! Snapshots: a state to go back to.
 
 use super::super::state::PowerState::{Crashed, Paused, Running, ShutOff};
+use super::spec::Reach::Usual;
 use super::spec::Repeat::{Distinct, Idempotent};
 use super::spec::Scope::{Cpu, Definition, Devices, Disks, Memory, Power, Process, Snapshots};
 use super::spec::Spec;
@@ -18,6 +19,7 @@ pub(super) const CREATE: Spec = Spec {
     repeat: Distinct,
     undo: Reversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const REVERT: Spec = Spec {
@@ -31,6 +33,7 @@ pub(super) const REVERT: Spec = Spec {
     repeat: Distinct,
     undo: Irreversible,
     way: Command,
+    reach: Usual,
 };
 
 pub(super) const DELETE: Spec = Spec {
@@ -44,4 +47,5 @@ pub(super) const DELETE: Spec = Spec {
     repeat: Idempotent,
     undo: Irreversible,
     way: Command,
+    reach: Usual,
 };

@@ -19,7 +19,7 @@ pub enum Scope {
     Devices,
     /// The device that the arguments name: that it is there, and what it is.
     Device,
-    /// How fast a device may be, by the device that the arguments name.
+    /// How fast a device may be, by the device that the arguments name; without a name, all that the host gives the VM.
     Tuning,
     /// The set of snapshots.
     Snapshots,
@@ -41,6 +41,8 @@ pub enum Scope {
     Console,
     /// The graphical screen.
     Screen,
+    /// What is fed to the guest from outside: keys and signals.
+    Input,
 }
 
 impl Scope {
@@ -66,6 +68,7 @@ impl Scope {
             Self::Lock => "lock",
             Self::Console => "console",
             Self::Screen => "screen",
+            Self::Input => "input",
         }
     }
 
@@ -101,6 +104,18 @@ pub enum Way {
     Command,
     /// By opening a channel at a door; the lane only says who may.
     Channel,
+    /// By a libvirt client's own call, which a door forwards: no request can say it.
+    Relay,
+}
+
+/// Which delegations and holders an action is a part of without being named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// The primary has it, and `group.*` means it, too.
+    Usual,
+    /// Whoever has it can get round every other action: nobody but the operator has it unless it was delegated by its
+    /// own name, by the operator.
+    ByName,
 }
 
 /// All that is declared of one action.
@@ -126,4 +141,6 @@ pub struct Spec {
     pub undo: Undo,
     /// How it is done.
     pub way: Way,
+    /// Who has it without its being named.
+    pub reach: Reach,
 }

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Operation;
 use super::check::JOB_LEASE_DEFAULT_S;
+use super::guest::FREEZE_LEASE_DEFAULT_S;
+use crate::model::action::Action;
 use crate::model::device::DeviceName;
 use crate::model::footprint::{Footprint, Resource};
 use crate::model::hold::HoldKey;
@@ -249,7 +251,22 @@ impl Operation {
             | Self::ConsoleOpen(_)
             | Self::ScreenOpen(_) => Effect::Elsewhere,
             Self::InspectRead(_) => Effect::Nothing,
+            Self::Relayed(args) => args.effect(),
         }
+    }
+
+    /// Whether all that is wished for is in it, so that an equal one is the same wish: of a client's own call most
+    /// arguments are in its payload only.
+    #[must_use]
+    pub fn says_all(&self) -> bool {
+        !matches!(self, Self::Relayed(_)) || self.only_asks()
+    }
+
+    /// Whether its call only asks the guest and is over before the guest has done anything: its effect is wished for
+    /// then, and known when it is seen.
+    #[must_use]
+    pub fn only_asks(&self) -> bool {
+        matches!(self, Self::Relayed(args) if matches!(args.action, Action::PowerShutdown | Action::PowerReboot))
     }
 
     /// What it leaves open, and what must wait for that.
@@ -287,6 +304,11 @@ impl Operation {
             Self::BlockPull(args) => job(args.lease_s),
             Self::BlockCopy(args) => job(args.lease_s),
             Self::MigrateBegin(args) => job(args.lease_s),
+            Self::Relayed(args) => match args.effect() {
+                Effect::Opened { hold: HoldKey::Freeze, .. } => FREEZE_LEASE_DEFAULT_S,
+                Effect::Opened { .. } => job(None),
+                _ => return None,
+            },
             _ => return None,
         };
         Some(std::time::Duration::from_secs(u64::from(seconds)))
@@ -313,6 +335,7 @@ impl Operation {
             Self::BlockAbort(args) => one(&args.disk),
             Self::DeviceAttach(args) | Self::DeviceUpdate(args) => of_device(args.device()),
             Self::DeviceDetach(args) => of_device(Some(args.device.clone())),
+            Self::Relayed(args) => args.disks(),
             _ => None,
         }
     }
@@ -341,7 +364,8 @@ impl Operation {
     pub fn needs(&self) -> BTreeSet<DeviceName> {
         let mut needed: BTreeSet<DeviceName> = self.device().into_iter().collect();
         match self {
-            Self::DeviceAttach(_) => needed.clear(),
+            // Of a call that is a client's own, libvirt knows what it needs.
+            Self::DeviceAttach(_) | Self::Relayed(_) => needed.clear(),
             other => needed.extend(other.disks().into_iter().flatten().map(DeviceName::Disk)),
         }
         needed

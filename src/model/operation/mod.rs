@@ -8,11 +8,12 @@ mod definition;
 mod device;
 mod effect;
 mod guest;
+mod relayed;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::action::{Action, Scope};
+use super::action::{Action, Scope, Way};
 use super::footprint::{Footprint, Resource};
 use super::ids::{ProviderId, VmId};
 
@@ -35,6 +36,7 @@ pub use self::guest::{
     FREEZE_LEASE_DEFAULT_S, FREEZE_LEASE_MAX_S, GuestCommandArgs, GuestFreezeArgs, GuestSetPasswordArgs,
     GuestSetTimeArgs, GuestTrimArgs,
 };
+pub use self::relayed::RelayedArgs;
 
 macro_rules! operations {
     ($($name:ident($args:ty) = $text:literal,)*) => {
@@ -43,6 +45,9 @@ macro_rules! operations {
         #[serde(tag = "action", content = "args")]
         pub enum Operation {
             $(#[serde(rename = $text)] $name($args),)*
+            /// A libvirt client's call that no arguments here can say; its word is no action's, so no request names it.
+            #[serde(rename = "relayed")]
+            Relayed(RelayedArgs),
         }
 
         impl Operation {
@@ -51,6 +56,7 @@ macro_rules! operations {
             pub const fn action(&self) -> Action {
                 match self {
                     $(Self::$name(_) => Action::$name,)*
+                    Self::Relayed(args) => args.action,
                 }
             }
         }
@@ -120,10 +126,14 @@ pub struct ParseArgsError {
 impl Operation {
     /// An action's arguments as a provider wrote them, checked.
     ///
-    /// *Errors*: [`ParseArgsError`] for an unknown field, a wrong type or a value out of range.
+    /// *Errors*: [`ParseArgsError`] for an unknown field, a wrong type or a value out of range, and for an action that
+    /// only a libvirt client's own call can ask for.
     pub fn parse(action: Action, args: Value) -> Result<Self, ParseArgsError> {
         let args = if args.is_null() { Value::Object(serde_json::Map::new()) } else { args };
         let refuse = |reason: String| ParseArgsError { action, reason };
+        if action.spec().way == Way::Relay {
+            return Err(refuse("only a libvirt client's own call, through its provider's door, says them".to_owned()));
+        }
         if !args.is_object() {
             return Err(refuse("an object is expected".to_owned()));
         }
@@ -178,7 +188,8 @@ impl Operation {
             | Self::LockRelease(_)
             | Self::ConsoleOpen(_)
             | Self::ScreenOpen(_)
-            | Self::InspectRead(_) => Ok(()),
+            | Self::InspectRead(_)
+            | Self::Relayed(_) => Ok(()),
         }
     }
 
@@ -186,20 +197,27 @@ impl Operation {
     /// names a checkpoint names its own, so that each provider has a chain that nobody else cuts.
     ///
     /// *Errors*: a sentence.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the others name nothing that is somebody's")]
     pub fn check_for(&self, provider: &ProviderId, vm: VmId) -> Result<(), String> {
-        let checkpoint = match self {
-            Self::DefinitionDefine(args) => return args.check_vm(vm),
-            Self::BackupBegin(args) => args.checkpoint.as_deref(),
-            Self::CheckpointCreate(args) => Some(args.name.as_str()),
-            Self::CheckpointDelete(args) => Some(args.name.as_str()),
-            _ => None,
-        };
-        match checkpoint {
+        if let Self::DefinitionDefine(args) = self {
+            return args.check_vm(vm);
+        }
+        match self.checkpoint() {
             Some(name) if !provider.is_operator() && !is_of(provider, name) => {
                 Err(format!("the checkpoint {name:?} is not {provider}'s: its own begin with \"{provider}.\""))
             }
             Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The checkpoint that it makes or deletes.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others name none")]
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<&str> {
+        match self {
+            Self::BackupBegin(args) => args.checkpoint.as_deref(),
+            Self::CheckpointCreate(args) => Some(args.name.as_str()),
+            Self::CheckpointDelete(args) => Some(args.name.as_str()),
+            _ => None,
         }
     }
 
@@ -215,6 +233,9 @@ impl Operation {
     /// What it reads and writes: the action's declaration with the names that the arguments give.
     #[must_use]
     pub fn footprint(&self) -> Footprint {
+        if let Self::Relayed(args) = self {
+            return args.footprint();
+        }
         let spec = self.action().spec();
         let named = |scopes: &[Scope]| scopes.iter().flat_map(|scope| self.resources(*scope)).collect();
         let mut footprint = Footprint { reads: named(spec.reads), writes: named(spec.writes) };
@@ -256,6 +277,7 @@ impl Operation {
             Scope::Lock => Resource::Lock,
             Scope::Console => Resource::Console,
             Scope::Screen => Resource::Screen,
+            Scope::Input => Resource::Input,
         }]
     }
 }

@@ -11,7 +11,7 @@ use crate::resolver::state::{Phase, State, Tracked};
 /// What follows from a command's end for what is open.
 #[expect(clippy::wildcard_enum_match_arm, reason = "no other effect ends anything that is open")]
 pub(crate) fn at_end(state: &State, tracked: &Tracked, outcome: &Outcome, now: Now) -> Vec<Fact> {
-    if outcome.ending != Ending::Done {
+    if outcome.ending != Ending::Done || tracked.command().operation.only_asks() {
         return Vec::new();
     }
     let command = tracked.command();

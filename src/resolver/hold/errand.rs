@@ -112,6 +112,7 @@ fn errand(state: &State, operation: Operation) -> Fact {
         guard: Guard::default(),
         class: Class::Critical,
         epoch: None,
+        call: None,
     };
     let digest = command.digest();
     Fact::Admitted(Box::new(Admission {

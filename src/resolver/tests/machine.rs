@@ -1,6 +1,7 @@
 //! What QEMU and libvirt would do to a VM, written apart from the catalogue so that the two check each other.
 
-use covirt::model::{DeviceName, HoldKey, Operation, PowerState, StartId, VmState};
+use covirt::model::operation::RelayedArgs;
+use covirt::model::{Action, DeviceName, HoldKey, Operation, PowerState, StartId, VmState};
 
 /// Does one operation, or says why libvirt would refuse it.
 pub(crate) fn act(vm: &mut VmState, next_start: &mut u32, operation: &Operation) -> Result<(), &'static str> {
@@ -52,6 +53,25 @@ pub(crate) fn act(vm: &mut VmState, next_start: &mut u32, operation: &Operation)
             vm.memory_kib = args.memory_kib;
             vm.power
         }
+        Operation::Relayed(args) => match args.action {
+            Action::PowerStart if alive => return Err("domain is already running"),
+            // As a client does that starts it halted.
+            Action::PowerStart => {
+                vm.start = StartId(Some(*next_start));
+                *next_start += 1;
+                PowerState::Paused
+            }
+            Action::PowerStop | Action::PowerSave if !alive => return Err("domain is not running"),
+            Action::PowerStop | Action::PowerSave => {
+                vm.start = StartId(None);
+                PowerState::ShutOff
+            }
+            // The guest is asked, and takes its time.
+            Action::PowerShutdown | Action::PowerReboot if vm.power != PowerState::Running => {
+                return Err("domain is not running");
+            }
+            _ => return act_relayed(vm, args),
+        },
         other => return act_on_parts(vm, next_start, other),
     };
     vm.power = power;
@@ -114,6 +134,22 @@ fn act_on_parts(vm: &mut VmState, next_start: &mut u32, operation: &Operation) -
         Operation::DefinitionRename(_) => takes(!alive, "cannot rename active domain")?,
         Operation::MigrateBegin(_) => open(HoldKey::Migration)?,
         Operation::MigrateAbort(_) => takes(vm.jobs.remove(&HoldKey::Migration), "no job is active")?,
+        _ => {}
+    }
+    Ok(())
+}
+
+fn act_relayed(vm: &mut VmState, args: &RelayedArgs) -> Result<(), &'static str> {
+    let alive = vm.start.0.is_some();
+    let takes = |there: bool, why| if there { Ok(()) } else { Err(why) };
+    match args.action {
+        Action::BackupBegin => takes(alive && vm.jobs.insert(HoldKey::Backup), "a job is active")?,
+        Action::BackupEnd => takes(vm.jobs.remove(&HoldKey::Backup), "no job is active")?,
+        Action::MigrateBegin => takes(alive && vm.jobs.insert(HoldKey::Migration), "a job is active")?,
+        Action::MigrateAbort => takes(vm.jobs.remove(&HoldKey::Migration), "no job is active")?,
+        Action::DefinitionDefine => vm.definition = Some("d3".to_owned()),
+        Action::DefinitionUndefine => takes(vm.definition.take().is_some(), "domain is transient")?,
+        Action::GuestInput | Action::MemoryDump | Action::MonitorCommand => takes(alive, "domain is not running")?,
         _ => {}
     }
     Ok(())

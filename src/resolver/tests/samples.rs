@@ -1,7 +1,9 @@
 //! Two operations of every action, for whoever walks through all of them. They fit the VM of `world.rs`.
 #![allow(dead_code, reason = "each of its users needs another part")]
 
-use covirt::model::{Action, Operation};
+use covirt::model::action::Way;
+use covirt::model::operation::RelayedArgs;
+use covirt::model::{Action, ClientCall, Operation, Resource};
 use serde_json::{Value, json};
 
 /// Arguments; `which` tells two of the same action apart. What must be a provider's own is north's, then south's.
@@ -49,5 +51,15 @@ pub(crate) fn disk(target: &str) -> String {
 
 /// One of the two operations.
 pub(crate) fn operation(action: Action, which: usize) -> Operation {
+    if action.spec().way == Way::Relay {
+        let touches = if action == Action::DiskWrite { [Resource::Disk("vda".to_owned())].into() } else { [].into() };
+        return Operation::Relayed(RelayedArgs { action, procedure: format!("procedure_{which}"), touches });
+    }
     Operation::parse(action, args(action, which)).unwrap()
+}
+
+/// The client's call that makes it, for what comes in no other way.
+pub(crate) fn call(operation: &Operation) -> Option<ClientCall> {
+    let Operation::Relayed(args) = operation else { return None };
+    Some(ClientCall { procedure: args.procedure.clone(), uid: 0, pid: Some(1) })
 }

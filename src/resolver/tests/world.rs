@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use covirt::delegation::{ChangeRequest, Mode};
+use covirt::model::action::{Reach, Way};
+use covirt::model::operation::RelayedArgs;
 use covirt::model::{
-    Action, Cause, ClockEstimate, Code, Command, CommandId, Ending, Kib, Mono, Now, Operation, Outcome, PowerState,
-    ProviderId, StartId, VmId, VmState, Wall,
+    Action, Cause, ClientCall, ClockEstimate, Code, Command, CommandId, Ending, Kib, Mono, Now, Operation, Outcome,
+    PowerState, ProviderId, Resource, StartId, VmId, VmState, Wall,
 };
 use covirt::resolver::{
     Ask, Call, CallResult, Evidence, Fact, Heard, Input, Lane, Observation, Output, Party, Policy, Said, State,
@@ -223,10 +225,11 @@ impl World {
             Some(group) => action.group() == group,
             None => actions.split(',').any(|name| action.name() == name),
         };
+        let named = |action: &Action| action.spec().reach == Reach::Usual || actions.contains(action.name());
         let request = ChangeRequest::Delegate {
             by: provider("north"),
             to: provider(to),
-            actions: Action::ALL.into_iter().filter(chosen).collect(),
+            actions: Action::ALL.into_iter().filter(chosen).filter(named).collect(),
             mode: if mode == "exclusive" { Mode::Exclusive } else { Mode::Shared },
             lease,
         };
@@ -274,7 +277,10 @@ impl World {
         let mut args = given.map_or_else(|| json!({}), |args| serde_json::from_str(args).unwrap());
         let (mut guard, mut order) = (json!({}), covirt::model::Order::default());
         let (mut issued, mut not_after, mut class, mut epoch) = (None, None, Value::from("routine"), None);
-        let (mut must_start_by, mut break_glass) = (None, None);
+        let (mut must_start_by, mut break_glass, mut call) = (None, None, None);
+        // What only a client's own call asks for needs no word of it.
+        let mut relayed = (action.spec().way == Way::Relay).then(|| "a_procedure".to_owned());
+        let mut touches = Vec::new();
         for word in words {
             let (key, value) = word.split_once('=').unwrap_or_else(|| panic!("{word:?} is not key=value"));
             let json = match (key, value.parse::<u64>(), value) {
@@ -294,6 +300,9 @@ impl World {
                 "break-glass" => break_glass = Some(value.to_owned()),
                 "class" => class = Value::from(value),
                 "epoch" => epoch = json.as_u64(),
+                "call" => call = Some(value.to_owned()),
+                "relays" => relayed = Some(value.to_owned()),
+                "touches" => touches = value.split(',').map(resource).collect(),
                 "expects-state" => guard["state"] = json,
                 "expects-vcpus" => guard["vcpus"] = json,
                 "expects-memory" => guard["memory_kib"] = json,
@@ -304,7 +313,14 @@ impl World {
             id: self.id(name),
             vm: vm(),
             provider: provider(by),
-            operation: Operation::parse(action, args).unwrap(),
+            operation: match &relayed {
+                Some(procedure) => Operation::Relayed(RelayedArgs {
+                    action,
+                    procedure: procedure.clone(),
+                    touches: touches.into_iter().collect(),
+                }),
+                None => Operation::parse(action, args).unwrap(),
+            },
             order,
             issued_at: issued,
             not_after,
@@ -313,6 +329,7 @@ impl World {
             guard: serde_json::from_value(guard).unwrap(),
             class: serde_json::from_value(class).unwrap(),
             epoch,
+            call: call.or(relayed).map(|procedure| ClientCall { procedure, uid: 1000, pid: Some(77) }),
         }
     }
 
@@ -462,6 +479,17 @@ impl World {
 /// The `n`-th id a world gives.
 pub(super) fn numbered(n: usize) -> CommandId {
     CommandId(Uuid::from_u128(0x0193_0000_0000_7000_8000_0000_0000_0000 + u128::try_from(n).unwrap()))
+}
+
+/// A resource from a word such as `disk:vda`.
+fn resource(word: &str) -> Resource {
+    match word.split_once(':') {
+        Some(("disk", target)) => Resource::Disk(target.to_owned()),
+        Some(("device", name)) => Resource::Device(name.parse().unwrap()),
+        Some(("tuning", name)) => Resource::Tuning(name.parse().unwrap()),
+        Some(("metadata", uri)) => Resource::Metadata(uri.to_owned()),
+        _ => serde_json::from_value(Value::from(word)).unwrap_or_else(|_| panic!("{word:?} is no resource")),
+    }
 }
 
 /// A span such as `-3s`, `250ms` or `1h`. *Units*: microseconds.

@@ -109,6 +109,9 @@ pub(in crate::hypervisor::libvirt) fn perform(
         Operation::ConsoleOpen(_) | Operation::ScreenOpen(_) => {
             return Err(Fault::Forbidden("a channel is opened at its door, not by a command".to_owned()));
         }
+        Operation::Relayed(_) => {
+            return Err(Fault::Forbidden("a client's own call is made by its door".to_owned()));
+        }
         _ => {}
     }
     pass(gate)?;

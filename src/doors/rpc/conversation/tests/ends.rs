@@ -1,0 +1,114 @@
+//! Sides that go, and sides that break the protocol.
+
+use super::desk::*;
+use super::super::*;
+use crate::doors::rpc::frame::{Header, KEEPALIVE, Kind};
+
+#[test]
+fn a_client_that_goes_takes_its_held_calls_with_it() {
+    let mut desk = Desk::new();
+    desk.call(SUSPEND, 1, OWN);
+    desk.call(RESUME, 2, OWN);
+    assert_eq!(desk.hear(Heard::ClientGone), ["cancel 1", "cancel 2", "close"]);
+    assert_eq!(desk.released(1), ["settle 1 cancelled client-gone"], "the lane was faster");
+}
+
+#[test]
+fn what_was_forwarded_is_awaited_when_the_client_has_gone() {
+    let mut desk = Desk::new();
+    desk.call(SUSPEND, 1, OWN);
+    desk.released(1);
+    desk.client(HOSTNAME, 2, &[]);
+    assert_eq!(desk.hear(Heard::ClientGone), [""; 0]);
+    let ping = Header { program: KEEPALIVE, ..head(1, Kind::Event, 0) };
+    assert_eq!(desk.hear(Heard::FromUpstream(Frame::new(ping, &[]))), ["libvirtd keepalive 2"], "for the client");
+    assert_eq!(desk.libvirtd(SUSPEND, 1, &[]), ["settle 1 done", "close"]);
+}
+
+#[test]
+fn what_is_not_answered_in_time_is_lost() {
+    let mut desk = Desk::new();
+    desk.call(SUSPEND, 1, OWN);
+    desk.released(1);
+    desk.hear(Heard::ClientGone);
+    assert_eq!(desk.hear(Heard::TimeUp), ["settle 1 lost", "close"]);
+}
+
+#[test]
+fn released_calls_that_never_left_are_not_lost() {
+    let mut desk = Desk::new();
+    for serial in 1..=5 {
+        desk.call(SUSPEND, serial, OWN);
+        desk.released(u64::from(serial));
+    }
+    assert_eq!(desk.hear(Heard::ClientGone), ["settle 5 cancelled client-gone"]);
+    let mut said = desk.hear(Heard::UpstreamGone);
+    assert_eq!(said.pop().unwrap(), "close");
+    assert_eq!(said, ["settle 1 lost", "settle 2 lost", "settle 3 lost", "settle 4 lost"]);
+}
+
+#[test]
+fn with_libvirtd_gone_the_client_is_closed() {
+    let mut desk = Desk::new();
+    desk.call(SUSPEND, 1, OWN);
+    desk.call(SUSPEND, 2, OWN);
+    desk.released(1);
+    assert_eq!(desk.hear(Heard::UpstreamGone), ["settle 1 lost", "cancel 2", "close"]);
+    assert_eq!(desk.hear(Heard::ClientGone), [""; 0]);
+}
+
+#[test]
+fn a_reply_that_nobody_asked_for_ends_the_connection_and_is_not_passed_on() {
+    let mut desk = Desk::new();
+    desk.client(HOSTNAME, 1, &[]);
+    assert_eq!(desk.libvirtd(HOSTNAME, 2, &[]), ["close"], "another serial");
+    let mut desk = Desk::new();
+    desk.client(HOSTNAME, 1, &[]);
+    assert_eq!(desk.libvirtd(GET_INFO, 1, &[]), ["close"], "another call");
+    let mut desk = Desk::new();
+    desk.call(SUSPEND, 1, OWN);
+    assert_eq!(desk.libvirtd(SUSPEND, 1, &[]), ["cancel 1", "close"], "a call that is held");
+    let mut desk = Desk::new();
+    desk.client(HOSTNAME, 1, &[]);
+    desk.libvirtd(HOSTNAME, 1, &[0; 4]);
+    assert_eq!(desk.libvirtd(HOSTNAME, 1, &[0; 4]), ["close"], "twice");
+}
+
+#[test]
+fn a_client_that_breaks_the_protocol_is_sent_away_alone() {
+    let broken = |heard: Heard| {
+        let mut desk = Desk::new();
+        desk.call(SUSPEND, 1, OWN);
+        desk.call(SUSPEND, 2, OWN);
+        desk.released(1);
+        let said = desk.hear(heard);
+        assert_eq!(said, ["cancel 2", "drop the client"]);
+        assert_eq!(desk.libvirtd(SUSPEND, 1, &[]), ["settle 1 done", "close"], "what was forwarded is awaited");
+    };
+    let from_client = |procedure, kind, serial| {
+        Heard::FromClient(Frame::new(head(procedure, kind, serial), &domain(OWN)))
+    };
+    broken(from_client(HOSTNAME, Kind::Call, 1));
+    broken(from_client(HOSTNAME, Kind::Call, 2));
+    broken(from_client(HOSTNAME, Kind::Reply, 7));
+    broken(from_client(318, Kind::Event, 7));
+    broken(from_client(SUSPEND, Kind::Stream, 2));
+}
+
+#[test]
+fn a_serial_may_be_used_again_once_it_is_answered_and_however_large() {
+    let mut desk = Desk::new();
+    for serial in [7, 7, 0x8000_0001, u32::MAX, 0] {
+        assert_eq!(desk.client(HOSTNAME, serial, &[]), [format!("libvirtd call 59#{serial}")]);
+        assert_eq!(desk.libvirtd(HOSTNAME, serial, &[0; 4]), [format!("client 59#{serial} ok")]);
+    }
+}
+
+#[test]
+fn a_client_with_more_calls_than_any_needs_is_sent_away() {
+    let mut desk = Desk::new();
+    for serial in 0..u32::try_from(CALLS_MAX).unwrap() {
+        desk.client(HOSTNAME, serial, &[]);
+    }
+    assert_eq!(desk.client(HOSTNAME, 9_999, &[]), ["drop the client", "close"]);
+}

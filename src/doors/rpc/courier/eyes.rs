@@ -1,0 +1,71 @@
+//! What a provider sees: from the lanes' table of parts and from the census.
+
+use std::collections::BTreeSet;
+
+use super::has;
+use crate::doors::identity;
+use crate::doors::rpc::conversation::{Around, Standing};
+use crate::doors::rpc::view::{Eyes, HostNames, Thing, Whose};
+use crate::lanes::{Lanes, Part};
+use crate::model::{ProviderId, VmId, Wall};
+
+/// One provider's eyes at one moment.
+pub(super) struct View<'a> {
+    pub(super) provider: &'a ProviderId,
+    pub(super) roles: &'a BTreeSet<identity::Role>,
+    pub(super) lanes: &'a Lanes,
+    pub(super) host: &'a HostNames,
+}
+
+impl Eyes for View<'_> {
+    fn sees(&self, vm: VmId) -> bool {
+        match self.standing(vm) {
+            Standing::Own => true,
+            Standing::Others => false,
+            Standing::Free => self.sees_host(),
+        }
+    }
+
+    fn sees_name(&self, name: &str) -> bool {
+        self.by_name(name).or_else(|| self.host.named(name)).map_or(self.sees_host(), |vm| self.sees(vm))
+    }
+
+    fn sees_secrets(&self) -> bool {
+        has(self.roles, identity::Role::ReadSecure)
+    }
+
+    fn sees_host(&self) -> bool {
+        has(self.roles, identity::Role::Host)
+    }
+
+    fn sees_all(&self) -> bool {
+        self.sees_host() && self.lanes.sight().sees_every(self.provider, self.lanes.now())
+    }
+
+    fn whose(&self, thing: Thing<'_>) -> Whose {
+        self.host.whose(thing, &|vm| self.sees(vm))
+    }
+}
+
+impl Around for View<'_> {
+    fn standing(&self, vm: VmId) -> Standing {
+        let sight = self.lanes.sight();
+        match sight.part(self.provider, vm, self.lanes.now()) {
+            Part::Secondary | Part::Primary => Standing::Own,
+            Part::None if sight.is_enrolled(vm) => Standing::Others,
+            Part::None => Standing::Free,
+        }
+    }
+
+    fn by_name(&self, name: &str) -> Option<VmId> {
+        self.lanes.sight().by_name(name)
+    }
+
+    fn now(&self) -> Wall {
+        self.lanes.now().wall
+    }
+
+    fn host(&self) -> &HostNames {
+        self.host
+    }
+}

@@ -1,0 +1,230 @@
+//! A provider's door: the socket that its libvirt clients open, and a connection of its own at libvirt for each of them.
+//!
+//! Who comes in is decided by the file's mode and by the kernel's word on the peer, because libvirt sees this agent and
+//! not the client. Who is refused is closed, with a line in the log.
+//!
+//! Guarantees: one provider's connections are bounded by themselves and take nothing from another's; when the agent stops,
+//! the door and every connection through it are closed.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream as StdStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::relay::{Ending, Policy, Relay, Transparent};
+use super::upstream::{ReachUpstreamError, Upstream};
+use crate::doors::identity::{Peer, Peers, Role};
+use crate::doors::listener::{BindSocketError, Listener, peer_of};
+use crate::model::ProviderId;
+
+/// How many connections of one provider are open at once; more wait to be accepted.
+pub const CONNECTIONS_MAX: u32 = 1024;
+/// How many messages of other tasks may wait for one connection.
+const INBOX: usize = 64;
+/// What the kernel may keep of one connection on its way out; a packet of a stream fits. *Units*: bytes.
+const SEND_BUFFER: usize = 512 * 1024;
+/// A door's name in its provider's folder: libvirt's own.
+const SOCKET: &str = "libvirt-sock";
+
+/// Who may use a door, and as whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub provider: ProviderId,
+    /// The provider's processes.
+    pub peers: Peers,
+    /// The operator's, who may use every door.
+    pub operator: Peers,
+    pub roles: BTreeSet<Role>,
+}
+
+/// A client that has come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    pub provider: ProviderId,
+    pub roles: BTreeSet<Role>,
+    pub peer: Peer,
+}
+
+/// Makes the policy of each connection.
+pub trait Policies: Send + Sync + 'static {
+    type Policy: Policy;
+
+    /// For this client; other tasks send it news by the inbox.
+    fn open(&self, client: Client, inbox: mpsc::Sender<<Self::Policy as Policy>::News>) -> Self::Policy;
+}
+
+impl Policies for Transparent {
+    type Policy = Self;
+
+    fn open(&self, _client: Client, _inbox: mpsc::Sender<<Self as Policy>::News>) -> Self {
+        *self
+    }
+}
+
+/// Why there is no door.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenDoorError {
+    /// The provider's folder.
+    #[error("the folder {path} for a door cannot be made")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The folder is somebody else's, who could put another socket in the door's place.
+    #[error("the folder {0} is no folder of this agent's user")]
+    NotOurs(PathBuf),
+    /// The socket.
+    #[error("a door cannot be opened")]
+    Socket(#[from] BindSocketError),
+}
+
+/// A provider's open door.
+#[derive(Debug)]
+pub struct Door {
+    entry: Entry,
+    listener: Listener,
+    upstream: Upstream,
+}
+
+impl Door {
+    /// Opens `dir/PROVIDER/libvirt-sock`.
+    ///
+    /// *Errors*: [`OpenDoorError`].
+    pub async fn open(dir: &Path, entry: Entry, upstream: Upstream) -> Result<Self, OpenDoorError> {
+        let folder = dir.join(entry.provider.as_str());
+        make_folder(dir, 0o755)?;
+        make_folder(&folder, 0o711)?;
+        let path = folder.join(SOCKET);
+        let listener = Listener::bind(&path, 0o600).await?;
+        admit(&path, &entry.peers).map_err(|source| BindSocketError::System { path: path.clone(), source })?;
+        tracing::info!(provider = %entry.provider, socket = %path.display(), "a door is open");
+        Ok(Self { entry, listener, upstream })
+    }
+
+    /// Lets clients in until told to stop.
+    pub async fn serve<P: Policies>(self, policies: Arc<P>, mut stop: watch::Receiver<bool>) {
+        let Self { entry, listener, upstream } = self;
+        let (entry, upstream) = (Arc::new(entry), Arc::new(upstream));
+        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
+        // Ended with this task, and their connections with them.
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = async {
+                    let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
+                    Ok::<_, io::Error>((listener.accept().await?, permit))
+                } => accepted,
+                Some(_) = connections.join_next() => continue,
+                _ = stop.wait_for(|stop| *stop) => break,
+            };
+            match accepted {
+                Ok((stream, permit)) => {
+                    let (entry, upstream, policies) = (entry.clone(), upstream.clone(), policies.clone());
+                    connections.spawn(async move {
+                        connection(stream, &entry, &upstream, policies.as_ref()).await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, provider = %entry.provider, "a client could not be accepted at a door");
+                    // Mostly the process is out of descriptors, and the kernel tells nobody when one is free.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+}
+
+/// Makes a folder that others may only pass through, or takes one that is ours.
+fn make_folder(path: &Path, mode: u32) -> Result<(), OpenDoorError> {
+    let failed = |source| OpenDoorError::Folder { path: path.to_owned(), source };
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw() => Ok(()),
+        Ok(_) => Err(OpenDoorError::NotOurs(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            std::fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(failed)?;
+            // Whatever this process is told to take from the modes of its files: clients have to pass.
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(failed)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Gives the socket the narrowest owner, group and mode that let the provider in. A file has one owner and one group: for
+/// a provider of several everybody may knock, and the kernel's word on the peer decides alone.
+fn admit(path: &Path, peers: &Peers) -> io::Result<()> {
+    let only = |ids: &BTreeSet<u32>| (ids.len() == 1).then(|| ids.first().copied()).flatten();
+    let (uid, gid) = (only(&peers.uids), only(&peers.gids));
+    let is_said_by_mode = peers.uids.len() <= 1 && peers.gids.len() <= 1;
+    let mode = if is_said_by_mode && std::os::unix::fs::chown(path, uid, gid).is_ok() {
+        0o600 | if gid.is_some() { 0o060 } else { 0 }
+    } else {
+        0o666
+    };
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+}
+
+/// Why a client was not let in.
+#[derive(Debug, thiserror::Error)]
+enum EnterError {
+    #[error("user {} of group {} is not one of this provider's, nor the operator's", .0.uid, .0.gid)]
+    NotAdmitted(Peer),
+    #[error("libvirt cannot be reached")]
+    Upstream(#[from] ReachUpstreamError),
+    #[error("the system refused")]
+    System(#[from] io::Error),
+}
+
+async fn connection<P: Policies>(stream: UnixStream, entry: &Entry, upstream: &Upstream, policies: &P) {
+    let provider = &entry.provider;
+    match enter(stream, entry, upstream, policies).await {
+        Ok((peer, relay)) => {
+            let (uid, pid) = (peer.uid, peer.pid.unwrap_or_default());
+            tracing::debug!(%provider, uid, pid, "a client came in by a door");
+            match relay.run().await {
+                Ok(Ending::ClientLeft) => tracing::debug!(%provider, uid, pid, "a client left"),
+                Ok(Ending::UpstreamLeft) => tracing::info!(%provider, uid, pid, "libvirt closed a client's connection"),
+                Ok(Ending::Decided(why)) => tracing::info!(%provider, uid, pid, why, "a client's connection is closed"),
+                Err(error) => {
+                    tracing::warn!(%provider, uid, pid, error = %chain(&error), "a client's connection is closed");
+                }
+            }
+        }
+        Err(error) => tracing::warn!(%provider, error = %chain(&error), "a client was not let in by a door"),
+    }
+}
+
+async fn enter<P: Policies>(
+    stream: UnixStream,
+    entry: &Entry,
+    upstream: &Upstream,
+    policies: &P,
+) -> Result<(Peer, Relay<P::Policy>), EnterError> {
+    let peer = peer_of(&stream)?;
+    if !entry.peers.include(peer) && !entry.operator.include(peer) {
+        return Err(EnterError::NotAdmitted(peer));
+    }
+    let (client, upstream): (StdStream, _) = (stream.into_std()?, upstream.connect().await?.into_std()?);
+    for socket in [&client, &upstream] {
+        rustix::net::sockopt::set_socket_send_buffer_size(socket, SEND_BUFFER).map_err(io::Error::from)?;
+    }
+    let (sender, inbox) = mpsc::channel(INBOX);
+    let known = Client { provider: entry.provider.clone(), roles: entry.roles.clone(), peer };
+    let policy = policies.open(known, sender);
+    Ok((peer, Relay::new(client, upstream, policy, inbox)?))
+}
+
+/// An error and what is behind it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |error| error.source())
+        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
