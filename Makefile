@@ -56,10 +56,10 @@ bench: ## The figures of docs/benchmarks.md
 	@tools/install-deps.sh --try qemu guest
 	@tools/with-qemu.sh cargo bench --locked
 
-docs: ## The API documentation, and docs/actions.md written anew
+docs: ## The API documentation, and docs/actions.md and docs/procedures.md written anew
 	@tools/install-deps.sh build
 	cargo doc --locked --no-deps --document-private-items
-	COVIRT_BLESS=1 cargo test --locked --test actions_doc
+	COVIRT_BLESS=1 cargo test --locked --test actions_doc --test procedures_doc
 
 clean: ## What cargo built (the guest's cache stays)
 	cargo clean

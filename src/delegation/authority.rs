@@ -100,6 +100,18 @@ impl Authority {
         all
     }
 
+    /// Every provider but the primary that was given anything, and when the last of it runs out; none for never.
+    #[must_use]
+    pub fn parts(&self) -> BTreeMap<ProviderId, Option<Mono>> {
+        let mut parts: BTreeMap<ProviderId, Option<Mono>> = BTreeMap::new();
+        for (holder, hold) in self.delegated.values().flatten().filter(|(holder, _)| **holder != self.primary) {
+            let until = parts.entry(holder.clone()).or_insert(hold.expires);
+            // Whatever has no end outlasts all that has one.
+            *until = until.zip(hold.expires).map(|(one, other)| one.max(other));
+        }
+        parts
+    }
+
     /// What `provider` may do now.
     #[must_use]
     pub fn actions_of(&self, provider: &ProviderId, now: Mono) -> BTreeSet<Action> {

@@ -41,7 +41,8 @@ const SNAPSHOTS: [Action; 3] = [Action::SnapshotCreate, Action::SnapshotRevert, 
 #[test]
 fn the_primary_starts_with_every_action() {
     let authority = Authority::of_primary(north());
-    assert_eq!(authority.actions_of(&north(), Mono(0)).len(), Action::ALL.len());
+    let all = Action::ALL.into_iter().filter(|action| *action != Action::MonitorCommand);
+    assert_eq!(authority.actions_of(&north(), Mono(0)), all.collect());
     assert!(authority.actions_of(&provider("south"), Mono(0)).is_empty());
 }
 
@@ -140,7 +141,8 @@ fn equal_sets_third_parties_and_strangers_are_refused() {
     for (request, code) in cases {
         assert_eq!(decide(&authority, &request, &InFlight::new(), at(0)).unwrap_err().code, code, "{request:?}");
     }
-    let everything = delegate("south", &Action::ALL, Mode::Shared, None);
+    let everything: Vec<Action> = Action::ALL.into_iter().filter(|action| *action != Action::MonitorCommand).collect();
+    let everything = delegate("south", &everything, Mode::Shared, None);
     let fresh = Authority::of_primary(north());
     assert_eq!(decide(&fresh, &everything, &InFlight::new(), at(0)).unwrap_err().code, Code::SetsEqual);
 }
@@ -171,4 +173,30 @@ fn rivals_are_those_whose_actions_could_clash() {
     let south = provider("south");
     assert_eq!(authority.rivals(&north(), Action::PowerReboot, Mono(0)), BTreeSet::from([&south]));
     assert!(authority.rivals(&north(), Action::InspectRead, Mono(0)).is_empty());
+}
+
+#[test]
+fn what_gets_round_everything_is_given_by_its_name_and_by_the_operator_alone() {
+    let monitor = |by: &str, to: &str| ChangeRequest::Delegate {
+        by: provider(by),
+        to: provider(to),
+        actions: [Action::MonitorCommand].into(),
+        mode: Mode::Shared,
+        lease: Some(Duration::from_secs(60)),
+    };
+    let fresh = Authority::of_primary(north());
+    let refusal = fresh.authorise(&north(), Action::MonitorCommand, at(1)).unwrap_err();
+    assert_eq!((refusal.code, refusal.holder), (Code::NotDelegated, None));
+    fresh.authorise(&ProviderId::operator(), Action::MonitorCommand, at(1)).unwrap();
+    let refused = decide(&fresh, &monitor("north", "south"), &InFlight::new(), at(0)).unwrap_err();
+    assert_eq!(refused.code, Code::Forbidden);
+    // The primary, too, has it only so.
+    let mut authority = fresh;
+    for to in ["north", "south"] {
+        let change = decide(&authority, &monitor("operator", to), &InFlight::new(), at(0)).unwrap();
+        authority.apply(&change);
+        authority.authorise(&provider(to), Action::MonitorCommand, at(1)).unwrap();
+        authority.authorise(&provider(to), Action::MonitorCommand, at(61)).unwrap_err();
+    }
+    assert_eq!(authority.providers(Mono(0)), [&north(), &provider("south")]);
 }

@@ -6,18 +6,22 @@
 //! | `registry` | [`Lanes`]: which VM has a lane; requests find their lane, events too |
 //! | `clock` | the only `now()` |
 //! | `asker` | how questions leave |
+//! | `carrier` | how a client's own call leaves, through its door |
+//! | `sight` | who has a part in which VM, without asking a lane |
 //!
 //! Lanes share nothing but the journal's writer and the hypervisor's threads, so one VM never waits for another (I9).
 
 mod asker;
+mod carrier;
 mod clock;
 mod registry;
 mod runner;
 mod sight;
 
 pub use asker::{Asker, Delivery};
+pub use carrier::Carrier;
 pub use clock::Clock;
-pub use registry::{Carrier, History, Lanes, Submission};
+pub use registry::{History, Lanes, Submission};
 pub use sight::{Part, Sight};
 
 #[cfg(test)]

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, broadcast, mpsc, oneshot, watch};
 
 use super::asker::Asker;
+use super::carrier::Carrier;
 use super::clock::Clock;
-use super::runner::{self, Begin, Ear, Mail, Piece, Runner, Surroundings};
+use super::runner::{self, Begin, Ear, Mail, Piece, Request, Runner, Surroundings};
+use super::sight::Sight;
 use crate::delegation::{Change, ChangeRequest};
 use crate::discovery::{Recognised, recognise};
 use crate::hypervisor::{AskHypervisorError, Event, Hypervisor, Whole};
@@ -25,7 +27,7 @@ const MAILBOX: usize = 256;
 const READ_TRIES: u32 = 20;
 const READ_PAUSE: Duration = Duration::from_millis(50);
 
-/// How many happenings wait for whoever listens to them.
+/// How many happenings wait for a listener that is slow.
 const HAPPENED: usize = 256;
 
 /// How long the agent waits at its start for one list of all VMs.
@@ -41,7 +43,7 @@ struct Inner {
     /// Held while a VM gets or loses its lane, so that none ever has two.
     coming_and_going: Mutex<()>,
     connected: AtomicBool,
-    happened: tokio::sync::broadcast::Sender<Option<VmId>>,
+    happened: broadcast::Sender<Option<VmId>>,
 }
 
 /// How to reach a lane.
@@ -49,11 +51,6 @@ struct Inner {
 struct Address {
     mail: mpsc::Sender<Mail>,
     ear: Arc<Ear>,
-}
-
-/// Makes a command's call.
-pub trait Carrier: Send + 'static {
-    fn carry(self: Box<Self>, call: crate::resolver::Call) -> crate::hypervisor::Later<crate::resolver::CallResult>;
 }
 
 /// A command that was taken in.
@@ -82,7 +79,7 @@ impl Lanes {
             asker,
             clock: Clock::continuing(history.last),
             policy: Arc::new(policy),
-            sight: super::sight::Sight::default(),
+            sight: Arc::default(),
         };
         // From here on no event is missed; those about a VM that is looked at below are only looked at again.
         let events = around.hypervisor.events();
@@ -91,7 +88,7 @@ impl Lanes {
             lanes: RwLock::default(),
             coming_and_going: Mutex::default(),
             connected: AtomicBool::new(true),
-            happened: tokio::sync::broadcast::Sender::new(HAPPENED),
+            happened: broadcast::Sender::new(HAPPENED),
         }));
         let known: Vec<State> =
             history.states.into_values().filter(|state| state.standing() != Standing::Free).collect();
@@ -112,6 +109,7 @@ impl Lanes {
 
     fn spawn(&self, state: State, begin: Begin) -> Address {
         let vm = state.vm();
+        self.0.around.sight.show(&state);
         let (mail, mailbox) = mpsc::channel(MAILBOX);
         let address = Address { mail, ear: Arc::default() };
         let runner = Runner::new(vm, state, self.0.around.clone(), mailbox, address.ear.clone());
@@ -125,6 +123,12 @@ impl Lanes {
         let lanes = self.0.lanes.read().unwrap_or_else(PoisonError::into_inner);
         let unknown = || Refusal::new(Code::UnknownVm, "there is no VM of this id that you co-manage");
         lanes.get(&vm).cloned().ok_or_else(unknown)
+    }
+
+    /// Who has a part in which VM; no lane is asked.
+    #[must_use]
+    pub fn sight(&self) -> &Sight {
+        &self.0.around.sight
     }
 
     /// The VMs that have a lane.
@@ -157,9 +161,9 @@ impl Lanes {
         self.0.connected.load(Ordering::Relaxed)
     }
 
-    /// At which VMs something happened from now on, enrolled or not; none when it may have been any.
+    /// The VMs, enrolled or not, at which something happens from now on; none when it may have been any of them.
     #[must_use]
-    pub fn happened(&self) -> tokio::sync::broadcast::Receiver<Option<VmId>> {
+    pub fn happened(&self) -> broadcast::Receiver<Option<VmId>> {
         self.0.happened.subscribe()
     }
 
@@ -173,10 +177,19 @@ impl Lanes {
         &self,
         address: &Address,
         make: impl FnOnce(Token) -> Input + Send + 'static,
+    ) -> Result<Accepted, Refusal> {
+        self.send(address, make, None, None).await
+    }
+
+    async fn send(
+        &self,
+        address: &Address,
+        make: impl FnOnce(Token) -> Input + Send + 'static,
         ended: Option<oneshot::Sender<Outcome>>,
+        carrier: Option<(CommandId, Box<dyn Carrier>)>,
     ) -> Result<Accepted, Refusal> {
         let (reply, answer) = oneshot::channel();
-        let mail = Mail::Request { make: Box::new(make), reply, ended };
+        let mail = Mail::Request(Box::new(Request { make: Box::new(make), reply, ended, carrier }));
         let gone = || Refusal::new(Code::Closing, "the agent is shutting down");
         address.mail.send(mail).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
@@ -206,7 +219,7 @@ impl Lanes {
         let managers = recognise(&inventory.domain);
         let name = inventory.domain.identity.name;
         let make = move |token| Input::Enroll { token, name, primary, state };
-        let enrolled = self.request(&address, make, None).await;
+        let enrolled = self.request(&address, make).await;
         if enrolled.is_err() && known.is_none() {
             self.forget(vm);
         }
@@ -219,6 +232,7 @@ impl Lanes {
     }
 
     fn forget(&self, vm: VmId) {
+        self.0.around.sight.forget(vm);
         self.0.lanes.write().unwrap_or_else(PoisonError::into_inner).remove(&vm);
     }
 
@@ -228,7 +242,7 @@ impl Lanes {
     pub async fn release(&self, vm: VmId, by: ProviderId) -> Result<(), Refusal> {
         let _alone = self.0.coming_and_going.lock().await;
         let address = self.address(vm)?;
-        self.request(&address, move |token| Input::Release { token, by }, None).await?;
+        self.request(&address, move |token| Input::Release { token, by }).await?;
         // Its history is in the journal; a new enrollment reads it back.
         self.forget(vm);
         Ok(())
@@ -238,27 +252,41 @@ impl Lanes {
     ///
     /// *Errors*: why it was not taken in.
     pub async fn submit(&self, command: Command, clock: Option<ClockEstimate>) -> Result<Submission, Refusal> {
+        self.take_in(command, clock, None).await
+    }
+
+    /// As [`submit`](Self::submit), for a command that is a libvirt client's own call (`command.call`): when the lane
+    /// releases it, `carrier` makes the call. The clock is ours: the client is on this host.
+    ///
+    /// *Errors*: why it was not taken in; the carrier is dropped then, as it is when the command ends without having
+    /// been released.
+    pub async fn submit_carried(&self, command: Command, carrier: Box<dyn Carrier>) -> Result<Submission, Refusal> {
+        if command.call.is_none() {
+            return Err(Refusal::new(Code::Internal, "a carried command names its client's call"));
+        }
+        let carrier = (command.id, carrier);
+        self.take_in(command, None, Some(carrier)).await
+    }
+
+    async fn take_in(
+        &self,
+        command: Command,
+        clock: Option<ClockEstimate>,
+        carrier: Option<(CommandId, Box<dyn Carrier>)>,
+    ) -> Result<Submission, Refusal> {
         let address = self.address(command.vm)?;
         let (send, ended) = oneshot::channel();
         let id = command.id;
         let make = move |token| Input::Submitted { token, command: Box::new(command), clock };
-        self.request(&address, make, Some(send)).await?;
+        self.send(&address, make, Some(send), carrier).await?;
         Ok(Submission { id, ended })
     }
 
-    pub async fn submit_carried(&self, command: Command, carrier: Box<dyn Carrier>) -> Result<Submission, Refusal> {
-        let address = self.address(command.vm)?;
-        let _ = address.mail.send(Mail::Carry(command.id, carrier)).await;
-        self.submit(command, None).await
-    }
-
-    #[must_use]
-    pub fn sight(&self) -> &super::sight::Sight {
-        &self.0.around.sight
-    }
-
-    pub async fn client_gone(&self, vm: VmId, by: ProviderId, command: CommandId) -> Result<(), Refusal> {
-        self.cancel(vm, by, command).await
+    /// The connection of the client whose call a command is ended: a command that still waits ends with that, and one
+    /// that was released goes on.
+    pub async fn client_gone(&self, vm: VmId, command: CommandId) {
+        let Ok(address) = self.address(vm) else { return };
+        let _ = address.mail.send(Mail::Tell(Box::new(Input::ClientGone { command }))).await;
     }
 
     /// Takes a command back that has not been started.
@@ -266,7 +294,7 @@ impl Lanes {
     /// *Errors*: [`Code::UnknownCommand`], [`Code::Forbidden`], [`Code::CommandsInFlight`].
     pub async fn cancel(&self, vm: VmId, by: ProviderId, command: CommandId) -> Result<(), Refusal> {
         let address = self.address(vm)?;
-        self.request(&address, move |token| Input::Cancel { token, by, command }, None).await.map(drop)
+        self.request(&address, move |token| Input::Cancel { token, by, command }).await.map(drop)
     }
 
     /// Changes who may do what.
@@ -274,7 +302,7 @@ impl Lanes {
     /// *Errors*: as [`crate::delegation::decide`].
     pub async fn change(&self, vm: VmId, request: ChangeRequest) -> Result<Change, Refusal> {
         let address = self.address(vm)?;
-        match self.request(&address, move |token| Input::Change { token, request }, None).await? {
+        match self.request(&address, move |token| Input::Change { token, request }).await? {
             Accepted::Change(change) => Ok(change),
             Accepted::Standing | Accepted::Command(_) | Accepted::Answer | Accepted::Drain | Accepted::Decision => {
                 Err(Refusal::new(Code::Internal, "the lane answered something else"))
@@ -287,7 +315,7 @@ impl Lanes {
     /// *Errors*: as [`crate::delegation::Drain::prepare`]; [`Code::Draining`].
     pub async fn drain(&self, vm: VmId, request: ChangeRequest) -> Result<(), Refusal> {
         let address = self.address(vm)?;
-        self.request(&address, move |token| Input::Drain { token, request }, None).await.map(drop)
+        self.request(&address, move |token| Input::Drain { token, request }).await.map(drop)
     }
 
     /// The operator's word on a conflict.
@@ -302,7 +330,7 @@ impl Lanes {
     ) -> Result<(), Refusal> {
         let address = self.address(vm)?;
         let make = move |token| Input::Decide { token, by, conflict, first };
-        self.request(&address, make, None).await.map(drop)
+        self.request(&address, make).await.map(drop)
     }
 
     /// A provider's answer to an ask.
@@ -319,7 +347,7 @@ impl Lanes {
         let address = self.address(vm)?;
         let how = Heard::Said;
         let make = move |token| Input::Answered { token: Some(token), conflict, epoch, by, said, how };
-        self.request(&address, make, None).await.map(drop)
+        self.request(&address, make).await.map(drop)
     }
 
     /// A provider that was asked cannot answer any more.
@@ -350,7 +378,7 @@ impl Lanes {
     pub async fn release_hold(&self, vm: VmId, by: ProviderId, hold: HoldKey, reason: String) -> Result<(), Refusal> {
         let address = self.address(vm)?;
         let make = move |token| Input::ReleaseHold { token, by, hold, reason };
-        self.request(&address, make, None).await.map(drop)
+        self.request(&address, make).await.map(drop)
     }
 
     /// Looks at a lane; the answer comes once all it is made from is durable. What the journal then refuses was never
@@ -434,13 +462,13 @@ impl History {
 async fn dispatch(lanes: std::sync::Weak<Inner>, mut events: mpsc::Receiver<Event>) {
     while let Some(event) = events.recv().await {
         let Some(inner) = lanes.upgrade() else { return };
-        let addresses = inner.lanes.read().unwrap_or_else(PoisonError::into_inner);
-        // Nobody may be listening.
+        // Nobody need be listening.
         let _ = match &event {
             Event::Changed(vm, _) | Event::Happened(vm, _) | Event::Gone(vm, _) => inner.happened.send(Some(*vm)),
             Event::Reconnected => inner.happened.send(None),
             Event::Power(..) | Event::Disconnected => Ok(0),
         };
+        let addresses = inner.lanes.read().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Power(vm, power) => tell(&addresses, vm, Piece::Power(power)),
             Event::Changed(vm, cause) | Event::Gone(vm, cause) => tell(&addresses, vm, Piece::Changed(cause)),

@@ -16,9 +16,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::asker::{Asker, Delivery};
-use super::registry::Carrier;
-use super::sight::Sight;
+use super::carrier::{Carrier, Carriers};
 use super::clock::Clock;
+use super::sight::Sight;
 use crate::hypervisor::{AskHypervisorError, Hypervisor};
 use crate::journal::{AppendError, Entry, Journal};
 use crate::model::{
@@ -26,6 +26,7 @@ use crate::model::{
 };
 use crate::resolver::{
     Accepted, Call, CallResult, Evidence, Fact, Input, Lane, Observation, Output, Party, Phase, Policy, State, Token,
+    Whose,
 };
 
 use self::news::{Damper, Explained};
@@ -39,13 +40,29 @@ const RETRY: Duration = Duration::from_millis(500);
 /// What everybody on the outside sends to a lane.
 pub(super) enum Mail {
     /// A request that is answered.
-    Request { make: Box<dyn FnOnce(Token) -> Input + Send>, reply: Reply, ended: Option<oneshot::Sender<Outcome>> },
-    /// Who makes a command's call.
-    Carry(CommandId, Box<dyn Carrier>),
+    Request(Box<Request>),
     /// Something that is not answered.
     Tell(Box<Input>),
     /// A look at the lane; what it gives is sent once everything it saw is durable.
     Read(Read),
+}
+
+/// A request, and where its answers go.
+pub(super) struct Request {
+    pub(super) make: Box<dyn FnOnce(Token) -> Input + Send>,
+    pub(super) reply: Reply,
+    /// Where the command's outcome goes, if it is one.
+    pub(super) ended: Option<oneshot::Sender<Outcome>>,
+    /// What makes the command's call, if that is a client's own.
+    pub(super) carrier: Option<(CommandId, Box<dyn Carrier>)>,
+}
+
+/// A request that waits for its answer.
+struct Asked {
+    reply: Reply,
+    ended: Option<oneshot::Sender<Outcome>>,
+    /// The command that it brought a carrier for.
+    carried: Option<CommandId>,
 }
 
 /// Something that is sent once what it is made from is durable.
@@ -90,7 +107,7 @@ pub(super) struct Surroundings {
     pub(super) asker: Arc<dyn Asker>,
     pub(super) clock: Clock,
     pub(super) policy: Arc<Policy>,
-    pub(super) sight: Sight,
+    pub(super) sight: Arc<Sight>,
 }
 
 pub(super) struct Runner {
@@ -104,13 +121,13 @@ pub(super) struct Runner {
     send: mpsc::UnboundedSender<Box<Errand>>,
     wake: Option<Instant>,
     next_token: Token,
-    replies: BTreeMap<Token, (Reply, Option<oneshot::Sender<Outcome>>)>,
+    replies: BTreeMap<Token, Asked>,
+    /// What makes calls that are clients' own.
+    carriers: Carriers,
     waiters: BTreeMap<CommandId, Vec<oneshot::Sender<Outcome>>>,
     /// Answers that leave once this step is durable.
     held: VecDeque<(u64, Deferred)>,
     in_flight: BTreeSet<CommandId>,
-    carriers: BTreeMap<CommandId, Box<dyn Carrier>>,
-    shown: Option<(String, crate::delegation::Authority)>,
     /// Looks into lost calls that wait: the call's own answer may still come.
     unprobed: BTreeMap<CommandId, Call>,
     /// Rises with every call and its end: a look that spans one is stale.
@@ -167,11 +184,10 @@ impl Runner {
             wake: None,
             next_token: 0,
             replies: BTreeMap::new(),
+            carriers: Carriers::default(),
             waiters: BTreeMap::new(),
             held: VecDeque::new(),
             in_flight: BTreeSet::new(),
-            carriers: BTreeMap::new(),
-            shown: None,
             unprobed: BTreeMap::new(),
             activity: 0,
             look_at: None,
@@ -236,32 +252,30 @@ impl Runner {
         for output in self.lane.step(now, input) {
             self.perform(output);
         }
-        let state = self.lane.state();
-        let known = state.authority().map(|authority| (state.name().to_owned(), authority.clone()));
-        if known != self.shown {
-            self.around.sight.set(self.vm, known.clone());
-            self.shown = known;
-        }
     }
 
     fn mail(&mut self, mail: Mail) {
         match mail {
             Mail::Read(read) => self.read(read),
-            Mail::Carry(command, carrier) => drop(self.carriers.insert(command, carrier)),
             Mail::Tell(input) => {
                 self.closing |= matches!(*input, Input::Closing);
                 self.errand(Errand::Told(*input));
             }
-            Mail::Request { reply, .. } if self.outage.is_some() => {
-                let _ = reply.send(Err(unwritable()));
+            Mail::Request(request) if self.outage.is_some() => {
+                let _ = request.reply.send(Err(unwritable()));
             }
-            Mail::Request { make, reply, ended } => {
-                self.next_token = self.next_token.wrapping_add(1);
-                let token = self.next_token;
-                self.replies.insert(token, (reply, ended));
-                self.step(make(token));
-            }
+            Mail::Request(request) => self.request(*request),
         }
+    }
+
+    fn request(&mut self, Request { make, reply, ended, carrier }: Request) {
+        self.next_token = self.next_token.wrapping_add(1);
+        let token = self.next_token;
+        // The same id again is the same command, whose call is made once.
+        let new = carrier.filter(|(command, _)| self.lane.state().command(*command).is_none());
+        let carried = new.and_then(|(command, carrier)| self.carriers.keep(command, carrier));
+        self.replies.insert(token, Asked { reply, ended, carried });
+        self.step(make(token));
     }
 
     fn read(&mut self, read: Read) {
@@ -329,6 +343,7 @@ impl Runner {
         match output {
             Output::Append { step, at, facts } => {
                 tell_operator(&facts);
+                self.around.sight.follow(self.lane.state(), &facts);
                 let (send, life) = (self.send.clone(), self.life);
                 self.around.journal.append(&Entry { vm: self.vm, at, facts }, move |result| {
                     let _ = send.send(Box::new(Errand::Durable { life, step, result }));
@@ -347,11 +362,12 @@ impl Runner {
             }
             Output::Accepted { token, what } => self.accepted(token, what),
             Output::Refused { token, refusal } => {
-                if let Some((reply, _)) = self.replies.remove(&token) {
-                    let _ = reply.send(Err(*refusal));
+                if let Some(asked) = self.replies.remove(&token) {
+                    self.refuse(asked, *refusal);
                 }
             }
             Output::Ended { command, outcome } => {
+                self.carriers.drop(command);
                 for waiter in self.waiters.remove(&command).into_iter().flatten() {
                     let _ = waiter.send(outcome.clone());
                 }
@@ -360,8 +376,16 @@ impl Runner {
         }
     }
 
+    /// Whoever is told that nothing was taken in makes no call for it.
+    fn refuse(&mut self, asked: Asked, refusal: Refusal) {
+        if let Some(command) = asked.carried {
+            self.carriers.drop(command);
+        }
+        let _ = asked.reply.send(Err(refusal));
+    }
+
     fn accepted(&mut self, token: Token, what: Accepted) {
-        let Some((reply, ended)) = self.replies.remove(&token) else { return };
+        let Some(Asked { reply, ended, carried: _ }) = self.replies.remove(&token) else { return };
         if let (Accepted::Command(id), Some(ended)) = (&what, ended) {
             self.tell_when_ended(*id, ended);
         }
@@ -388,9 +412,9 @@ impl Runner {
         let (command, vm) = (call.command(), self.vm);
         let must_be_seen = must_be_seen(&call);
         let (hypervisor, send) = (self.around.hypervisor.clone(), self.send.clone());
-        let calling = match self.carriers.remove(&command) {
-            Some(carrier) => carrier.carry(call),
-            None => hypervisor.execute(call),
+        let calling = match call.whose() {
+            Whose::Ours => hypervisor.execute(call),
+            Whose::Clients => self.carriers.carry(call),
         };
         tokio::spawn(async move {
             let result = calling.await;

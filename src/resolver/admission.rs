@@ -1,5 +1,6 @@
 //! Taking a command in: duplicates, replays, authority, order, deadline, issue time, room.
 
+use super::client;
 use super::drain;
 use super::fact::{Admission, StampNote};
 use super::policy::Policy;
@@ -51,7 +52,9 @@ pub(crate) fn admit(
         let message = format!("the delegation epoch is {}, not {epoch}; read the delegations again", authority.epoch);
         return Err(Refusal::new(Code::StaleEpoch, message));
     }
-    if state.standing == Standing::Vanished {
+    let owns = command.provider == authority.primary || command.provider.is_operator();
+    let back = client::is_coming_back(state) || (owns && client::brings_back(&command));
+    if state.standing == Standing::Vanished && !back {
         let message = match &state.moved_to {
             Some(host) => format!("the VM has moved to {host}"),
             None => "the VM does not exist at the hypervisor any more".to_owned(),

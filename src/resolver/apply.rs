@@ -4,7 +4,7 @@ use super::budget::Asking;
 use super::fact::{Fact, Rule, Verdict};
 use super::state::{Asked, Conflict, Escalation, Phase, REMEMBERED_IDS, Standing, State, Tracked, Written};
 use crate::delegation::Authority;
-use crate::model::{CommandId, Effect, Ending, HoldKey, Now, Outcome, StartId};
+use crate::model::{CommandId, Ending, HoldKey, Now, Outcome, StartId};
 
 /// Of how many values it is remembered who wrote them last. A VM has far fewer, but providers make up namespaces of
 /// metadata.
@@ -202,6 +202,7 @@ impl State {
         tracked.phase = Phase::Ended(outcome.clone());
         tracked.finished = Some(at);
         let provider = tracked.command().provider.clone();
+        let names = tracked.command().operation.names();
         let only_asked = tracked.command().operation.only_asks();
         let (seq, issued, effect) = (tracked.seq(), tracked.issued(), tracked.command().operation.effect());
         self.live.remove(&id);
@@ -228,8 +229,8 @@ impl State {
                 self.written.insert(register, Written { command: id, provider, issued, at });
                 self.forget_oldest_write();
             }
-            if let Effect::Renamed(name) = &effect {
-                name.clone_into(&mut self.name);
+            if let Some(name) = names {
+                self.name = name;
             }
             if let Some(believed) = &mut self.believed {
                 let before = believed.power;

@@ -1,7 +1,7 @@
 //! The only thing the hypervisor accepts. Nothing outside the resolver can make one, so nothing runs that was not
 //! authorised, admitted and settled.
 
-use crate::model::{CommandId, Operation, StartId, VmId};
+use crate::model::{Command, CommandId, Operation, StartId, VmId};
 
 /// A call to the hypervisor for a command whose start is durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,11 +10,22 @@ pub struct Call {
     command: CommandId,
     operation: Operation,
     start: StartId,
+    whose: Whose,
+}
+
+/// Who makes a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// The agent, as the operation says.
+    Ours,
+    /// The libvirt client whose call it is: its door forwards it.
+    Clients,
 }
 
 impl Call {
-    pub(in crate::resolver) const fn new(vm: VmId, command: CommandId, operation: Operation, start: StartId) -> Self {
-        Self { vm, command, operation, start }
+    pub(in crate::resolver) fn of(command: &Command, start: StartId) -> Self {
+        let whose = if command.call.is_some() { Whose::Clients } else { Whose::Ours };
+        Self { vm: command.vm, command: command.id, operation: command.operation.clone(), start, whose }
     }
 
     /// The VM.
@@ -33,6 +44,12 @@ impl Call {
     #[must_use]
     pub const fn operation(&self) -> &Operation {
         &self.operation
+    }
+
+    /// Who makes it.
+    #[must_use]
+    pub const fn whose(&self) -> Whose {
+        self.whose
     }
 
     /// The start of the VM for which it was decided: the adapter refuses to act on any other.

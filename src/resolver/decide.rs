@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::budget;
+use super::client;
 use super::drain;
 use super::fact::{Answer, Fact, Heard, Party};
 use super::hold;
@@ -174,10 +175,11 @@ fn ended(command: CommandId, ending: Ending, code: Code, reason: impl Into<Strin
 
 /// Queued commands that have become pointless, whatever they wait for.
 fn overdue(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
+    let gone = state.standing == Standing::Vanished && !client::is_coming_back(state);
     state.queued().find_map(|tracked| {
         let command = tracked.command();
         let (id, action) = (command.id, command.operation.action());
-        if state.standing == Standing::Vanished {
+        if gone {
             let reason = match &state.moved_to {
                 Some(host) => format!("the VM has moved to {host}"),
                 None => format!("the VM does not exist any more{}", past_us::aside(state)),
@@ -321,7 +323,7 @@ fn release(state: &State, policy: &Policy, footing: Footing, heads: &[&Tracked],
         if turn::passed_by(state, policy, tracked, now).is_some() || hold::errand_first(state, tracked) {
             return None;
         }
-        if hold::blocking(state, tracked).is_some() {
+        if hold::blocking(state, tracked).is_some() || waits_for_the_vm(state, tracked) {
             return None;
         }
         match recheck::refusal(state, tracked) {
@@ -350,6 +352,11 @@ pub(crate) fn gathers(state: &State, policy: &Policy, tracked: &Tracked, now: No
         && tracked.conflicts.is_empty()
         && now.mono < tracked.received.mono.after(policy.gather)
         && (state.authority.as_ref()).is_some_and(|held| !held.rivals(&command.provider, action, now.mono).is_empty())
+}
+
+/// Whether there is no VM yet for it to act on, and one is on its way.
+fn waits_for_the_vm(state: &State, tracked: &Tracked) -> bool {
+    state.standing == Standing::Vanished && !client::brings_back(tracked.command())
 }
 
 /// I1: whatever else is decided, nothing starts beside something it clashes with.
@@ -397,6 +404,10 @@ pub(crate) fn waiting_reason(
     }
     if let Some(hold) = hold::blocking(state, tracked) {
         return Some((hold::reason(hold, now), hold.opener().into_iter().collect()));
+    }
+    if waits_for_the_vm(state, tracked) {
+        let before = state.live().map(Tracked::command).filter(|command| client::brings_back(command));
+        return Some(("the VM does not exist; it is being brought back".to_owned(), before.map(|c| c.id).collect()));
     }
     if let Some((first, reason)) = turn::passed_by(state, policy, tracked, now) {
         let first = first.command();

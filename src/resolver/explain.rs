@@ -55,7 +55,12 @@ pub fn story(state: &State, tracked: &Tracked) -> Vec<Moment> {
         story.extend(conflict_story(state, conflict, command.id));
     }
     if let Some(started) = tracked.started {
-        story.push(moment(started, "it was given to the hypervisor".to_owned()));
+        let how = if command.call.is_some() {
+            "its client's call was forwarded to libvirt"
+        } else {
+            "it was given to the hypervisor"
+        };
+        story.push(moment(started, how.to_owned()));
     }
     if let (Phase::Ended(outcome), Some(at)) = (&tracked.phase, tracked.finished) {
         let cause = outcome.cause.map(|cause| format!(" (because of {})", name(state, cause))).unwrap_or_default();
@@ -91,7 +96,8 @@ fn received(tracked: &Tracked) -> String {
     let glass = command.break_glass.as_ref().map(|why| format!(", breaking the glass: {why}")).unwrap_or_default();
     let (action, class) = (command.operation.action(), command.class);
     let seq = tracked.seq();
-    format!("{} sent {action} as number {seq} ({class}, {issued}{after}{begin}{glass})", command.provider)
+    let call = command.call.as_ref().map(|call| format!(", by its own call: {call}")).unwrap_or_default();
+    format!("{} sent {action} as number {seq} ({class}, {issued}{after}{begin}{glass}){call}", command.provider)
 }
 
 fn conflict_story(state: &State, conflict: &Conflict, of: CommandId) -> Vec<(Now, String)> {

@@ -14,10 +14,11 @@
 
 mod requests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::call::Call;
+use super::client;
 use super::decide::{self, Footing, Gate};
 use super::drain;
 use super::escalate;
@@ -159,7 +160,9 @@ impl Lane {
             Input::Finished { command, result } => self.finished(now, command, result, turn),
             Input::Probed { command, evidence } => self.probed(now, command, evidence, turn),
             Input::Persisted { step } => self.persisted = self.persisted.max(step.min(self.appended)),
-            Input::Recovered => self.recover(now, turn),
+            Input::ClientGone { command } => self.client_gone(now, command, turn),
+            Input::Recovered => self.recover(now, &BTreeSet::new(), turn),
+            Input::Rebuilt { carried } => self.recover(now, &carried, turn),
             Input::Tick => self.wake = self.wake.filter(|wake| *wake > now.mono),
             Input::Closing => self.footing.gate = Gate::Shut,
         }
@@ -240,6 +243,7 @@ impl Lane {
         };
         let action = tracked.command().operation.action();
         let facts = match evidence {
+            Evidence::Undone if tracked.command().call.is_some() => vec![client::undone(id)],
             Evidence::Undone => vec![Fact::FoundUndone { command: id }],
             Evidence::Done => {
                 let reason = format!("the answer was lost, but {action} is seen to have taken effect");
@@ -256,8 +260,13 @@ impl Lane {
         self.reconsider(now, id, turn);
     }
 
-    /// After a restart: what was running is unknown, what was asked will not be answered.
-    fn recover(&mut self, now: Now, turn: &mut Turn) {
+    /// After a restart: what was running is unknown, what was asked will not be answered, and clients are gone but for
+    /// these, whose calls were not made.
+    fn recover(&mut self, now: Now, carried: &BTreeSet<CommandId>, turn: &mut Turn) {
+        let gone = client::gone(&self.state, carried);
+        self.record(now, gone, turn);
+        let unmade = client::unmade(&self.state, carried);
+        self.record(now, unmade, turn);
         let active: Vec<(CommandId, bool)> =
             self.state.active().map(|tracked| (tracked.command().id, tracked.phase == Phase::Running)).collect();
         for (command, running) in active {
@@ -273,6 +282,12 @@ impl Lane {
         self.record(now, lost, turn);
     }
 
+    fn client_gone(&mut self, now: Now, id: CommandId, turn: &mut Turn) {
+        let queued = self.state.commands.get(&id).filter(|tracked| tracked.is_queued());
+        let fact = queued.filter(|tracked| tracked.command().call.is_some()).map(|_| client::left(id));
+        self.record(now, fact.into_iter().collect(), turn);
+    }
+
     fn probe(&self, id: CommandId, turn: &mut Turn) {
         if let Some(call) = self.call(id) {
             turn.outputs.push(Output::Probe(call));
@@ -281,7 +296,7 @@ impl Lane {
 
     fn call(&self, id: CommandId) -> Option<Call> {
         let tracked = self.state.commands.get(&id)?;
-        Some(Call::new(self.state.vm, id, tracked.command().operation.clone(), tracked.on_start))
+        Some(Call::of(tracked.command(), tracked.on_start))
     }
 
     /// Applies facts and notes what follows from them.

@@ -1,5 +1,6 @@
 //! What a lane is told and what it wants done.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::call::Call;
@@ -57,8 +58,13 @@ pub enum Input {
     Probed { command: CommandId, evidence: Evidence },
     /// Every `Append` up to this step is durable.
     Persisted { step: u64 },
-    /// The agent was started again; what was running is not.
+    /// The connection of the client whose call a command is ended; nobody can make that call any more.
+    ClientGone { command: CommandId },
+    /// The agent was started again; what was running is not, and every client's connection is gone.
     Recovered,
+    /// The lane was built anew while the agent goes on; these commands' clients still wait, and their calls were not
+    /// made.
+    Rebuilt { carried: BTreeSet<CommandId> },
     /// Time has passed.
     Tick,
     /// The agent is about to stop.

@@ -8,6 +8,7 @@
 //! | `admission` | taking a command in |
 //! | `precedence` | which command waits for which: a graph without cycles |
 //! | `decide` | the next thing to happen: deadlines, silence, conflicts, starts |
+//! | `client` | commands that are a libvirt client's own call |
 //! | `past_us`, `unplug` | what happened past this agent, and whether a command of ours explains it |
 //! | `recheck` | the last look before a start |
 //! | `rules`, `feasibility` | which of two goes first, and what each rule found |
@@ -26,6 +27,7 @@ mod admission;
 mod apply;
 mod budget;
 mod call;
+mod client;
 mod decide;
 mod drain;
 mod escalate;
@@ -47,7 +49,8 @@ mod tests;
 mod turn;
 mod unplug;
 
-pub use call::Call;
+pub use call::{Call, Whose};
+pub use client::nobody_carries;
 pub use explain::{AskRecord, ConflictRecord, Moment, Waiting, deciding_rule, story, waiting};
 pub use fact::{
     Admission, Answer, CallResult, Closed, Evidence, Fact, Feasible, Finding, GivenUp, Heard, Origin, Party, Rule,

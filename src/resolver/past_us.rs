@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::client;
 use super::decide::explains;
 use super::fact::{Fact, Origin};
 use super::message::Observation;
@@ -26,7 +27,11 @@ pub(crate) fn observation(state: &State, seen: &VmState, why: Observation) -> Op
         }
         Observation::Told(_) | Observation::Event | Observation::Look => why,
     };
-    let explains = |running: &&Tracked| explains(running, believed, seen) && may_be_of(running, why);
+    let vanished = state.standing == Standing::Vanished;
+    let explains = |running: &&Tracked| {
+        (vanished && client::brings_back(running.command()))
+            || (explains(running, believed, seen) && may_be_of(running, why))
+    };
     let active = || state.active().find(explains).map(|running| running.command().id);
     let origin = match state.obeyed_late(seen).or_else(active) {
         Some(command) => Origin::Command { command },

@@ -4,7 +4,7 @@
 use super::fact::{Origin, Rule};
 use super::feasibility::Imagined;
 use super::past_us;
-use super::state::{Phase, State, Tracked};
+use super::state::{Phase, Standing, State, Tracked};
 use crate::model::operation::Register;
 use crate::model::{Code, CommandId, Effect, Ending, Guard, Operation, Outcome, PowerState, VmState};
 
@@ -12,6 +12,10 @@ use crate::model::{Code, CommandId, Effect, Ending, Guard, Operation, Outcome, P
 pub(crate) fn refusal(state: &State, tracked: &Tracked) -> Option<Outcome> {
     let command = tracked.command();
     let believed = state.believed.as_ref()?;
+    if state.standing == Standing::Vanished {
+        // What the VM was tells nothing of the one that this command makes.
+        return None;
+    }
     let register = command.operation.effect().register();
     if let Some(outcome) = register.as_ref().and_then(|register| overwritten(state, tracked, register)) {
         return Some(outcome);

@@ -192,7 +192,9 @@ async fn connection<P: Policies>(stream: UnixStream, entry: &Entry, upstream: &U
             tracing::debug!(%provider, uid, pid, "a client came in by a door");
             match relay.run().await {
                 Ok(Ending::ClientLeft) => tracing::debug!(%provider, uid, pid, "a client left"),
-                Ok(Ending::UpstreamLeft) => tracing::info!(%provider, uid, pid, "libvirt closed a client's connection"),
+                Ok(Ending::UpstreamLeft) => {
+                    tracing::debug!(%provider, uid, pid, "libvirt closed a client's connection")
+                }
                 Ok(Ending::Decided(why)) => tracing::info!(%provider, uid, pid, why, "a client's connection is closed"),
                 Err(error) => {
                     tracing::warn!(%provider, uid, pid, error = %chain(&error), "a client's connection is closed");

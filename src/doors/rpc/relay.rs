@@ -74,7 +74,16 @@ pub struct Outputs {
     client: Outlet,
     upstream: Outlet,
     close: Option<String>,
-    drop_client: bool,
+    parting: Parting,
+}
+
+/// Whether the client is to be let go before libvirt's end is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Parting {
+    #[default]
+    No,
+    /// It is not heard any more, and goes once it has what is on its way to it.
+    OfTheClient,
 }
 
 impl Outputs {
@@ -95,7 +104,7 @@ impl Outputs {
 
     /// Hear the client no more, and let it go once everything is sent to it; libvirt's end stays.
     pub const fn drop_client(&mut self) {
-        self.drop_client = true;
+        self.parting = Parting::OfTheClient;
     }
 
     const fn outlet(&mut self, side: Side) -> &mut Outlet {
@@ -278,10 +287,8 @@ impl<P: Policy> Relay<P> {
             if self.upstream.presence == Presence::Gone {
                 return Ok(Ending::UpstreamLeft);
             }
-            if self.out.drop_client && self.out.client.is_empty() && self.client.presence != Presence::Gone {
-                // It may have gone by itself.
-                let _ = self.client.socket.get_ref().shutdown(std::net::Shutdown::Both);
-                self.client.presence = Presence::Gone;
+            if self.out.parting == Parting::OfTheClient && self.out.client.is_empty() {
+                self.part_with_client();
             }
             if let Some(reason) = self.out.close.take() {
                 let is_left = self.client.presence == Presence::Gone;
@@ -315,6 +322,14 @@ impl<P: Policy> Relay<P> {
         }
     }
 
+    fn part_with_client(&mut self) {
+        if self.client.presence != Presence::Gone {
+            // It may have gone by itself.
+            let _ = self.client.socket.get_ref().shutdown(std::net::Shutdown::Both);
+            self.client.presence = Presence::Gone;
+        }
+    }
+
     const fn end(&mut self, side: Side) -> &mut End {
         match side {
             Side::Client => &mut self.client,
@@ -327,7 +342,7 @@ impl<P: Policy> Relay<P> {
             // Every message of a client may be answered by the policy itself.
             Side::Client => {
                 self.client.presence != Presence::Gone
-                    && !self.out.drop_client
+                    && self.out.parting == Parting::No
                     && !self.out.upstream.is_full()
                     && !self.out.client.is_crowded()
             }
@@ -375,7 +390,7 @@ impl<P: Policy> Relay<P> {
 
     /// Passes on what has come from a side.
     fn hear(&mut self, side: Side) -> Result<(), RelayError> {
-        while self.out.close.is_none() && !(self.out.drop_client && side == Side::Client) {
+        while self.out.close.is_none() && (side == Side::Upstream || self.out.parting == Parting::No) {
             match self.end(side).intake.next().map_err(|source| RelayError::Read { side, source })? {
                 Some(frame) => match side {
                     Side::Client => self.policy.from_client(frame, &mut self.out),

@@ -96,7 +96,6 @@ impl Runner {
             tokio::select! {
                 happened = something.as_mut() => return Some(happened),
                 mail = self.mailbox.recv() => match mail? {
-                    Mail::Carry(..) => {}
                     Mail::Read(read) => self.read(read),
                     // Recovering makes up for all that can be told now, but for these.
                     Mail::Tell(input) => match *input {
@@ -104,9 +103,9 @@ impl Runner {
                         Input::SessionLost { provider } => self.lost_early.push(provider),
                         _ => {}
                     },
-                    Mail::Request { reply, .. } => {
+                    Mail::Request(request) => {
                         let message = "the VM could not be looked at yet after a restart; nothing was accepted, submit again";
-                        let _ = reply.send(Err(Refusal::new(Code::HypervisorUnreachable, message)));
+                        let _ = request.reply.send(Err(Refusal::new(Code::HypervisorUnreachable, message)));
                     }
                 },
             }

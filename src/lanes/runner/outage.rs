@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::{Errand, Runner, unwritable};
 use crate::journal::{AppendError, Entry, Journal, ReplayError};
 use crate::model::VmId;
-use crate::resolver::{Input, Lane, State};
+use crate::resolver::{Input, Lane, Phase, State};
 
 /// How long new work is refused after the journal failed, before it is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -57,8 +57,8 @@ impl Runner {
     /// The journal did not take a step's facts: whoever waits for that is told, and the lane is built anew.
     pub(super) fn pause(&mut self, error: &AppendError) {
         tracing::error!(vm = %self.vm, %error, "the journal refused facts; new work on this VM is refused for now");
-        for (_, (reply, _)) in std::mem::take(&mut self.replies) {
-            let _ = reply.send(Err(unwritable()));
+        for (_, asked) in std::mem::take(&mut self.replies) {
+            self.refuse(asked, unwritable());
         }
         self.held.clear();
         self.wake = None;
@@ -74,6 +74,8 @@ impl Runner {
             let stage = match self.around.journal.restore_vm(self.vm).await {
                 Ok(state) => {
                     self.lane = Lane::new(state, (*self.around.policy).clone());
+                    self.around.sight.show(self.lane.state());
+                    self.forget_carriers();
                     Stage::Rebuilt(later)
                 }
                 Err(_) => Stage::Ahead(later),
@@ -88,9 +90,19 @@ impl Runner {
         if self.closing {
             self.step(Input::Closing);
         }
-        self.step(Input::Recovered);
+        self.step(Input::Rebuilt { carried: self.carriers.commands() });
         for errand in kept {
             self.errand(errand);
+        }
+    }
+
+    /// Commands that are over, or never were durable, need nobody who makes their calls.
+    fn forget_carriers(&mut self) {
+        let over = |phase: &Phase| matches!(phase, Phase::Ended(_));
+        for command in self.carriers.commands() {
+            if self.lane.state().command(command).is_none_or(|tracked| over(tracked.phase())) {
+                self.carriers.drop(command);
+            }
         }
     }
 }

@@ -28,6 +28,13 @@ impl DefinitionDefineArgs {
         uuid_in(&self.xml).map(|_| ())
     }
 
+    /// The VM's name in it.
+    pub(super) fn name(&self) -> Option<String> {
+        let document = roxmltree::Document::parse(&self.xml).ok()?;
+        let name = document.root_element().children().find(|node| node.has_tag_name("name"))?;
+        Some(name.text()?.to_owned()).filter(|name| !name.is_empty())
+    }
+
     /// Whether it defines this VM and not another.
     pub(super) fn check_vm(&self, vm: VmId) -> Result<(), String> {
         let uuid = uuid_in(&self.xml)?;

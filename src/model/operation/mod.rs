@@ -209,6 +209,17 @@ impl Operation {
         }
     }
 
+    /// The name that the VM has then, where it says one.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others name no VM")]
+    #[must_use]
+    pub fn names(&self) -> Option<String> {
+        match self {
+            Self::DefinitionRename(args) => Some(args.name.clone()),
+            Self::DefinitionDefine(args) => args.name(),
+            _ => None,
+        }
+    }
+
     /// The checkpoint that it makes or deletes.
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others name none")]
     #[must_use]

@@ -14,6 +14,8 @@ fn words(action: Action, which: usize) -> String {
 
 fn in_state(power: PowerState, policy: Policy) -> World {
     let mut world = World::shared(policy);
+    ["north", "south"].into_iter().for_each(|to| world.operator_delegates(to, Action::MonitorCommand));
+    world.seen.clear();
     let start = StartId(if power == PowerState::ShutOff { None } else { Some(1) });
     world.out_of_band(|vm| (vm.power, vm.start) = (power, start));
     world

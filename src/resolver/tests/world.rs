@@ -237,6 +237,12 @@ impl World {
         self.feed(Input::Change { token, request })
     }
 
+    pub(super) fn operator_delegates(&mut self, to: &str, action: Action) {
+        let (by, to, token) = (ProviderId::operator(), provider(to), self.token());
+        let request = ChangeRequest::Delegate { by, to, actions: [action].into(), mode: Mode::Shared, lease: None };
+        self.feed(Input::Change { token, request });
+    }
+
     pub(super) fn revoke(&mut self, by: &str, from: &str) -> Vec<Output> {
         let request = Self::all_from(by, from);
         let token = self.token();

@@ -153,10 +153,10 @@ impl Errands {
         let errands = self.clone();
         tokio::spawn(async move {
             if let Ok(Fate::Taken(_)) = fate.wait_for(|fate| *fate != Fate::Open).await.map(|fate| *fate) {
-                let provider = errands.client.provider.clone();
+                let provider = &errands.client.provider;
+                tracing::debug!(%provider, %vm, command = %id, "the client of a held call has gone");
                 // One that was let go meanwhile learns from its carrier that nobody is there to make it.
-                let taken_back = errands.lanes.client_gone(vm, provider.clone(), id).await;
-                tracing::debug!(%provider, %vm, command = %id, done = taken_back.is_ok(), "a held call's client has gone");
+                errands.lanes.client_gone(vm, id).await;
             }
         });
     }

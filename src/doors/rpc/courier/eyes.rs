@@ -39,7 +39,7 @@ impl Eyes for View<'_> {
     }
 
     fn sees_all(&self) -> bool {
-        self.sees_host() && self.lanes.sight().sees_every(self.provider, self.lanes.now())
+        self.sees_host() && self.lanes.sight().has_part_in_all(self.provider, self.lanes.now())
     }
 
     fn whose(&self, thing: Thing<'_>) -> Whose {

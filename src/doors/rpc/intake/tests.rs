@@ -122,7 +122,8 @@ fn a_byte_without_its_descriptor_is_a_fault() {
 #[test]
 fn thirty_two_descriptors_come_with_their_message() {
     let (peer, socket) = pair();
-    let sent = Sample { bytes: message(header(Kind::ReplyWithDescriptors, 1), 32, b"payload "), files: (0..32).collect() };
+    let sent =
+        Sample { bytes: message(header(Kind::ReplyWithDescriptors, 1), 32, b"payload "), files: (0..32).collect() };
     sent.send(&peer, &mut std::iter::empty());
     let frame = read(&mut Intake::new(), &socket).unwrap().unwrap();
     assert_eq!(Sample::of(&frame), sent);

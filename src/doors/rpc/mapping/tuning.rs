@@ -20,11 +20,11 @@ pub(super) fn decode(action: Action, mut call: Call<'_>) -> Result<Treatment, Re
     let operation = match call.name() {
         "domain_set_interface_parameters" => {
             let (device, parameters, flags) = (call.text()?, call.parameters()?, call.u32()?);
-            of_device(&call, format!("nic:{device}"), qos(&device, &parameters), flags)
+            of_device(&call, &format!("nic:{device}"), qos(&device, &parameters), flags)
         }
         "domain_set_block_io_tune" => {
             let (disk, parameters, flags) = (call.text()?, call.parameters()?, call.u32()?);
-            of_device(&call, format!("disk:{disk}"), iotune(&disk, &parameters), flags)
+            of_device(&call, &format!("disk:{disk}"), iotune(&disk, &parameters), flags)
         }
         "domain_block_job_set_speed" => {
             let touched = tuned(&format!("disk:{}", call.text()?));
@@ -51,11 +51,11 @@ fn tuned(device: &str) -> Option<Resource> {
     device.parse::<DeviceName>().ok().map(Resource::Tuning)
 }
 
-fn of_device(call: &Call<'_>, device: String, args: Option<(Action, Json)>, flags: u32) -> Operation {
+fn of_device(call: &Call<'_>, device: &str, args: Option<(Action, Json)>, flags: u32) -> Operation {
     let canonical = args.filter(|_| flags == LIVE | CONFIG).and_then(|(action, args)| said(action, args));
     canonical.unwrap_or_else(|| {
         let action = if device.starts_with("nic:") { Action::NicQos } else { Action::DiskIotune };
-        call.relayed(action, tuned(&device))
+        call.relayed(action, tuned(device))
     })
 }
 

@@ -12,10 +12,34 @@ use crate::model::{DeviceName, VmId};
 /// The most elements, attributes not counted, and texts. A domain with a hundred disks has a tenth of that.
 const NODES_MAX: u32 = 65536;
 
-/// The document, unless it is malformed, declares a type or is absurdly large.
+/// The most namespaces. The parser copies those of an element to each element in it.
+const NAMESPACES_MAX: usize = 64;
+/// The most comparisons of attributes, of which the parser compares each with all others of its element.
+const COMPARISONS_MAX: u64 = 1 << 24;
+
+/// The document, unless it is malformed, declares a type, or is made to take long.
 pub(super) fn parse(xml: &str) -> Option<Document<'_>> {
+    if comparisons(xml) > COMPARISONS_MAX || xml.matches("xmlns").count() > NAMESPACES_MAX {
+        return None;
+    }
     let options = ParsingOptions { allow_dtd: false, nodes_limit: NODES_MAX, ..ParsingOptions::default() };
     Document::parse_with_options(xml, options).ok()
+}
+
+/// How often attributes would be compared at most: between two `<` there are no more of them than `=`.
+fn comparisons(xml: &str) -> u64 {
+    let (mut whole, mut here) = (0_u64, 0_u64);
+    for byte in xml.bytes() {
+        match byte {
+            b'<' => here = 0,
+            b'=' => {
+                whole = whole.saturating_add(here);
+                here += 1;
+            }
+            _ => {}
+        }
+    }
+    whole
 }
 
 /// What an element is called, unless it is in a namespace.

@@ -4,6 +4,7 @@ use super::super::xdr::{ReadXdrError, Reader, STRING_MAX};
 use super::decided::{Decided, Names, Shows};
 use super::eyes::{Eyes, Thing};
 use super::judge::{self, Nature};
+use super::listing::Listing;
 use super::recount::{self, Recount};
 use super::shapes;
 use crate::model::VmId;
@@ -24,15 +25,10 @@ pub enum Asked {
 pub(super) fn ask(decided: Decided, procedure: u32, payload: &[u8], eyes: &dyn Eyes) -> Result<Asked, ReadXdrError> {
     let recounted = match decided.shows {
         Shows::Recounted => true,
-        Shows::Vms
-        | Shows::Volumes
-        | Shows::Devices
-        | Shows::Interfaces
-        | Shows::Secrets
-        | Shows::Leases
-        | Shows::Ports
-        | Shows::Bindings => !recount::needs_results(procedure, &mut Reader::new(payload))?,
-        _ => false,
+        Shows::List if Listing::of(procedure).is_some_and(Listing::is_counted) => {
+            !recount::needs_results(procedure, &mut Reader::new(payload))?
+        }
+        Shows::List | Shows::Plain | Shows::SecretValue | Shows::One(_) | Shows::Xml(_) | Shows::Event(_) => false,
     };
     Ok(match names_seen(decided.names, payload, eyes)? {
         false => Asked::Unseen,
@@ -45,7 +41,7 @@ fn names_seen(names: Names, payload: &[u8], eyes: &dyn Eyes) -> Result<bool, Rea
     let mut reader = Reader::new(payload);
     let reader = &mut reader;
     Ok(match names {
-        Names::Nothing => true,
+        Names::Nothing | Names::Vms => true,
         Names::Vm => eyes.sees(shapes::vm(reader)?),
         Names::VmAfterName => {
             shapes::skip_string(reader)?;
@@ -58,19 +54,12 @@ fn names_seen(names: Names, payload: &[u8], eyes: &dyn Eyes) -> Result<bool, Rea
             reader.i32()?;
             !reader.bool()? || eyes.sees(shapes::vm(reader)?)
         }
-        Names::Vms => {
-            let mut all = true;
-            for _ in 0..reader.count(shapes::MAX)? {
-                all &= eyes.sees(shapes::vm(reader)?);
-            }
-            all
-        }
         Names::Volume => volume(reader, eyes)?,
         Names::VolumeInPool => {
             let pool = shapes::named(reader)?;
             claimed(eyes, pool, reader.string()?)
         }
-        Names::Path => judge::sees_path(eyes, reader.string()?),
+        Names::VolumeKey | Names::VolumePath => judge::sees_path(eyes, reader.string()?),
         Names::Clone => {
             shapes::named(reader)?;
             reader.opaque(STRING_MAX)?;

@@ -20,14 +20,15 @@ pub(super) enum Names {
     MaybeVm,
     /// An event's number, then a domain that may be left out.
     MaybeVmAfterWord,
-    /// A list of domains.
+    /// A list of domains. Libvirt passes over those that are not there, and what it says of the others is sifted.
     Vms,
     /// A volume.
     Volume,
     /// A pool, then a volume's name.
     VolumeInPool,
-    /// A volume's key or path.
-    Path,
+    /// A volume's key, which is its path in most pools.
+    VolumeKey,
+    VolumePath,
     /// A pool, an XML, then the volume that is copied.
     Clone,
     /// A node device's name.
@@ -62,45 +63,55 @@ pub(super) enum Shows {
     Plain,
     /// It counts, or cuts off, what it does not name.
     Recounted,
-    /// Lists with their counts.
-    Vms,
-    Volumes,
-    Devices,
-    Interfaces,
-    Secrets,
-    Leases,
-    Ports,
-    Bindings,
-    /// Records of VMs, without a count.
-    Stats,
+    /// A list, of which [`Listing`](super::listing::Listing) knows the layout.
+    List,
+    /// A secret's value.
+    SecretValue,
     /// One thing that was looked up.
+    One(One),
+    /// A text.
+    Xml(Xml),
+    /// No reply, but an event.
+    Event(Event),
+}
+
+/// A thing that was looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum One {
     Vm,
     Volume,
-    VolumePath,
+    /// A volume's path.
+    Path,
     Device,
     Interface,
     Secret,
     Port,
     Binding,
-    /// What an XML says.
-    VolumeXml,
-    NetworkXml,
-    InterfaceXml,
-    SecretXml,
+}
+
+/// What an XML is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Xml {
+    Volume,
+    Network,
+    Interface,
+    Secret,
     /// A file's domain.
-    SavedXml,
+    Vm,
     /// A thing that says which VM owns it.
-    OwnedXml,
-    /// A secret's value.
-    SecretValue,
-    /// An event that begins with a domain.
-    EventOfVm,
-    /// An event that begins with the number of its registration, then a domain.
-    EventOfVmAfterWord,
-    EventOfDevice,
-    EventOfSecret,
-    /// An event of a network, of a pool, of the connection.
-    EventOfHost,
+    Owned,
+}
+
+/// What an event begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Event {
+    Vm,
+    /// The number of its registration, then a domain.
+    VmAfterWord,
+    Device,
+    Secret,
+    /// Something of the host, or the connection.
+    Host,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +133,7 @@ pub(super) fn of(program: u32, procedure: u32) -> Option<Decided> {
         // Attach to a process: the mapping asks whose it is. Deregister.
         (QEMU, 2 | 5) => decided(Names::Nothing, Shows::Plain),
         (QEMU, 4) => decided(Names::MaybeVm, Shows::Plain),
-        (QEMU, 6) => decided(Names::Nothing, Shows::EventOfVmAfterWord),
+        (QEMU, 6) => decided(Names::Nothing, Shows::Event(Event::VmAfterWord)),
         // Open a name space.
         (LXC, 1) => decided(Names::Vm, Shows::Plain),
         (_, _) => None,

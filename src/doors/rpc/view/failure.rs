@@ -122,6 +122,7 @@ fn absence(names: Names, call: &[u8]) -> Result<Absence, ReadXdrError> {
     let mut reader = Reader::new(call);
     let reader = &mut reader;
     Ok(match names {
+        Names::Vms => Absence::NO_VM,
         Names::Nothing => match reader.i32() {
             // Look-up by number; everything else that names nothing has its own words.
             Ok(number) if call.len() == 4 => Absence::vm(format!("no domain with matching id {number}")),
@@ -143,13 +144,13 @@ fn absence(names: Names, call: &[u8]) -> Result<Absence, ReadXdrError> {
             reader.bool()?;
             vm(reader)?
         }
-        Names::Vms => Absence::NO_VM,
         Names::Volume => volume(shapes::volume(reader)?.name),
         Names::VolumeInPool => {
             shapes::named(reader)?;
             volume(reader.string()?)
         }
-        Names::Path => Absence::volume(format!("no storage vol with matching path '{}'", reader.string()?)),
+        Names::VolumeKey => Absence::volume(format!("no storage vol with matching key {}", reader.string()?)),
+        Names::VolumePath => Absence::volume(format!("no storage vol with matching path '{}'", reader.string()?)),
         Names::Clone => {
             shapes::named(reader)?;
             shapes::skip_string(reader)?;

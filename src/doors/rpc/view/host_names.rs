@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use roxmltree::{Document, Node, ParsingOptions};
+use uuid::Uuid;
 
 use super::eyes::{Eyes, Thing, Whose};
 use super::judge;
@@ -15,6 +16,8 @@ use crate::model::VmId;
 #[derive(Debug, Clone, Default)]
 pub struct HostNames {
     vms: BTreeMap<VmId, Known>,
+    /// How many of them nobody knows well.
+    vague: usize,
     /// Every VM of the host is here.
     whole: bool,
     /// Where the pools are that have their volumes in a directory.
@@ -28,7 +31,7 @@ pub struct HostNames {
     /// The last parts of the paths.
     files: Owners<String>,
     volumes: Owners<(String, String)>,
-    ports: Owners<uuid::Uuid>,
+    ports: Owners<Uuid>,
 }
 
 type Owners<Key> = BTreeMap<Key, BTreeSet<VmId>>;
@@ -42,7 +45,7 @@ struct Known {
     nics: BTreeSet<String>,
     paths: BTreeSet<String>,
     volumes: BTreeSet<(String, String)>,
-    ports: BTreeSet<uuid::Uuid>,
+    ports: BTreeSet<Uuid>,
 }
 
 impl HostNames {
@@ -56,6 +59,7 @@ impl HostNames {
         if self.vms.get(&vm) != Some(&known) {
             self.forget(vm);
             self.index(vm, &known);
+            self.vague += usize::from(known.vague);
             self.vms.insert(vm, known);
         }
     }
@@ -63,6 +67,7 @@ impl HostNames {
     /// A VM is there no more.
     pub fn forget(&mut self, vm: VmId) {
         let Some(known) = self.vms.remove(&vm) else { return };
+        self.vague = self.vague.saturating_sub(usize::from(known.vague));
         drop_owner(&mut self.names, &known.name, vm);
         for mac in &known.macs {
             drop_owner(&mut self.macs, mac, vm);
@@ -147,7 +152,7 @@ impl HostNames {
 
     /// Whether every VM is known, with all that is its.
     pub(super) fn is_whole(&self) -> bool {
-        self.whole && self.vms.values().all(|known| !known.vague)
+        self.whole && self.vague == 0
     }
 
     /// Whether a text has the name of a VM that is not seen, or of something that only such VMs have.
@@ -252,9 +257,7 @@ impl Known {
             match child.tag_name().name() {
                 "mac" => self.macs.extend(child.attribute("address").map(str::to_ascii_lowercase)),
                 "target" => self.nics.extend(child.attribute("dev").map(str::to_owned)),
-                "source" => {
-                    self.ports.extend(child.attribute("portid").and_then(|port| port.parse::<uuid::Uuid>().ok()))
-                }
+                "source" => self.ports.extend(child.attribute("portid").and_then(|port| Uuid::try_parse(port).ok())),
                 _ => {}
             }
         }

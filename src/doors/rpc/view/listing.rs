@@ -71,6 +71,11 @@ impl Listing {
         Some(Self { procedure, of, max, tail })
     }
 
+    /// Whether its length follows, and may be all that a client asks for.
+    pub(super) fn is_counted(self) -> bool {
+        self.tail == Tail::Count
+    }
+
     fn item<'a>(self, reader: &mut Reader<'a>) -> Result<Item<'a>, ReadXdrError> {
         Ok(match self.of {
             Of::Vms => Item::Vm { name: reader.string()?, vm: VmId(reader.uuid()?), number: reader.i32()? },

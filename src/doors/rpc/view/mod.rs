@@ -1,9 +1,27 @@
 //! What a provider may see of libvirt's replies, events and error texts. Pure.
 //!
-//! Assumes that every call that names a VM was checked by its UUID before it was passed on, and that [`call`] was asked
-//! about every other call. Guarantees that a list and its count agree, that what is shown is as libvirt wrote it to the
-//! last byte, and that what cannot be read is not shown: a provider that does not see the whole host is to be answered
-//! as by [`absent`] when reading fails.
+//! ```text
+//!  client's call ──call──▶ passed on, answered as by `absent`, or another question is asked instead
+//!  reply, event, error ──reply, event, error──▶ the same, another payload, or nothing
+//! ```
+//!
+//! Assumes that [`call`] is asked about every call before it is passed on, and that the mapping checks what only it can
+//! read. Guarantees that a list and its count agree, that what is shown is to the last byte as libvirt wrote it, and
+//! that what cannot be read is not shown. Looks at nothing, and keeps nothing, where nothing of a VM can be.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `eyes` | what the view asks about a provider |
+//! | `host_names` | which VM has which MAC address, disk, port: answers most of that |
+//! | `remote`, `decided` | every procedure, and what was decided about it |
+//! | `shapes` | the structures on the wire that name something |
+//! | `judge` | from whose a thing is to whether it is shown |
+//! | `call` | what a call names |
+//! | `listing`, `single`, `xml` | lists, single things and events, texts |
+//! | `recount` | counts that are taken again |
+//! | `failure` | errors, and the one for what is not there |
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod eyes;
 mod remote;
@@ -28,7 +46,7 @@ pub use recount::{Question, Recount};
 
 use super::frame::REMOTE;
 use super::xdr::ReadXdrError;
-use decided::Shows;
+use decided::{Decided, Event, Shows};
 use listing::Listing;
 
 /// What is made of a message before a provider gets it.
@@ -67,38 +85,14 @@ pub fn reply(program: u32, procedure: u32, payload: &[u8], eyes: &dyn Eyes) -> R
         Shows::SecretValue => Ok(if eyes.sees_secrets() { Shown::Same } else { Shown::Hidden }),
         _ if eyes.sees_all() => Ok(Shown::Same),
         Shows::Recounted => Ok(Shown::Recount(Recount { procedure })),
-        Shows::Vms
-        | Shows::Volumes
-        | Shows::Devices
-        | Shows::Interfaces
-        | Shows::Secrets
-        | Shows::Leases
-        | Shows::Ports
-        | Shows::Bindings
-        | Shows::Stats => match Listing::of(procedure) {
+        Shows::List => match Listing::of(procedure) {
             Some(listing) => listing.sift(payload, eyes),
             None => Ok(unknown(payload, eyes)),
         },
-        Shows::Vm
-        | Shows::Volume
-        | Shows::VolumePath
-        | Shows::Device
-        | Shows::Interface
-        | Shows::Secret
-        | Shows::Port
-        | Shows::Binding => single::sift(decided.shows, payload, eyes),
-        Shows::VolumeXml
-        | Shows::NetworkXml
-        | Shows::InterfaceXml
-        | Shows::SecretXml
-        | Shows::SavedXml
-        | Shows::OwnedXml => xml::sift(decided.shows, payload, eyes),
+        Shows::One(one) => single::sift(one, payload, eyes),
+        Shows::Xml(of) => xml::sift(of, payload, eyes),
         // No reply is an event.
-        Shows::EventOfVm
-        | Shows::EventOfVmAfterWord
-        | Shows::EventOfDevice
-        | Shows::EventOfSecret
-        | Shows::EventOfHost => Ok(Shown::Hidden),
+        Shows::Event(_) => Ok(Shown::Hidden),
     }
 }
 
@@ -109,19 +103,13 @@ pub fn event(program: u32, procedure: u32, payload: &[u8], eyes: &dyn Eyes) -> R
     if eyes.sees_all() {
         return Ok(Shown::Same);
     }
-    match decided::of(program, procedure).map(|decided| decided.shows) {
-        Some(Shows::EventOfHost) => Ok(Shown::Same),
-        Some(shows @ (Shows::EventOfVm | Shows::EventOfVmAfterWord | Shows::EventOfDevice | Shows::EventOfSecret)) => {
-            single::sift(shows, payload, eyes)
-        }
-        Some(_) | None => {
-            // Every event about a VM since libvirt 1.2 begins alike, and no other bytes are a VM that somebody
-            // co-manages.
-            let of_vm = single::sift(Shows::EventOfVmAfterWord, payload, eyes);
-            let begins_with_seen = program == REMOTE && of_vm == Ok(Shown::Same);
-            Ok(if begins_with_seen && !eyes.sees_host() { Shown::Same } else { unknown(payload, eyes) })
-        }
+    if let Some(Decided { shows: Shows::Event(event), .. }) = decided::of(program, procedure) {
+        return single::sift_event(event, payload, eyes);
     }
+    // Every event about a VM since libvirt 1.2 begins alike, and no other bytes are a VM that somebody co-manages.
+    let of_vm = single::sift_event(Event::VmAfterWord, payload, eyes);
+    let begins_with_seen = program == REMOTE && of_vm == Ok(Shown::Same);
+    Ok(if begins_with_seen && !eyes.sees_host() { Shown::Same } else { unknown(payload, eyes) })
 }
 
 /// A message of which nothing is known: empty, or for the host role and without the UUID of a VM that it does not see.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::super::xdr::{ReadXdrError, Reader, Writer};
-use super::decided::Shows;
+use super::decided::Xml;
 use super::eyes::{Eyes, Thing};
 use super::judge::{self, Nature};
 use super::{Shown, unknown};
@@ -30,19 +30,19 @@ impl Verdict {
 }
 
 /// What is shown of an XML that libvirt answered with.
-pub(super) fn sift(shows: Shows, payload: &[u8], eyes: &dyn Eyes) -> Result<Shown, ReadXdrError> {
+pub(super) fn sift(of: Xml, payload: &[u8], eyes: &dyn Eyes) -> Result<Shown, ReadXdrError> {
     let mut reader = Reader::new(payload);
     let text = reader.string()?;
     let options = ParsingOptions { allow_dtd: false, nodes_limit: NODES_MAX, ..ParsingOptions::default() };
     let Ok(document) = Document::parse_with_options(text, options) else { return Ok(unknown(payload, eyes)) };
     let root = document.root_element();
-    let verdict = match shows {
-        Shows::NetworkXml => network(root, eyes),
-        Shows::InterfaceXml => interface(root, eyes),
-        Shows::VolumeXml => volume(root, eyes),
-        Shows::SecretXml => secret(root, eyes),
-        Shows::SavedXml => owned(child(root, "uuid"), eyes),
-        _ => owned(child(root, "owner").and_then(|owner| child(owner, "uuid")), eyes),
+    let verdict = match of {
+        Xml::Network => network(root, eyes),
+        Xml::Interface => interface(root, eyes),
+        Xml::Volume => volume(root, eyes),
+        Xml::Secret => secret(root, eyes),
+        Xml::Vm => owned(child(root, "uuid"), eyes),
+        Xml::Owned => owned(child(root, "owner").and_then(|owner| child(owner, "uuid")), eyes),
     };
     Ok(match verdict {
         Verdict::Hidden => Shown::Hidden,
@@ -102,7 +102,14 @@ fn network(root: Node<'_, '_>, eyes: &dyn Eyes) -> Verdict {
             !things.is_empty() && !judge::sees(eyes, Nature::Hosts, &things)
         })
     });
-    let mut parts: Vec<Range<usize>> = leases.chain(names).map(|node| node.range()).collect();
+    // How many NICs of guests are plugged in, anybody's.
+    let counts = root
+        .descendants()
+        .filter(|node| node.has_tag_name("network") || node.has_tag_name("interface"))
+        .filter(|_| !eyes.sees_host())
+        .filter_map(|node| node.attribute_node("connections"))
+        .map(|count| count.range().start.saturating_sub(1)..count.range().end);
+    let mut parts: Vec<Range<usize>> = leases.chain(names).map(|node| node.range()).chain(counts).collect();
     parts.sort_by_key(|part| part.start);
     Verdict::Without(parts)
 }

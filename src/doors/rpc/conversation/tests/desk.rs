@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::*;
 use crate::doors::rpc::frame::{Header, KEEPALIVE, Kind, REMOTE, Status};
-use crate::doors::rpc::view::{Eyes, HostNames};
+use crate::doors::rpc::view::{Eyes, HostNames, Thing, Whose};
 use crate::doors::rpc::xdr::{Reader, Writer};
 use crate::model::{Code, Ending};
 
@@ -53,6 +53,11 @@ impl Eyes for World {
 
     fn sees_host(&self) -> bool {
         self.role == Role::Host
+    }
+
+    /// Whose volumes are is looked at elsewhere.
+    fn whose(&self, _thing: Thing<'_>) -> Whose {
+        Whose::Seen
     }
 }
 

@@ -1,7 +1,43 @@
 //! Who may see and change what.
 
-use super::desk::*;
 use super::super::*;
+use super::desk::*;
+use crate::doors::rpc::xdr::Writer;
+
+const DEFINE_XML: u32 = 11;
+const LOOKUP_BY_NAME: u32 = 23;
+const NUM_OF_DOMAINS: u32 = 51;
+const RESTORE: u32 = 54;
+const CONFIRM3: u32 = 218;
+const FINISH3: u32 = 217;
+const VOL_WIPE: u32 = 165;
+const LIST_ALL_DOMAINS: u32 = 273;
+const SET_IDENTITY: u32 = 419;
+const ABORT_JOB: u32 = 164;
+
+fn text(text: &str) -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer.string(text);
+    writer.into_bytes()
+}
+
+fn definition(number: u128) -> Vec<u8> {
+    text(&format!("<domain><name>vm{number}</name><uuid>{}</uuid></domain>", vm(number)))
+}
+
+fn volume() -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer.string("pool").string("disk.qcow2").string("/pool/disk.qcow2").u32(0);
+    writer.into_bytes()
+}
+
+fn cookie_and_flags(mut payload: Vec<u8>) -> Vec<u8> {
+    let mut writer = Writer::new();
+    // No cookie, no URIs, flags, not cancelled.
+    writer.opaque(&[]).bool(false).bool(false).u64(0).u32(0);
+    payload.extend(writer.into_bytes());
+    payload
+}
 
 #[test]
 fn a_vm_that_a_provider_does_not_see_is_not_there() {
@@ -9,6 +45,9 @@ fn a_vm_that_a_provider_does_not_see_is_not_there() {
         let mut desk = Desk::new();
         assert_eq!(desk.call(GET_INFO, 1, number), ["client 16#1 error 42"]);
         assert_eq!(desk.call(SUSPEND, 2, number), ["client 34#2 error 42"]);
+        let uuid = vm(number).0;
+        assert_eq!(desk.client(LOOKUP_BY_UUID, 3, uuid.as_bytes()), ["client 24#3 error 42"]);
+        assert_eq!(desk.client(LOOKUP_BY_NAME, 4, &text(&format!("vm{number}"))), ["client 23#4 error 42"]);
     }
 }
 
@@ -19,4 +58,132 @@ fn on_a_vm_that_nobody_co_manages_the_host_role_has_plain_libvirt() {
     assert_eq!(desk.libvirtd(SUSPEND, 1, &[]), ["client 34#1 ok"]);
     assert_eq!(desk.call(SUSPEND, 2, OTHERS), ["client 34#2 error 42"]);
     assert_eq!(desk.call(SUSPEND, 3, OWN), ["submit 2 power.suspend"]);
+}
+
+#[test]
+fn who_makes_a_vm_becomes_its_primary_before_the_answer_goes_on() {
+    let mut desk = Desk::of_the_host();
+    assert_eq!(desk.client(DEFINE_XML, 1, &definition(FREE)), ["resolve 1"]);
+    let new = Heard::Resolved(Ticket(1), Found::New(Some(vm(FREE))));
+    assert_eq!(desk.hear(new), ["libvirtd call 11#1"]);
+    assert_eq!(desk.libvirtd(DEFINE_XML, 1, &domain(FREE)), ["enroll 1 3"]);
+    desk.world.standing.insert(vm(FREE), Standing::Own);
+    assert_eq!(desk.hear(Heard::Enrolled(Ticket(1))), ["client 11#1 ok"]);
+    // One that libvirt refuses to make is nobody's.
+    desk.client(DEFINE_XML, 2, &definition(9));
+    desk.hear(Heard::Resolved(Ticket(2), Found::New(None)));
+    assert_eq!(desk.libvirtd_fails(DEFINE_XML, 2, 9, "no"), ["client 11#2 error 9"]);
+}
+
+#[test]
+fn a_new_definition_of_a_vm_that_is_there_takes_the_way_of_every_change() {
+    let mut desk = Desk::of_the_host();
+    desk.client(DEFINE_XML, 1, &definition(OWN));
+    assert_eq!(desk.hear(Heard::Resolved(Ticket(1), Found::Vm(vm(OWN)))), ["submit 1 definition.define"]);
+    desk.client(DEFINE_XML, 2, &definition(OTHERS));
+    let said = desk.hear(Heard::Resolved(Ticket(2), Found::Vm(vm(OTHERS))));
+    assert_eq!(said, ["told domain_define_xml 88", "client 11#2 error 88"]);
+    desk.client(DEFINE_XML, 3, &definition(FREE));
+    assert_eq!(desk.hear(Heard::Resolved(Ticket(3), Found::Vm(vm(FREE)))), ["libvirtd call 11#3"]);
+    assert_eq!(desk.libvirtd(DEFINE_XML, 3, &domain(FREE)), ["client 11#3 ok"], "it was there before");
+}
+
+#[test]
+fn only_the_host_role_brings_vms_to_the_host() {
+    let mut desk = Desk::new();
+    desk.client(DEFINE_XML, 1, &definition(FREE));
+    let said = desk.hear(Heard::Resolved(Ticket(1), Found::New(Some(vm(FREE)))));
+    assert_eq!(said, ["told domain_define_xml 88", "client 11#1 error 88"]);
+}
+
+#[test]
+fn a_call_whose_vm_is_not_known_yet_keeps_later_writes_and_nothing_else() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.client(RESTORE, 1, &text("/saved")), ["resolve 1"]);
+    assert_eq!(desk.call(SUSPEND, 2, OWN), [""; 0]);
+    assert_eq!(desk.call(GET_INFO, 3, OWN), ["libvirtd call 16#3"]);
+    let found = Heard::Resolved(Ticket(1), Found::Vm(vm(OWN)));
+    assert_eq!(desk.hear(found), ["submit 1 power.restore", "submit 2 power.suspend after 1"]);
+    desk.client(RESTORE, 4, &text("/saved"));
+    desk.call(SUSPEND, 5, OWN);
+    let said = desk.hear(Heard::Resolved(Ticket(4), Found::Unknown("who knows".to_owned())));
+    assert_eq!(said, ["told domain_restore 9", "client 54#4 error 9", "submit 5 power.suspend after 2"]);
+}
+
+#[test]
+fn the_end_of_a_migration_is_never_held() {
+    let mut desk = Desk::new();
+    desk.call(SUSPEND, 1, OWN);
+    let confirm = cookie_and_flags(domain(OWN));
+    assert_eq!(desk.client(CONFIRM3, 2, &confirm), ["libvirtd call 218#2"]);
+    let finish = cookie_and_flags(text("vm1"));
+    assert_eq!(desk.client(FINISH3, 3, &finish), ["libvirtd call 217#3"]);
+    assert_eq!(desk.client(CONFIRM3, 4, &cookie_and_flags(domain(OTHERS))), ["client 218#4 error 42"]);
+    assert_eq!(desk.client(FINISH3, 5, &cookie_and_flags(text("vm2"))), ["client 217#5 error 42"]);
+}
+
+#[test]
+fn the_end_of_a_job_does_not_stay_behind_the_job() {
+    let mut desk = Desk::new();
+    desk.call(SUSPEND, 1, OWN);
+    assert_eq!(desk.call(ABORT_JOB, 2, OWN), ["submit 2 migrate.abort"]);
+    assert_eq!(desk.call(SUSPEND, 3, OWN), ["submit 3 power.suspend after 1"], "nor does anything stay behind it");
+}
+
+#[test]
+fn a_volume_that_is_a_vms_disk_is_written_through_its_lane() {
+    let disk = |number| Heard::Resolved(Ticket(1), Found::Disk(vm(number), "vda".to_owned()));
+    let mut desk = Desk::new();
+    assert_eq!(desk.client(VOL_WIPE, 1, &volume()), ["resolve 1"]);
+    assert_eq!(desk.hear(disk(OWN)), ["submit 1 disk.write"]);
+    let mut desk = Desk::of_the_host();
+    desk.client(VOL_WIPE, 1, &volume());
+    assert_eq!(desk.hear(disk(OTHERS)), ["told storage_vol_wipe 88", "client 165#1 error 88"]);
+    let mut desk = Desk::of_the_host();
+    desk.client(VOL_WIPE, 1, &volume());
+    assert_eq!(desk.hear(Heard::Resolved(Ticket(1), Found::Nothing)), ["libvirtd call 165#1"]);
+}
+
+#[test]
+fn what_counts_vms_counts_those_that_are_seen() {
+    let mut desk = Desk::new();
+    let mut said = desk.client(NUM_OF_DOMAINS, 1, &[]);
+    if said == ["libvirtd call 51#1"] {
+        said = desk.libvirtd(NUM_OF_DOMAINS, 1, &[0, 0, 0, 3]);
+    }
+    assert_eq!(said, ["libvirtd call 273#2147483649"]);
+    let mut writer = Writer::new();
+    writer.u32(3).raw(&domain(OWN)).raw(&domain(OTHERS)).raw(&domain(FREE)).u32(3);
+    assert_eq!(desk.libvirtd(LIST_ALL_DOMAINS, 0x8000_0001, &writer.into_bytes()), ["client 51#1 ok"]);
+    let Some(Deed::ToClient(answer)) = desk.deeds.last() else { panic!() };
+    assert_eq!(answer.payload(), [0, 0, 0, 1]);
+}
+
+#[test]
+fn no_client_says_who_it_is() {
+    let mut desk = Desk::of_the_host();
+    assert_eq!(desk.client(SET_IDENTITY, 1, &[0; 8]), ["told connect_set_identity 88", "client 419#1 error 88"]);
+}
+
+#[test]
+fn a_call_that_is_newer_than_the_table_is_not_passed_on() {
+    let mut desk = Desk::of_the_host();
+    assert_eq!(desk.client(9_999, 1, &[]), ["told unknown 88", "client 9999#1 error 88"]);
+}
+
+#[test]
+fn arguments_that_cannot_be_read_are_answered_and_the_connection_goes_on() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.client(SUSPEND, 1, &[0, 0]), ["told domain_suspend 39", "client 34#1 error 39"]);
+    assert_eq!(desk.client(HOSTNAME, 2, &[]), ["libvirtd call 59#2"]);
+}
+
+#[test]
+fn secrets_need_their_role() {
+    let mut desk = Desk::new();
+    let mut payload = domain(OWN);
+    payload.extend([0, 0, 0, 1]);
+    assert_eq!(desk.client(14, 1, &payload), ["told domain_get_xml_desc 88", "client 14#1 error 88"]);
+    desk.world.secrets = true;
+    assert_eq!(desk.client(14, 2, &payload), ["libvirtd call 14#2"]);
 }

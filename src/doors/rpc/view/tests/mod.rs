@@ -5,6 +5,7 @@ mod events;
 mod hostile;
 mod known;
 mod lists;
+mod recorded;
 mod recounts;
 mod table;
 mod things;

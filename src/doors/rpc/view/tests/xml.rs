@@ -6,9 +6,9 @@ fn shown(procedure: u32, xml: &str, eyes: &Provider) -> Shown {
 
 #[test]
 fn a_network_keeps_only_the_addresses_and_names_of_guests_that_are_seen() {
-    let network = |hosts: &str, names: &str| {
+    let network = |count: &str, hosts: &str, names: &str| {
         format!(
-            "<network connections='2'>\n  <name>default</name>\n  <dns>\n    {names}\n  </dns>\n  <ip address='192.0.2.1'>\
+            "<network{count}>\n  <name>default</name>\n  <dns>\n    {names}\n  </dns>\n  <ip address='192.0.2.1'>\
              <dhcp><range start='192.0.2.2' end='192.0.2.9'/>{hosts}</dhcp></ip>\n  <!-- äöü -->\n</network>\n"
         )
     };
@@ -20,13 +20,15 @@ fn a_network_keeps_only_the_addresses_and_names_of_guests_that_are_seen() {
     let theirs_too = "<host ip='192.0.2.3'><hostname>web</hostname><hostname>theirs</hostname></host>";
     let service = "<srv service='ldap' protocol='tcp' target='theirs' port='389'/>";
     let forwarder = "<forwarder addr='192.0.2.53'/>";
-    let all = network(&[theirs, mine, printer, by_name].concat(), &[theirs_too, gateway, service, forwarder].concat());
-    let seen = network(mine, &[gateway, forwarder].concat());
+    let two = " connections='2'";
+    let all =
+        network(two, &[theirs, mine, printer, by_name].concat(), &[theirs_too, gateway, service, forwarder].concat());
+    let seen = network("", mine, &[gateway, forwarder].concat());
     assert_eq!(text_of(&shown(43, &all, &secondary())), seen);
-    let seen = network(&[mine, printer].concat(), &[gateway, forwarder].concat());
+    let seen = network(two, &[mine, printer].concat(), &[gateway, forwarder].concat());
     assert_eq!(text_of(&shown(43, &all, &hoster())), seen);
-    assert_eq!(text_of(&shown(43, &all, &unsure())), network("", forwarder));
-    assert_eq!(shown(43, &network(mine, gateway), &secondary()), Shown::Same);
+    assert_eq!(text_of(&shown(43, &all, &unsure())), network("", "", forwarder));
+    assert_eq!(shown(43, &network("", mine, gateway), &secondary()), Shown::Same);
     assert_eq!(shown(43, &all, &operator()), Shown::Same);
 }
 
