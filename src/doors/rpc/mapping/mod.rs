@@ -123,7 +123,7 @@ impl Why {
             }
             Self::Namespace => "The namespaces of a guest are not opened through this socket.",
             Self::Unknown => {
-                "This call is newer than this covirt, which cannot tell what it changes; it is not passed on."
+                "it is newer than this covirt, which cannot tell what it changes, and it is not passed on"
             }
         }
     }
