@@ -311,12 +311,18 @@ impl Covirtd {
     /// Starts one on `connect`, with providers north (may enroll) and south; `more` is added to its configuration.
     #[track_caller]
     pub(crate) fn start(program: &str, connect: &str, more: &str) -> Self {
+        Self::start_with(program, connect, "", more)
+    }
+
+    /// The same; `north` is added to north's table, and `more` to south's and behind it.
+    #[track_caller]
+    pub(crate) fn start_with(program: &str, connect: &str, north: &str, more: &str) -> Self {
         // Not below cargo's target folder: sockets allow few bytes for their path.
         let folder = tempfile::Builder::new().prefix("covirtd-").tempdir().expect("make a folder");
         let (dir, uid) = (folder.path().display(), nix::unistd::getuid());
         let text = format!(
             "[agent]\nsocket = '{dir}/api.sock'\nstate_dir = '{dir}/state'\nconnect = '{connect}'\n\
-             [[provider]]\nid = 'north'\nuids = [{uid}]\nmay_enroll = true\n\
+             [[provider]]\nid = 'north'\nuids = [{uid}]\nmay_enroll = true\n{north}\n\
              [[provider]]\nid = 'south'\nuids = [{uid}]\n{more}\n"
         );
         std::fs::write(folder.path().join("covirt.toml"), text).expect("write the configuration");
@@ -358,6 +364,12 @@ impl Covirtd {
         let mut child = self.child.take().expect("it runs");
         child.kill().expect("kill covirtd");
         child.wait().expect("wait for covirtd");
+    }
+
+    /// Waits until it has ended by itself.
+    #[track_caller]
+    pub(crate) fn end(&mut self) -> std::process::ExitStatus {
+        self.child.take().expect("it runs").wait().expect("wait for covirtd")
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -200,6 +200,15 @@ impl PrivateLibvirt {
     }
 }
 
+/// A guest of firmware alone.
+pub(crate) fn firmware_xml(name: &str) -> String {
+    format!(
+        "<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory>\
+         <os><type arch='x86_64' machine='pc'>hvm</type></os>\
+         <devices><controller type='usb' model='none'/><memballoon model='none'/></devices></domain>"
+    )
+}
+
 /// The folder of another Debian's libvirt, as `tools/libvirt-env.sh` prints it.
 pub(crate) fn libvirt_of(arguments: &[&str]) -> Result<PathBuf, Skip> {
     attempt(tool("libvirt-env.sh").args(arguments)).map(|printed| PathBuf::from(printed.trim_end()))
@@ -238,11 +247,23 @@ impl Guest {
     pub(crate) fn define(libvirt: &PrivateLibvirt, label: &str) -> Self {
         // Several test processes may share the libvirtd.
         let name = format!("{label}-{}", std::process::id());
-        let state = libvirt.dir.clone();
-        let xml = run(tool("guest-xml.sh").arg(&name).arg(&libvirt.guest_dir).arg(&state));
+        let xml = run(tool("guest-xml.sh").arg(&name).arg(&libvirt.guest_dir).arg(&libvirt.dir));
+        Self::define_as(libvirt, name, &xml)
+    }
+
+    /// A guest of firmware alone, which has nothing to boot from and so little to do: for any libvirt and QEMU.
+    #[track_caller]
+    pub(crate) fn firmware(libvirt: &PrivateLibvirt, label: &str) -> Self {
+        let name = format!("{label}-{}", std::process::id());
+        let xml = firmware_xml(&name);
+        Self::define_as(libvirt, name, &xml)
+    }
+
+    #[track_caller]
+    fn define_as(libvirt: &PrivateLibvirt, name: String, xml: &str) -> Self {
         let connection = libvirt.connect();
-        connection.define_domain_xml(&xml).unwrap_or_else(|error| panic!("define {name}: {error}"));
-        Self { name, uri: libvirt.uri.clone(), state }
+        connection.define_domain_xml(xml).unwrap_or_else(|error| panic!("define {name}: {error}"));
+        Self { name, uri: libvirt.uri.clone(), state: libvirt.dir.clone() }
     }
 
     pub(crate) fn name(&self) -> &str {
