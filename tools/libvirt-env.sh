@@ -26,7 +26,7 @@ archive() {
 # libvirt insists that the accounts exist which it was built to run QEMU as, and asks who it is itself.
 write_accounts() {
     cat >"$1/etc/passwd" <<'END'
-root:x:0:0:root:/root:/bin/sh
+root:x:0:0:root:/:/bin/sh
 libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin
 END
     printf '%s:\n' root:x:0 kvm:x:104 libvirt:x:105 libvirt-qemu:x:64055 >"$1/etc/group"
@@ -35,7 +35,7 @@ END
 }
 
 build() {
-    local suite=${1%-backports} root=$2/root from sources
+    local suite=${1%-backports} root=$2/tree from sources
     command -v mmdebstrap >/dev/null 2>&1 || cannot "mmdebstrap is missing (tools/install-deps.sh guest)"
     command -v apt-get >/dev/null 2>&1 || cannot "apt-get is missing (a Debian system is needed)"
     [ "$(id -u)" = 0 ] || cannot "making a Debian tree needs root"
@@ -54,7 +54,7 @@ build() {
     # By the tree's own loader and libraries, wherever it runs.
     cat >"$2/virsh" <<'RUN'
 #!/bin/sh
-here=$(dirname "$(readlink -f "$0")")/root
+here=$(dirname "$(readlink -f "$0")")/tree
 exec "$here/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2" --library-path "$here/lib/x86_64-linux-gnu:$here/usr/lib/x86_64-linux-gnu" "$here/usr/bin/virsh" "$@"
 RUN
     chmod 755 "$2/virsh"

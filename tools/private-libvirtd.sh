@@ -120,7 +120,7 @@ start() {
     while [ $# -gt 0 ]; do
         case $1 in
             --share-net) share=$(readlink -f "${2:?--share-net needs a folder}"); shift 2 ;;
-            --tree) tree=$(readlink -f "${2:?--tree needs a folder}")/root; shift 2 ;;
+            --tree) tree=$(readlink -f "${2:?--tree needs a folder}")/tree; shift 2 ;;
             --until-stdin-closes) lifeline=yes; exec 5<&0; shift ;;
             -*) fail "unknown option '$1'" ;;
             *) dir=$1; shift ;;
