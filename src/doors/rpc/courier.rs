@@ -146,7 +146,14 @@ impl Policy for Courier {
 
     fn told(&mut self, news: News, out: &mut Outputs) {
         match news {
-            News::Heard(heard) => self.hear(*heard, out),
+            News::Heard(heard) => {
+                let over = match &*heard {
+                    Heard::Ended(ticket, ..) | Heard::Refused(ticket, _) | Heard::Waved(ticket) => Some(*ticket),
+                    _ => None,
+                };
+                self.hear(*heard, out);
+                over.inspect(|ticket| self.forget(*ticket));
+            }
             News::Released(ticket, release) => {
                 if let Some(answer) = release.take() {
                     self.settling.insert(ticket, answer);
@@ -225,8 +232,12 @@ impl Courier {
         }
     }
 
-    fn settle(&mut self, ticket: Ticket, result: CallResult) {
+    fn forget(&mut self, ticket: Ticket) {
         self.calls.remove(&ticket).and_then(|sending| sending.watch).inspect(AbortHandle::abort);
+    }
+
+    fn settle(&mut self, ticket: Ticket, result: CallResult) {
+        self.forget(ticket);
         if let Some(answer) = self.settling.remove(&ticket) {
             let _ = answer.send(result);
         }

@@ -107,7 +107,8 @@ impl Answer {
     /// Why the agent did not take a call in.
     #[must_use]
     pub fn refused(refusal: &Refusal) -> Self {
-        let who = refusal.holder.as_ref().map(|holder| match refusal.until {
+        let unsaid = refusal.holder.as_ref().filter(|holder| !refusal.message.contains(holder.as_str()));
+        let who = unsaid.map(|holder| match refusal.until {
             Some(until) => format!("{holder} holds it until {until}"),
             None => format!("{holder} holds it"),
         });
@@ -257,17 +258,19 @@ mod tests {
 
     #[test]
     fn a_refusal_says_who_holds_it_and_what_to_do_next_in_one_sentence() {
-        let refusal = Refusal::new(Code::HeldByOther, "power.stop is delegated to north alone")
+        let refusal = Refusal::new(Code::HeldByOther, "power.stop is delegated to another provider alone")
             .held_by("north".parse().unwrap(), None)
             .blocked_by(CommandId(uuid::Uuid::from_u128(7)));
         let answer = Answer::refused(&refusal);
         assert_eq!((answer.code, answer.about), (ErrorCode::Denied, About::Vm));
         assert_eq!(
             answer.text,
-            "covirt did not let this through: power.stop is delegated to north alone (north holds it); ask the VM's \
-             primary or the host's operator to delegate it; `covirt explain 00000000-0000-0000-0000-000000000007` tells \
-             the whole story"
+            "covirt did not let this through: power.stop is delegated to another provider alone (north holds it); ask \
+             the VM's primary or the host's operator to delegate it; `covirt explain \
+             00000000-0000-0000-0000-000000000007` tells the whole story"
         );
+        let said = Refusal::new(Code::NotDelegated, "power.stop is north's").held_by("north".parse().unwrap(), None);
+        assert!(!Answer::refused(&said).text.contains("holds it"), "it is said already");
     }
 
     #[test]

@@ -351,6 +351,14 @@ impl<P: Policy> Relay<P> {
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<Turn<P::News>, RelayError>> {
+        // First: there is little of it, and sockets may always have more.
+        if let Some(inbox) = &mut self.inbox {
+            match inbox.poll_recv(cx) {
+                Poll::Ready(Some(news)) => return Poll::Ready(Ok(Turn::News(news))),
+                Poll::Ready(None) => self.inbox = None,
+                Poll::Pending => {}
+            }
+        }
         let order = match self.first {
             Side::Client => [Side::Client, Side::Upstream],
             Side::Upstream => [Side::Upstream, Side::Client],
@@ -369,12 +377,6 @@ impl<P: Policy> Relay<P> {
         for side in order {
             if let Poll::Ready(room) = self.poll_room(side, cx) {
                 return Poll::Ready(room.map(|()| Turn::Room));
-            }
-        }
-        if let Some(inbox) = &mut self.inbox {
-            match ready!(inbox.poll_recv(cx)) {
-                Some(news) => return Poll::Ready(Ok(Turn::News(news))),
-                None => self.inbox = None,
             }
         }
         Poll::Pending

@@ -180,7 +180,11 @@ impl Conversation {
                 );
                 self.refuse(&call, Answer::vm(ErrorCode::Failed, text));
             }
-            (Purpose::Change(operation, pace), Found::Vm(vm) | Found::Disk(vm, _), Standing::Own) => {
+            (
+                Purpose::Change(operation, pace),
+                Found::Vm(vm) | Found::New(Some(vm)) | Found::Disk(vm, _),
+                Standing::Own,
+            ) => {
                 self.book.put(ticket, call, Stage::Waiting { frame, vm, operation, pace });
             }
             (Purpose::Host, Found::Disk(vm, target), Standing::Own) => {
@@ -191,7 +195,6 @@ impl Conversation {
                 self.book.put(ticket, call, Stage::Waiting { frame, vm, operation, pace });
             }
             (_, _, Standing::Others) => self.refuse(&call, Answer::vm(ErrorCode::Denied, NOT_YOURS)),
-            // A VM that is not there has no state that anybody could contest, and no lane would take a command for it.
             (Purpose::Change(..), found, Standing::Free | Standing::Own) => match role {
                 Role::Host => {
                     let made = match found {
