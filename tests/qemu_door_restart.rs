@@ -37,7 +37,10 @@ fn listening(doors: &Doors<'_>, uri: &str) -> Virsh {
     let mut virsh = virsh.spawn().expect("start virsh");
     let (heard, hears) = std::sync::mpsc::channel();
     let out = virsh.stdout.take().expect("it is piped");
-    std::thread::spawn(move || BufReader::new(out).lines().map_while(Result::ok).try_for_each(|line| heard.send(line)));
+    // To its end, whoever still listens: virsh is ended by a signal when nobody takes its words.
+    std::thread::spawn(move || {
+        BufReader::new(out).lines().map_while(Result::ok).for_each(|line| drop(heard.send(line)));
+    });
     until("it hears", doors::LONG, || {
         let name = doors.guest.name();
         doors.libvirt.virsh(&["metadata", name, "--config", "--uri", "urn:covirt:told", "--key", "m", "--set", "<m/>"]);
