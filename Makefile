@@ -22,7 +22,7 @@ help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 deps: ## Install everything the other targets need (apt, as root or with sudo)
-	@tools/install-deps.sh build qemu guest consumers check
+	@tools/install-deps.sh build qemu guest consumers check bench
 
 demo: ## Two providers on one VM: test:///default, or a real guest with CONNECT=qemu:///system
 	@tools/demo.sh
@@ -53,7 +53,7 @@ mutants: ## Mutation testing of the resolver (an hour and more); ARGS="--shard 0
 
 bench: ## The figures of docs/benchmarks.md
 	@tools/install-deps.sh build
-	@tools/install-deps.sh --try qemu guest
+	@tools/install-deps.sh --try qemu guest bench
 	@tools/with-qemu.sh cargo bench --locked
 
 docs: ## The API documentation, and docs/actions.md and docs/procedures.md written anew

@@ -39,7 +39,8 @@ fn lane() -> Lane {
         definition: None,
     };
     step(&mut lane, 0, Input::Enroll { token: 0, name: "vm".to_owned(), primary: "north".parse().unwrap(), state });
-    let actions = Action::ALL.into_iter().filter(|action| *action != Action::InspectRead).collect();
+    let usual = |action: &Action| !matches!(action, Action::InspectRead | Action::MonitorCommand);
+    let actions = Action::ALL.into_iter().filter(usual).collect();
     let (by, to) = ("north".parse().unwrap(), "south".parse().unwrap());
     let request = ChangeRequest::Delegate { by, to, actions, mode: Mode::Shared, lease: None };
     step(&mut lane, 0, Input::Change { token: 0, request });

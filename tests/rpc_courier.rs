@@ -263,7 +263,8 @@ async fn a_call_is_held_released_and_answered_by_libvirtd_itself() {
     assert_eq!(south.answered(GET_INFO, 3).await, None);
     world.unlock().await;
     south.arrives(SUSPEND, 1).await;
-    let after = world.lanes.read(vm(1), move |lane, _| lane.state().command(second).unwrap().command().order.after.clone());
+    let after =
+        world.lanes.read(vm(1), move |lane, _| lane.state().command(second).unwrap().command().order.after.clone());
     assert_eq!(after.await.unwrap(), [first].into());
     world.fake.change(vm(1), |state| state.power = PowerState::Paused);
     south.reply(SUSPEND, 1, &[]).await;
@@ -386,17 +387,12 @@ async fn a_migration_that_is_seen_under_way_counts_as_begun_and_its_own_provider
     south.arrives(ABORT_JOB, 2).await;
     south.reply(ABORT_JOB, 2, &[]).await;
     assert_eq!(south.answered(ABORT_JOB, 2).await, None);
-    let progress = JobProgress {
-        hold: HoldKey::Migration,
-        done: 1,
-        total: 2,
-        seconds_left: None,
-        elapsed_s: None,
-    };
+    let progress = JobProgress { hold: HoldKey::Migration, done: 1, total: 2, seconds_left: None, elapsed_s: None };
     world.fake.change(vm(1), |state| state.jobs = [HoldKey::Migration].into());
     world.fake.set_progress(vm(1), vec![progress]);
     assert_eq!(world.outcome(id).await.ending, End::Done);
-    let holds = world.lanes.read(vm(1), |lane, _| lane.state().holds().map(|hold| hold.key().clone()).collect::<Vec<_>>());
+    let holds =
+        world.lanes.read(vm(1), |lane, _| lane.state().holds().map(|hold| hold.key().clone()).collect::<Vec<_>>());
     assert_eq!(holds.await.unwrap(), [HoldKey::Migration]);
     // From then on its end is a command of its own.
     south.call(ABORT_JOB, 3, &domain(1)).await;

@@ -1,12 +1,13 @@
 //! Deterministic simulation: a seed becomes two or three providers, a lane or two, a hypervisor, a journal and a clock,
 //! with delay, loss, duplicates, reordering, late answers, lost sessions, out-of-band changes, ends of jobs that nobody tells,
 //! full queues, crashes that lose what is not durable or that nobody heard was, and lost answers; clocks that are off, drift
-//! and were measured up to two hours ago; the operator, who decides what escalates and breaks the glass; hand-overs. After
-//! every step `sim/oracle.rs` says what must hold.
+//! and were measured up to two hours ago; the operator, who decides what escalates and breaks the glass; hand-overs; libvirt
+//! clients' own calls, and clients that go away. After every step `sim/oracle.rs` says what must hold.
 //!
 //! `COVIRT_SEEDS=n` runs n seeds (default 1,000), `COVIRT_SEED=n` replays one, with a trace when `COVIRT_TRACE` is set.
 //! A failure prints the command that replays it; seeds that once failed stay in `sim/seeds.txt` and always run. One that
-//! is marked `early` there is drawn from what was drawn then (`COVIRT_EARLY=1` replays it), so that it means what it meant.
+//! is marked `early` or `requests` there is drawn from what was drawn then (`COVIRT_DRAWS=early` replays it), so that it
+//! means what it meant.
 
 #[path = "sim/clocks.rs"]
 mod clocks;
@@ -32,16 +33,25 @@ use rig::Draws;
 
 fn seeds() -> Vec<(u64, Draws)> {
     if let Some(seed) = std::env::var("COVIRT_SEED").ok().and_then(|text| text.parse().ok()) {
-        let early = std::env::var_os("COVIRT_EARLY").is_some();
-        return vec![(seed, if early { Draws::Early } else { Draws::All })];
+        let draws = std::env::var("COVIRT_DRAWS").unwrap_or_default();
+        return vec![(seed, draws_of(&draws))];
     }
     let kept = include_str!("sim/seeds.txt").lines().filter_map(|line| {
         let mut words = line.split_whitespace();
         let seed = words.next()?.parse().ok()?;
-        Some((seed, if words.next() == Some("early") { Draws::Early } else { Draws::All }))
+        Some((seed, draws_of(words.next().unwrap_or_default())))
     });
     let count = std::env::var("COVIRT_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1000);
     kept.chain((1..=count).map(|seed| (seed, Draws::All))).collect()
+}
+
+/// What a seed is drawn from, by the word beside it.
+fn draws_of(word: &str) -> Draws {
+    match word {
+        "early" => Draws::Early,
+        "requests" => Draws::Requests,
+        _ => Draws::All,
+    }
 }
 
 #[test]
@@ -59,8 +69,12 @@ fn whatever_fails_around_it_a_lane_keeps_its_invariants() {
         match catch_unwind(run) {
             Ok(tally) => total.add(&tally),
             Err(_) => {
-                let early = if draws == Draws::Early { "COVIRT_EARLY=1 " } else { "" };
-                panic!("seed {seed} fails; replay it: {early}COVIRT_SEED={seed} COVIRT_TRACE=1 cargo test --test sim")
+                let draws = match draws {
+                    Draws::Early => "COVIRT_DRAWS=early ",
+                    Draws::Requests => "COVIRT_DRAWS=requests ",
+                    Draws::All => "",
+                };
+                panic!("seed {seed} fails; replay it: {draws}COVIRT_SEED={seed} COVIRT_TRACE=1 cargo test --test sim")
             }
         }
     }

@@ -110,6 +110,7 @@ pub(super) fn print_command(output: &mut Output, view: &CommandView) -> io::Resu
     table.pair("issued", view.issued_at.map(|at| format!("{at}{stamp}")));
     table.pair("must start by", view.must_start_by.map(|at| at.to_string()));
     table.pair("broke the glass", view.break_glass.as_deref().map(plain));
+    table.pair("client's call", view.call.as_ref().map(|call| plain(&call.to_string())));
     table.pair("put back", (view.deferrals > 0).then(|| format!("{} times", view.deferrals)));
     table.pair("received", Some(view.received_at.to_string()));
     table.pair("started", view.started_at.map(|at| at.to_string()));

@@ -17,8 +17,8 @@ use super::provider::word;
 use super::table::Table;
 use super::times::clock;
 use crate::doors::wire::Event;
-use crate::model::{Class, CommandId, ProviderId, VmId, Wall};
-use crate::resolver::{Fact, Origin, Rule, StampNote};
+use crate::model::{CommandId, ProviderId, VmId, Wall};
+use crate::resolver::{Admission, Fact, Origin, Rule, StampNote};
 
 /// `timeline`.
 #[derive(Debug, clap::Args)]
@@ -128,7 +128,7 @@ impl Known {
             }
             Fact::Admitted(admission) => Row {
                 issued_at: admission.command.issued_at,
-                outcome: Some(admitted(admission.command.class, admission.stamp)),
+                outcome: Some(admitted(&admission)),
                 ..self.about(row, admission.command.id)
             },
             Fact::Started { command, .. } => self.about(says("at the hypervisor".to_owned(), row), command),
@@ -195,12 +195,14 @@ impl Known {
     }
 }
 
-/// Its class, and what is wrong with its issue time.
-fn admitted(class: Class, stamp: StampNote) -> String {
+/// Its class, what is wrong with its issue time, and the client's call if it is one.
+fn admitted(admission: &Admission) -> String {
+    let (class, stamp) = (admission.command.class, admission.stamp);
+    let call = admission.command.call.as_ref().map(|call| format!(", {call}")).unwrap_or_default();
     match stamp {
-        StampNote::Good => class.to_string(),
+        StampNote::Good => format!("{class}{call}"),
         StampNote::Missing | StampNote::ClampedFuture | StampNote::ClockBeyondLimit => {
-            format!("{class}, issue time: {}", word(&stamp))
+            format!("{class}, issue time: {}{call}", word(&stamp))
         }
     }
 }

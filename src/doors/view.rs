@@ -51,6 +51,7 @@ fn command_of(state: &State, tracked: &Tracked, waits: Option<(String, Vec<crate
         issued_at: command.issued_at,
         must_start_by: command.must_start_by,
         break_glass: command.break_glass.clone(),
+        call: command.call.clone(),
         deferrals: tracked.deferrals(),
         stamp: tracked.admission().stamp,
         seq_gap: tracked.gap(),
@@ -185,8 +186,10 @@ fn sentence(fact: &Fact) -> String {
             let command = &admission.command;
             let seq = command.order.seq.unwrap_or_default();
             let glass = command.break_glass.as_ref().map(|why| format!(", breaking the glass ({why})"));
-            let (action, glass) = (command.operation.action(), glass.unwrap_or_default());
-            format!("{} sent {action} as number {seq}{glass}: {}", command.provider, command.id)
+            let call = command.call.as_ref().map(|call| format!(", by its own call ({call})"));
+            let (action, glass, call) =
+                (command.operation.action(), glass.unwrap_or_default(), call.unwrap_or_default());
+            format!("{} sent {action} as number {seq}{glass}{call}: {}", command.provider, command.id)
         }
         Fact::GapFlagged { command, expected } => format!("{command} goes on without sequence number {expected}"),
         Fact::ConflictOpened { conflict, between: [a, b], contested, .. } => {

@@ -97,7 +97,7 @@ impl SqliteStore {
         store.chain = chain;
         // Only what was found whole is made a journal of the present format.
         if format < FORMAT {
-            file::upgrade(&store.db, &store.path)?;
+            file::upgrade(&store.db, &store.path, format)?;
             store.has_snapshots = true;
         }
         Ok((store, found))

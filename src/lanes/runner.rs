@@ -4,6 +4,7 @@
 //! the hypervisor, questions to the [`Asker`], answers back to whoever waits. `looks` sees what happened past the
 //! agent; `outage` gets through a journal that takes no facts.
 
+mod calls;
 mod looks;
 mod news;
 mod outage;
@@ -26,7 +27,7 @@ use crate::model::{
 };
 use crate::resolver::{
     Accepted, Call, CallResult, Evidence, Fact, Input, Lane, Observation, Output, Party, Phase, Policy, State, Token,
-    Whose,
+    Tracked, Whose,
 };
 
 use self::news::{Damper, Explained};
@@ -128,6 +129,8 @@ pub(super) struct Runner {
     /// Answers that leave once this step is durable.
     held: VecDeque<(u64, Deferred)>,
     in_flight: BTreeSet<CommandId>,
+    /// How calls ended whose commands' ends are not durable yet: should the journal refuse those, they are told again.
+    answered: BTreeMap<CommandId, (CallResult, Option<VmState>)>,
     /// Looks into lost calls that wait: the call's own answer may still come.
     unprobed: BTreeMap<CommandId, Call>,
     /// Rises with every call and its end: a look that spans one is stale.
@@ -188,6 +191,7 @@ impl Runner {
             waiters: BTreeMap::new(),
             held: VecDeque::new(),
             in_flight: BTreeSet::new(),
+            answered: BTreeMap::new(),
             unprobed: BTreeMap::new(),
             activity: 0,
             look_at: None,
@@ -318,6 +322,10 @@ impl Runner {
     fn finished(&mut self, command: CommandId, result: CallResult, seen: Option<VmState>) {
         self.activity += 1;
         self.in_flight.remove(&command);
+        let active = self.lane.state().command(command).is_some_and(Tracked::is_active);
+        if active && !matches!(result, CallResult::Lost(_)) {
+            self.answered.insert(command, (result.clone(), seen.clone()));
+        }
         let done = matches!(result, CallResult::Done(_));
         self.explained.done(command, self.deed(command).filter(|_| done), Instant::now());
         if !done || self.seen_midway {
@@ -368,6 +376,7 @@ impl Runner {
             }
             Output::Ended { command, outcome } => {
                 self.carriers.drop(command);
+                self.answered.remove(&command);
                 for waiter in self.waiters.remove(&command).into_iter().flatten() {
                     let _ = waiter.send(outcome.clone());
                 }
@@ -406,48 +415,6 @@ impl Runner {
         }
     }
 
-    fn execute(&mut self, call: Call) {
-        self.activity += 1;
-        self.in_flight.insert(call.command());
-        let (command, vm) = (call.command(), self.vm);
-        let must_be_seen = must_be_seen(&call);
-        let (hypervisor, send) = (self.around.hypervisor.clone(), self.send.clone());
-        let calling = match call.whose() {
-            Whose::Ours => hypervisor.execute(call),
-            Whose::Clients => self.carriers.carry(call),
-        };
-        tokio::spawn(async move {
-            let result = calling.await;
-            let seen = match &result {
-                // The next command must know the new start, or it would be refused as meant for the old one.
-                CallResult::Done(_) if must_be_seen => hypervisor.observe(vm).await.ok(),
-                CallResult::Done(_) | CallResult::Failed(_) | CallResult::Lost(_) => None,
-            };
-            let _ = send.send(Box::new(Errand::Finished { command, result, seen }));
-        });
-    }
-
-    fn probe(&mut self, call: Call) {
-        let command = call.command();
-        if self.in_flight.contains(&command) {
-            self.unprobed.insert(command, call);
-            return;
-        }
-        let (hypervisor, send) = (self.around.hypervisor.clone(), self.send.clone());
-        tokio::spawn(async move {
-            let evidence = loop {
-                match hypervisor.probe(call.clone()).await {
-                    Ok(evidence) => break evidence,
-                    Err(AskHypervisorError::NoSuchVm(_)) => break Evidence::None,
-                    Err(AskHypervisorError::Unreachable { .. } | AskHypervisorError::Failed(_)) => {
-                        tokio::time::sleep(RETRY).await;
-                    }
-                }
-            };
-            let _ = send.send(Box::new(Errand::Probed { command, evidence }));
-        });
-    }
-
     async fn timer(&mut self) {
         let now = Instant::now();
         if self.outage.as_ref().is_some_and(|outage| outage.until() <= now) {
@@ -477,31 +444,6 @@ fn tell_operator(facts: &[Fact]) {
 
 fn unwritable() -> Refusal {
     Refusal::new(Code::JournalUnwritable, "the journal cannot be written now; nothing was accepted, submit again later")
-}
-
-/// Whether what the VM is afterwards must be seen: another start of itself, or what a definition makes of it.
-fn must_be_seen(call: &Call) -> bool {
-    use crate::model::PowerState::{Running, ShutOff};
-    // Of a client's own call nobody knows better than a look.
-    if matches!(call.operation(), Operation::Relayed(_)) {
-        return true;
-    }
-    match call.operation().effect() {
-        Effect::Power(Running) => call.expected_start().0.is_none(),
-        Effect::Power(ShutOff) | Effect::Reverted(_) | Effect::Saved | Effect::Restored => true,
-        // Not a start, but as little known before it is seen.
-        Effect::Redefined | Effect::Renamed(_) => true,
-        // They change the definition as well, and what is seen of that before the end is known to be theirs.
-        Effect::Vcpus(_)
-        | Effect::Memory(_)
-        | Effect::DeviceAdded(_)
-        | Effect::DeviceRemoved(_)
-        | Effect::Setting(_)
-        | Effect::SnapshotAdded(_)
-        | Effect::Closed(HoldKey::Block(_)) => true,
-        // Nothing else begins or ends the process.
-        _ => false,
-    }
 }
 
 fn answer_of(delivery: Delivery, conflict: crate::model::ConflictId, epoch: u64, who: Party) -> Option<Input> {

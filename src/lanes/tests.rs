@@ -1,5 +1,6 @@
 //! Whole lanes, on the stepped hypervisor and the journal in memory: what is durable when, and what faults leave.
 
+mod carried;
 mod holds;
 mod past_us;
 mod world;

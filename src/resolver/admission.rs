@@ -52,8 +52,7 @@ pub(crate) fn admit(
         let message = format!("the delegation epoch is {}, not {epoch}; read the delegations again", authority.epoch);
         return Err(Refusal::new(Code::StaleEpoch, message));
     }
-    let owns = command.provider == authority.primary || command.provider.is_operator();
-    let back = client::is_coming_back(state) || (owns && client::brings_back(&command));
+    let back = client::is_coming_back(state) || client::brings_back(state, &command);
     if state.standing == Standing::Vanished && !back {
         let message = match &state.moved_to {
             Some(host) => format!("the VM has moved to {host}"),

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::fact::Fact;
+use super::fact::{Fact, Origin};
 use super::state::{Phase, Standing, State, Tracked};
-use crate::model::{Action, Code, Command, CommandId, Ending, Outcome};
+use crate::model::{Action, Cause, Code, Command, CommandId, Ending, Outcome};
 
 /// A client's connection ended before its call was released.
 pub(crate) fn left(command: CommandId) -> Fact {
@@ -43,16 +43,26 @@ pub(crate) fn unmade(state: &State, carried: &BTreeSet<CommandId>) -> Vec<Fact> 
     facts.collect()
 }
 
-/// Whether a client's call brings a VM back that does not exist: a manager that removes a definition and defines the
-/// same VM again, or creates it so.
-pub(crate) fn brings_back(command: &Command) -> bool {
+/// Whether a client's call brings a VM back that does not exist: its manager removes the definition and defines the same
+/// VM again, or creates it so. What is defined here of a VM that has left for another host is not started: that would
+/// run it twice.
+pub(crate) fn brings_back(state: &State, command: &Command) -> bool {
     let action = command.operation.action();
-    command.call.is_some() && matches!(action, Action::DefinitionDefine | Action::PowerStart | Action::PowerRestore)
+    let created = matches!(action, Action::PowerStart | Action::PowerRestore) && !has_left(state);
+    let managers = command.provider.is_operator()
+        || state.authority.as_ref().is_some_and(|authority| authority.primary == command.provider);
+    command.call.is_some() && managers && (created || action == Action::DefinitionDefine)
 }
 
 /// Whether the VM does not exist and a command is under way that brings it back.
 pub(crate) fn is_coming_back(state: &State) -> bool {
-    state.standing == Standing::Vanished && state.live().any(|tracked| brings_back(tracked.command()))
+    state.standing == Standing::Vanished && state.live().any(|tracked| brings_back(state, tracked.command()))
+}
+
+/// Whether the VM has gone to another host.
+fn has_left(state: &State) -> bool {
+    let cause = state.brought_about.as_ref().and_then(Origin::cause);
+    state.moved_to.is_some() || cause == Some(Cause::MigratedAway)
 }
 
 fn ended(command: CommandId, reason: &str) -> Fact {

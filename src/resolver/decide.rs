@@ -300,7 +300,8 @@ fn conflict_between(state: &State, a: &Tracked, b: &Tracked) -> Option<Vec<Fact>
     if known {
         return None;
     }
-    if !a.clashes_with(b) {
+    // Whatever waits for a VM that is being brought back waits for that, and leaves nobody a choice.
+    if !a.clashes_with(b) || waits_for_the_vm(state, a) != waits_for_the_vm(state, b) {
         return None;
     }
     let contested = a.footprint.contested_with(&b.footprint);
@@ -356,7 +357,7 @@ pub(crate) fn gathers(state: &State, policy: &Policy, tracked: &Tracked, now: No
 
 /// Whether there is no VM yet for it to act on, and one is on its way.
 fn waits_for_the_vm(state: &State, tracked: &Tracked) -> bool {
-    state.standing == Standing::Vanished && !client::brings_back(tracked.command())
+    state.standing == Standing::Vanished && !client::brings_back(state, tracked.command())
 }
 
 /// I1: whatever else is decided, nothing starts beside something it clashes with.
@@ -406,7 +407,7 @@ pub(crate) fn waiting_reason(
         return Some((hold::reason(hold, now), hold.opener().into_iter().collect()));
     }
     if waits_for_the_vm(state, tracked) {
-        let before = state.live().map(Tracked::command).filter(|command| client::brings_back(command));
+        let before = state.live().map(Tracked::command).filter(|command| client::brings_back(state, command));
         return Some(("the VM does not exist; it is being brought back".to_owned(), before.map(|c| c.id).collect()));
     }
     if let Some((first, reason)) = turn::passed_by(state, policy, tracked, now) {

@@ -29,7 +29,7 @@ pub(crate) fn observation(state: &State, seen: &VmState, why: Observation) -> Op
     };
     let vanished = state.standing == Standing::Vanished;
     let explains = |running: &&Tracked| {
-        (vanished && client::brings_back(running.command()))
+        (vanished && client::brings_back(state, running.command()))
             || (explains(running, believed, seen) && may_be_of(running, why))
     };
     let active = || state.active().find(explains).map(|running| running.command().id);

@@ -74,12 +74,17 @@ fn may_have_taken_effect(outcome: &Outcome) -> bool {
     outcome.ending == Ending::Done || outcome.code == Code::OutcomeUnknowable
 }
 
-/// The last command that was executed since `tracked` came and whose effect, as it still stands, is `relevant`.
+/// The last command that was executed since `tracked` came and whose effect, as it still stands, is `relevant`; or else
+/// the last client's call of which nobody knows what it did, but that it did it to the same thing.
 fn cause<'a>(state: &'a State, tracked: &Tracked, relevant: impl Fn(&Effect) -> bool) -> Option<&'a Tracked> {
-    (state.ended.iter().rev().filter_map(|id| state.commands.get(id)))
-        .take_while(|ended| ended.finished.is_some_and(|at| at.mono >= tracked.received.mono))
-        .filter(|ended| matches!(&ended.phase, Phase::Ended(outcome) if may_have_taken_effect(outcome)))
-        .find(|ended| relevant(&ended.command().operation.effect()))
+    let executed = || {
+        (state.ended.iter().rev().filter_map(|id| state.commands.get(id)))
+            .take_while(|ended| ended.finished.is_some_and(|at| at.mono >= tracked.received.mono))
+            .filter(|ended| matches!(&ended.phase, Phase::Ended(outcome) if may_have_taken_effect(outcome)))
+    };
+    let unknown =
+        |ended: &&Tracked| matches!(ended.command().operation, Operation::Relayed(_)) && ended.clashes_with(tracked);
+    executed().find(|ended| relevant(&ended.command().operation.effect())).or_else(|| executed().find(unknown))
 }
 
 /// The command of ours at which the VM was seen to take the power state that it has, since `tracked` came; it may have

@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 
 use covirt::delegation::{ChangeRequest, Mode};
 use covirt::journal::Entry;
-use covirt::model::{Action, Cause, Happening, HoldKey, PowerState, ProviderId, StartId, VmState};
+use covirt::model::operation::RelayedArgs;
+use covirt::model::{
+    Action, Cause, ClientCall, Happening, HoldKey, Operation, PowerState, ProviderId, Resource, StartId, VmState,
+};
 use covirt::resolver::{
     CallResult, Consent, Evidence, GatherFor, Heard, HookUse, Input, Observation, Output, Party, Phase, Policy, Said,
     State, deciding_rule, pair,
@@ -14,10 +17,10 @@ use serde_json::{Value, json};
 
 use crate::traffic::{Traffic, provider, running};
 
-/// Five VMs: one at work, one whose calls are lost, one that is handed over, released and enrolled anew, one on which
-/// things are left open, and one about which its providers do not agree.
+/// Six VMs: one at work, one whose calls are lost, one that is handed over, released and enrolled anew, one on which
+/// things are left open, one about which its providers do not agree, and one whose providers are libvirt clients.
 pub(crate) fn history() -> Vec<Entry> {
-    let mut traffic = Traffic::new(5, 20);
+    let mut traffic = Traffic::new(6, 20);
     for _ in 0..12 {
         traffic.round(0);
     }
@@ -25,6 +28,7 @@ pub(crate) fn history() -> Vec<Entry> {
     handed_over(&mut traffic, 2);
     left_open(&mut traffic, 3);
     not_agreed(&mut traffic, 4);
+    clients_calls(&mut traffic, 5);
     traffic.entries
 }
 
@@ -139,6 +143,53 @@ fn run(traffic: &mut Traffic, at: usize, action: &str, args: &Value) {
     }
     traffic.now_us += 40_000;
     traffic.tell(at, Input::Finished { command: id, result: CallResult::Done(Value::Null) });
+}
+
+/// Calls of clients: forwarded, lost, given up with their client; what was removed is defined again. At the end one is
+/// under way and one waits.
+fn clients_calls(traffic: &mut Traffic, at: usize) {
+    let client = |procedure: &str| ClientCall { procedure: procedure.to_owned(), uid: 107, pid: Some(4711) };
+    let calls = |traffic: &mut Traffic, who: usize, action: Action, procedure: &str| {
+        let mut command = traffic.command(at, who, "inspect.read", &json!({}));
+        let touches = [Resource::Disk("vda".to_owned())].into();
+        command.operation = Operation::Relayed(RelayedArgs { action, procedure: procedure.to_owned(), touches });
+        command.call = Some(client(procedure));
+        command
+    };
+    let mut suspend = traffic.command(at, 1, "power.suspend", &json!({}));
+    suspend.call = Some(client("domain_suspend"));
+    let mut wanted = traffic.submit(at, suspend);
+    let pin = calls(traffic, 0, Action::TuningSet, "domain_pin_vcpu");
+    wanted.extend(traffic.submit(at, pin));
+    traffic.settle(at, wanted);
+    // Nobody makes it again.
+    let dump = calls(traffic, 1, Action::MemoryDump, "domain_core_dump");
+    let id = dump.id;
+    traffic.submit(at, dump);
+    traffic.now_us += 30_000;
+    traffic.tell(at, Input::Tick);
+    traffic.tell(at, Input::Finished { command: id, result: CallResult::Lost("libvirtd went away".to_owned()) });
+    traffic.tell(at, Input::Probed { command: id, evidence: Evidence::Undone });
+    // Its client went away first.
+    let write = calls(traffic, 1, Action::DiskWrite, "storage_vol_upload");
+    let id = write.id;
+    traffic.submit(at, write);
+    traffic.tell(at, Input::ClientGone { command: id });
+    traffic.tell(at, Input::Vanished { why: Observation::Event });
+    let define = calls(traffic, 0, Action::DefinitionDefine, "domain_define_xml_flags");
+    let id = define.id;
+    traffic.submit(at, define);
+    traffic.now_us += 30_000;
+    traffic.tell(at, Input::Tick);
+    traffic.tell(at, Input::Observed { state: running(), why: Observation::Event });
+    traffic.tell(at, Input::Finished { command: id, result: CallResult::Done(Value::Null) });
+    let mut create = traffic.command(at, 0, "snapshot.create", &json!({"name": "before-update"}));
+    create.call = Some(client("domain_snapshot_create_xml"));
+    traffic.submit(at, create);
+    traffic.now_us += 30_000;
+    traffic.tell(at, Input::Tick);
+    let delete = calls(traffic, 1, Action::SnapshotDelete, "domain_snapshot_delete");
+    traffic.submit(at, delete);
 }
 
 fn lost_calls(traffic: &mut Traffic, at: usize) {

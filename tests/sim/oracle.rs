@@ -8,7 +8,7 @@ use std::rc::Rc;
 use covirt::model::{Class, Code, Command, CommandId, ConflictId, Ending, Now, Outcome, VmId};
 use covirt::resolver::{
     Call, Closed, Conflict, Evidence, Fact, Heard, Imagined, Origin, Output, Party, Phase, Rule, State, Tracked,
-    Verdict,
+    Verdict, Whose,
 };
 
 /// How often what happened, over all seeds.
@@ -85,6 +85,7 @@ impl Tally {
         for ending in ["done", "coalesced", "failed", "superseded", "impossible", "expired", "denied", "cancelled"] {
             assert!(self.endings.keys().any(|key| key.starts_with(ending)), "no seed reached the ending {ending}");
         }
+        assert!(self.endings.contains_key("cancelled client-gone"), "no seed reached a client that goes away");
         for hold in
             ["opened backup", "opened block:vda", "opened freeze", "opened lock", "given up", "by command", "seen"]
         {
@@ -106,6 +107,8 @@ pub(crate) struct Oracle {
     running: BTreeMap<CommandId, Call>,
     /// Executed before, and not shown undone since.
     spent: BTreeSet<CommandId>,
+    /// Clients' own calls that were made: whatever is shown, none is made again.
+    carried: BTreeSet<CommandId>,
     outcomes: BTreeMap<CommandId, Outcome>,
     asked: BTreeSet<(ConflictId, Party)>,
     /// Possible when they came, and nothing outside has changed the VM since.
@@ -130,6 +133,7 @@ impl Oracle {
             shadow: State::new(vm),
             running: BTreeMap::new(),
             spent: BTreeSet::new(),
+            carried: BTreeSet::new(),
             outcomes: BTreeMap::new(),
             asked: BTreeSet::new(),
             possible: BTreeSet::new(),
@@ -321,6 +325,9 @@ impl Oracle {
             "I2: {id} leaves without a durable intent"
         );
         assert!(self.spent.insert(id), "I10: {id} is executed again without being shown undone");
+        if call.whose() == Whose::Clients {
+            assert!(self.carried.insert(id), "{id} is a client's own call and is made twice");
+        }
         let footprint = call.operation().footprint();
         for other in self.running.values() {
             let clash = other.operation().footprint().contested_with(&footprint);

@@ -36,7 +36,7 @@ impl Rig {
         let exclusive = self.roll.percent(20);
         // Different sets for everybody: the primary alone reads the metadata, the third may not set vCPUs either.
         let mut actions: BTreeSet<Action> =
-            Action::ALL.into_iter().filter(|a| !matches!(a, Action::InspectRead)).collect();
+            Action::ALL.into_iter().filter(|a| !matches!(a, Action::InspectRead | Action::MonitorCommand)).collect();
         if exclusive {
             let groups: &[&str] = if who == 1 { &["snapshot", "power"] } else { &["cpu", "memory"] };
             let group = *self.roll.pick(groups);
@@ -158,11 +158,17 @@ impl Rig {
             Some(shown) => shown,
             None => (Wall::from_micros(issued + skew), false),
         };
+        let vm = VmId(Uuid::from_u128(0x100 + lane as u128));
+        let wish = wish::operation(&mut self.roll, vm);
+        let (operation, call) = match &mut self.clients {
+            Some(clients) => wish::carried(clients, wish),
+            None => (wish, None),
+        };
         let command = Command {
             id,
-            vm: VmId(Uuid::from_u128(0x100 + lane as u128)),
+            vm,
             provider,
-            operation: wish::operation(&mut self.roll, VmId(Uuid::from_u128(0x100 + lane as u128))),
+            operation,
             order: Order { seq, after },
             issued_at: self.roll.percent(80).then_some(stamp),
             not_after: self
@@ -184,7 +190,12 @@ impl Rig {
                 Class::Emergency,
             ]),
             epoch: None,
+            call,
         };
+        if command.call.is_some() && self.clients.as_mut().is_some_and(|clients| clients.percent(15)) {
+            let leaves = self.clients.as_mut().map_or(0, |clients| clients.below(800_000));
+            self.arrives(lane, at + leaves, Input::ClientGone { command: id });
+        }
         if told && command.issued_at.is_some() {
             self.benches[lane].oracle.issued(id, issued);
         }

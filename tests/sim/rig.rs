@@ -61,6 +61,8 @@ pub(super) struct Rig {
     pub(super) roll: Roll,
     /// Draws that came later: a seed from before them means what it meant.
     pub(super) more: Option<Roll>,
+    /// Draws that came later still.
+    pub(super) clients: Option<Roll>,
     now: u64,
     /// What our clocks showed when it began.
     pub(super) base: u64,
@@ -87,6 +89,8 @@ const TWO_HOURS: u64 = 7_200_000_000;
 pub(crate) enum Draws {
     /// What was drawn before escalation, hand-overs, broken glass, ageing clocks and untold ends of jobs.
     Early,
+    /// What was drawn before there were clients' own calls.
+    Requests,
     All,
 }
 
@@ -98,12 +102,13 @@ pub(crate) fn run(seed: u64, draws: Draws) -> Done {
         .map(|name| (name.parse().unwrap(), *roll.pick(&[0, 0, 20_000, -2_000_000, 240_000_000])))
         .collect();
     let lanes = 1 + usize::from(roll.percent(30));
-    let mut more = (draws == Draws::All).then(|| Roll::new(!seed));
+    let mut more = (draws != Draws::Early).then(|| Roll::new(!seed));
     let base = more.as_ref().map_or(0, |_| TWO_HOURS);
     let mut rig = Rig {
         roll,
         clocks: Clocks::new(&providers, base, more.as_mut()),
         more,
+        clients: (draws == Draws::All).then(|| Roll::new(seed.rotate_left(32) ^ 1)),
         now: 0,
         base,
         events: BTreeMap::new(),
@@ -440,6 +445,8 @@ impl Rig {
         // Providers that never heard send again.
         let missed: Vec<Command> = (self.benches[lane].sent.iter())
             .filter(|sent| self.benches[lane].lane.state().command(sent.id).is_none())
+            // A client is gone with the agent.
+            .filter(|sent| sent.call.is_none())
             .cloned()
             .collect();
         for command in missed {

@@ -68,7 +68,8 @@ impl Traffic {
 
     /// North's grant to south.
     pub(crate) fn sharing() -> ChangeRequest {
-        let actions = Action::ALL.into_iter().filter(|action| *action != Action::InspectRead).collect();
+        let usual = |action: &Action| !matches!(action, Action::InspectRead | Action::MonitorCommand);
+        let actions = Action::ALL.into_iter().filter(usual).collect();
         let (by, to) = (provider("north"), provider("south"));
         ChangeRequest::Delegate { by, to, actions, mode: Mode::Shared, lease: None }
     }

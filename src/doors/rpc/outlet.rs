@@ -63,12 +63,6 @@ impl Outlet {
         self.queue.len() > CROWDED
     }
 
-    /// How much is not written. *Units*: bytes.
-    #[cfg(test)]
-    pub(super) const fn left(&self) -> usize {
-        self.left
-    }
-
     /// Lets go of everything: there is nobody to write to any more.
     pub(super) fn abandon(&mut self) {
         *self = Self::default();

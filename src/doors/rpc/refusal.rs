@@ -235,7 +235,9 @@ const fn next(code: Code) -> Option<&'static str> {
         Code::NotDelegated | Code::HeldByOther => "ask the VM's primary or the host's operator to delegate it",
         Code::DelegationEnded | Code::StaleEpoch => "ask the VM's primary to delegate it again",
         Code::QueueFull => "try again when some of your commands have ended",
-        Code::HoldOpen | Code::CommandsInFlight | Code::ActionInFlight | Code::Draining => "try again when that is over",
+        Code::HoldOpen | Code::CommandsInFlight | Code::ActionInFlight | Code::Draining => {
+            "try again when that is over"
+        }
         Code::DeadlinePassed => "try again",
         Code::StateForbids | Code::GuardFailed | Code::Overwritten => "look at the VM's state before you try again",
         Code::OutcomeUnknowable => "look at the VM's state, because it may have taken effect",

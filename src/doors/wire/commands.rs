@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::model::{Action, Class, Code, CommandId, ConflictId, Ending, Guard, Order, ProviderId, VmId, Wall};
+use crate::model::{
+    Action, Class, ClientCall, Code, CommandId, ConflictId, Ending, Guard, Order, ProviderId, VmId, Wall,
+};
 use crate::resolver::{ConflictRecord, Moment, Rule, StampNote};
 
 /// `POST /v1/vms/{uuid}/commands`.
@@ -157,6 +159,10 @@ pub struct CommandView {
     /// Why the operator sent it past every queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<String>,
+    /// The libvirt client's own call that is forwarded for it: procedure, user, process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub call: Option<ClientCall>,
     /// How often another command was put before it.
     #[serde(default)]
     pub deferrals: u32,

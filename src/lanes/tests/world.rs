@@ -131,7 +131,7 @@ impl World {
         self.lanes().change(vm(number), request).await.unwrap();
     }
 
-    fn command(number: u128, who: &str, action: &str, id: u128) -> Command {
+    pub(super) fn command(number: u128, who: &str, action: &str, id: u128) -> Command {
         Command {
             id: command_id(id),
             vm: vm(number),

@@ -255,13 +255,6 @@ impl Operation {
         }
     }
 
-    /// Whether all that is wished for is in it, so that an equal one is the same wish: of a client's own call most
-    /// arguments are in its payload only.
-    #[must_use]
-    pub fn says_all(&self) -> bool {
-        !matches!(self, Self::Relayed(_)) || self.only_asks()
-    }
-
     /// Whether its call only asks the guest and is over before the guest has done anything: its effect is wished for
     /// then, and known when it is seen.
     #[must_use]

@@ -10,7 +10,8 @@ use crate::model::footprint::{Footprint, Resource};
 use crate::model::hold::HoldKey;
 use crate::model::state::PowerState;
 
-/// A call that a door forwards as its client made it. No request can name it.
+/// A call that a door forwards as its client made it. No request can name it, and two that look alike here may still
+/// ask for different things: they are never one wish.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RelayedArgs {

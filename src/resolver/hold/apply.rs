@@ -76,6 +76,8 @@ impl State {
         };
         match &self.commands.get(&opener)?.command().operation {
             Operation::MigrateBegin(args) => Some(args.to.clone()),
+            // Where a client's call leads, only libvirt knows.
+            Operation::Relayed(_) => Some("another host".to_owned()),
             _ => None,
         }
     }

@@ -1,10 +1,11 @@
 //! Rarer things that somebody does in a world: hand-overs, the operator's word, an answer out of turn.
 
 use covirt::delegation::{ChangeRequest, Mode};
-use covirt::model::Action;
-use covirt::resolver::{Fact, Heard, Input, Output, Party, Said};
+use covirt::model::{Action, CommandId, ProviderId, Resource};
+use covirt::resolver::{Fact, Heard, Input, Lane, Output, Party, Said, State};
+use serde_json::Value;
 
-use super::{World, provider};
+use super::{World, provider, vm};
 
 impl World {
     /// What a provider has, back to the primary once it has nothing in flight.
@@ -56,5 +57,48 @@ impl World {
             let next = self.journal.iter().map(|(step, _, _)| *step).find(|step| *step > self.durable);
             self.durable = next.expect("nothing waits for the journal");
         }
+    }
+
+    pub(in super::super) fn operator_delegates(&mut self, to: &str, action: Action) {
+        let (by, to, token) = (ProviderId::operator(), provider(to), self.token());
+        let request = ChangeRequest::Delegate { by, to, actions: [action].into(), mode: Mode::Shared, lease: None };
+        self.feed(Input::Change { token, request });
+    }
+
+    /// The agent dies: what is not durable is gone, whatever ran at the hypervisor is out of sight. Then it starts.
+    pub(in super::super) fn crash(&mut self) {
+        self.forget_what_is_not_durable();
+        self.probes.clear();
+        self.lost.append(&mut self.calls);
+        self.feed(Input::Recovered);
+    }
+
+    /// The journal refuses facts: the lane is built anew from what is durable, while calls go on and these commands'
+    /// clients wait.
+    pub(in super::super) fn rebuild(&mut self, carried: impl IntoIterator<Item = CommandId>) {
+        self.forget_what_is_not_durable();
+        self.feed(Input::Rebuilt { carried: carried.into_iter().collect() });
+    }
+
+    fn forget_what_is_not_durable(&mut self) {
+        let durable = self.durable;
+        self.journal.retain(|(step, _, _)| *step <= durable);
+        let state = State::new(vm()).replay(self.journal.iter().map(|(_, at, fact)| (*at, fact)));
+        self.shadow = state.clone();
+        self.lane = Lane::new(state, self.lane.policy().clone());
+        // The new lane numbers its appends from one; what the old one made durable stays so.
+        self.journal.iter_mut().for_each(|(step, _, _)| *step = 0);
+        (self.durable, self.wake) = (0, None);
+    }
+}
+
+/// A resource from a word such as `disk:vda`.
+pub(super) fn resource(word: &str) -> Resource {
+    match word.split_once(':') {
+        Some(("disk", target)) => Resource::Disk(target.to_owned()),
+        Some(("device", name)) => Resource::Device(name.parse().unwrap()),
+        Some(("tuning", name)) => Resource::Tuning(name.parse().unwrap()),
+        Some(("metadata", uri)) => Resource::Metadata(uri.to_owned()),
+        _ => serde_json::from_value(Value::from(word)).unwrap_or_else(|_| panic!("{word:?} is no resource")),
     }
 }

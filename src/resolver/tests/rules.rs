@@ -43,32 +43,6 @@ fn a_declared_order_is_no_conflict() {
     assert_eq!((ending(&mut world, "b").as_str(), verdicts(&world).len()), ("done executed", 0));
 }
 
-/// What they set is in their payloads, which no lane sees.
-#[test]
-fn two_clients_calls_that_look_alike_are_two_wishes() {
-    let mut world = World::shared(listening());
-    world.submit("north", "a: tuning.set relays=domain_set_scheduler_parameters_flags");
-    world.submit("south", "b: tuning.set relays=domain_set_scheduler_parameters_flags");
-    no_opinions(&mut world);
-    world.pass_ms(30);
-    let leader = executed(&world).remove(0);
-    world.finish(&leader);
-    world.pass_ms(30);
-    assert_eq!(executed(&world).len(), 2);
-}
-
-#[test]
-fn two_clients_that_ask_the_guest_to_go_are_of_one_mind() {
-    let mut world = World::shared(listening());
-    world.submit("north", "a: power.shutdown relays=domain_shutdown");
-    world.submit("south", "b: power.shutdown relays=domain_shutdown");
-    world.pass_ms(30);
-    let leader = executed(&world).remove(0);
-    world.finish(&leader);
-    let follower = if leader == "a" { "b" } else { "a" };
-    assert_eq!(ending(&mut world, follower), "coalesced same-wish");
-}
-
 #[test]
 fn two_equal_wishes_are_executed_once() {
     let mut world = World::shared(listening());

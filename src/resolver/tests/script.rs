@@ -55,6 +55,10 @@ pub(crate) fn run(world: &mut World, line: &str) -> Vec<String> {
         [who, "cancels", name] => {
             world.cancel(who, name);
         }
+        ["the", "client", "of", name, "goes", "away"] => {
+            let command = world.id(name);
+            world.feed(Input::ClientGone { command });
+        }
         [who, "is", "cut", "off"] => {
             world.feed(Input::SessionLost { provider: provider(who) });
         }
@@ -127,6 +131,9 @@ pub(crate) fn run(world: &mut World, line: &str) -> Vec<String> {
             world.told(Cause::Crashed, |vm| (vm.power, vm.start) = (PowerState::ShutOff, StartId(None)));
         }
         ["the", "storage", "is", "full"] => world.told(Cause::NoSpace, |vm| vm.power = PowerState::Paused),
+        ["the", "operator", "delegates", action, "to", whom] => {
+            world.operator_delegates(whom, action.parse().unwrap());
+        }
         ["somebody", "undefines", "the", "VM"] => {
             world.feed(Input::Vanished { why: Observation::Event });
         }
@@ -158,6 +165,11 @@ pub(crate) fn run(world: &mut World, line: &str) -> Vec<String> {
         ["the", "agent", "looks", "at", "the", "VM"] => {
             let state = world.machine.clone();
             world.feed(Input::Observed { state, why: Observation::Look });
+        }
+        ["the", "lane", "is", "built", "anew", "while", "the", "clients", "of", names @ ..] => {
+            let names = names.iter().take_while(|name| **name != "wait");
+            let carried: Vec<CommandId> = names.map(|name| world.id(name)).collect();
+            world.rebuild(carried);
         }
         ["explain", name] => explained = explain(world, name),
         _ => panic!("{line:?} is not a line that scenarios know"),

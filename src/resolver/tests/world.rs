@@ -13,7 +13,7 @@ use covirt::model::action::{Reach, Way};
 use covirt::model::operation::RelayedArgs;
 use covirt::model::{
     Action, Cause, ClientCall, ClockEstimate, Code, Command, CommandId, Ending, Kib, Mono, Now, Operation, Outcome,
-    PowerState, ProviderId, Resource, StartId, VmId, VmState, Wall,
+    PowerState, ProviderId, StartId, VmId, VmState, Wall,
 };
 use covirt::resolver::{
     Ask, Call, CallResult, Evidence, Fact, Heard, Input, Lane, Observation, Output, Party, Policy, Said, State,
@@ -237,12 +237,6 @@ impl World {
         self.feed(Input::Change { token, request })
     }
 
-    pub(super) fn operator_delegates(&mut self, to: &str, action: Action) {
-        let (by, to, token) = (ProviderId::operator(), provider(to), self.token());
-        let request = ChangeRequest::Delegate { by, to, actions: [action].into(), mode: Mode::Shared, lease: None };
-        self.feed(Input::Change { token, request });
-    }
-
     pub(super) fn revoke(&mut self, by: &str, from: &str) -> Vec<Output> {
         let request = Self::all_from(by, from);
         let token = self.token();
@@ -308,7 +302,7 @@ impl World {
                 "epoch" => epoch = json.as_u64(),
                 "call" => call = Some(value.to_owned()),
                 "relays" => relayed = Some(value.to_owned()),
-                "touches" => touches = value.split(',').map(resource).collect(),
+                "touches" => touches = value.split(',').map(deeds::resource).collect(),
                 "expects-state" => guard["state"] = json,
                 "expects-vcpus" => guard["vcpus"] = json,
                 "expects-memory" => guard["memory_kib"] = json,
@@ -457,21 +451,6 @@ impl World {
         self.feed(Input::Observed { state, why: Observation::Told(cause) });
     }
 
-    /// The agent dies: what is not durable is gone, whatever ran at the hypervisor is out of sight. Then it starts.
-    pub(super) fn crash(&mut self) {
-        let durable = self.durable;
-        self.journal.retain(|(step, _, _)| *step <= durable);
-        let state = State::new(vm()).replay(self.journal.iter().map(|(_, at, fact)| (*at, fact)));
-        self.shadow = state.clone();
-        self.lane = Lane::new(state, self.lane.policy().clone());
-        // The new lane numbers its appends from one; what the old one made durable stays so.
-        self.journal.iter_mut().for_each(|(step, _, _)| *step = 0);
-        (self.durable, self.wake) = (0, None);
-        self.probes.clear();
-        self.lost.append(&mut self.calls);
-        self.feed(Input::Recovered);
-    }
-
     pub(super) fn outcome(&mut self, name: &str) -> Option<Outcome> {
         let id = self.id(name);
         self.ended.get(&id).cloned()
@@ -485,17 +464,6 @@ impl World {
 /// The `n`-th id a world gives.
 pub(super) fn numbered(n: usize) -> CommandId {
     CommandId(Uuid::from_u128(0x0193_0000_0000_7000_8000_0000_0000_0000 + u128::try_from(n).unwrap()))
-}
-
-/// A resource from a word such as `disk:vda`.
-fn resource(word: &str) -> Resource {
-    match word.split_once(':') {
-        Some(("disk", target)) => Resource::Disk(target.to_owned()),
-        Some(("device", name)) => Resource::Device(name.parse().unwrap()),
-        Some(("tuning", name)) => Resource::Tuning(name.parse().unwrap()),
-        Some(("metadata", uri)) => Resource::Metadata(uri.to_owned()),
-        _ => serde_json::from_value(Value::from(word)).unwrap_or_else(|_| panic!("{word:?} is no resource")),
-    }
 }
 
 /// A span such as `-3s`, `250ms` or `1h`. *Units*: microseconds.

@@ -137,7 +137,10 @@ pub(super) const HOST_OBJECT: &str = "covirt did not let this through: pools, vo
 
 /// libvirtd would say the same of arguments that are none.
 pub(super) fn unreadable(error: ReadXdrError) -> Answer {
-    Answer::other(ErrorCode::Unreadable, format!("covirt did not let this through: its arguments cannot be read: {error}"))
+    Answer::other(
+        ErrorCode::Unreadable,
+        format!("covirt did not let this through: its arguments cannot be read: {error}"),
+    )
 }
 
 fn flags_of_open(payload: &[u8]) -> Result<u32, ReadXdrError> {

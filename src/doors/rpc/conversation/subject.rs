@@ -86,14 +86,7 @@ impl Conversation {
     }
 
     /// The end of a migration: the guest stands still until it is through.
-    fn never_held(
-        &mut self,
-        call: Call,
-        frame: Frame,
-        known: Option<VmId>,
-        subject: &Subject,
-        around: &dyn Around,
-    ) {
+    fn never_held(&mut self, call: Call, frame: Frame, known: Option<VmId>, subject: &Subject, around: &dyn Around) {
         let made = if matches!(subject, Subject::Arriving { .. }) { Made::Vm(None) } else { Made::Nothing };
         let seen = known.map_or(around.role() == Role::Host, |vm| around.sees(vm));
         if seen {

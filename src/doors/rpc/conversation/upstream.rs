@@ -58,9 +58,9 @@ impl Conversation {
             return self.forward_ready();
         }
         let ticket = self.book.find(head.program, head.serial);
-        let asked = ticket.and_then(|ticket| self.book.call(ticket)).is_some_and(|call| {
-            (call.head.version, call.head.procedure) == (head.version, head.procedure)
-        });
+        let asked = ticket
+            .and_then(|ticket| self.book.call(ticket))
+            .is_some_and(|call| (call.head.version, call.head.procedure) == (head.version, head.procedure));
         let (Some(ticket), true) = (ticket, asked) else {
             return self.close("libvirtd sent a reply that nobody asked for");
         };

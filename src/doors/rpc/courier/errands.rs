@@ -14,7 +14,7 @@ use crate::hypervisor::{AskHypervisorError, DiskOf, Later};
 use crate::lanes::{Carrier, Lanes, Part};
 use crate::model::operation::NoArgs;
 use crate::model::{
-    Action, ClientCall, Class, Code, Command, CommandId, Guard, HoldKey, Operation, Order, Refusal, VmId,
+    Action, Class, ClientCall, Code, Command, CommandId, Guard, HoldKey, Operation, Order, Refusal, VmId,
 };
 use crate::resolver::{Call, CallResult, Lane, Phase};
 

@@ -27,7 +27,7 @@ struct Command {
 pub(super) fn decode(mut call: Call<'_>) -> Result<Treatment, ReadXdrError> {
     let subject = call.subject()?;
     let (command, timeout_s) = (call.text()?, call.i32()?);
-    let operation = match serde_json::from_str::<Command>(&command) {
+    let operation = match serde_json::from_str::<Command>(command) {
         Ok(command) => known(&call, &command, timeout_s),
         Err(_) => call.relayed(Action::MonitorCommand, [Resource::GuestAgent]),
     };

@@ -27,7 +27,7 @@ pub(super) fn decode(action: Action, mut call: Call<'_>) -> Result<Treatment, Re
     if action == Action::CheckpointCreate {
         let (xml, flags) = (call.text()?, call.u32()?);
         // One that is defined again is none that is made.
-        let canonical = only(flags, 0).then(|| name_of(&xml)).flatten();
+        let canonical = only(flags, 0).then(|| name_of(xml)).flatten();
         let canonical = canonical.and_then(|name| said(action, json!({ "name": name })));
         let agent = has(flags, CHECKPOINT_QUIESCE).then_some(Resource::GuestAgent);
         return Ok(Treatment::held(subject, canonical.unwrap_or_else(|| call.relayed(action, agent))));
@@ -35,12 +35,12 @@ pub(super) fn decode(action: Action, mut call: Call<'_>) -> Result<Treatment, Re
     let (backup, checkpoint, flags) = (call.text()?, call.optional_text()?, call.u32()?);
     let checkpoint = match checkpoint {
         None => Some(None),
-        Some(xml) => name_of(&xml).map(Some),
+        Some(xml) => name_of(xml).map(Some),
     };
     // Onto files that are there already nothing can be concluded from their being there.
-    let canonical = checkpoint.filter(|_| flags == 0).and_then(|checkpoint| begin(&backup, checkpoint));
+    let canonical = checkpoint.filter(|_| flags == 0).and_then(|checkpoint| begin(backup, checkpoint));
     let operation = canonical.unwrap_or_else(|| {
-        let disks = about(&backup).unwrap_or_default();
+        let disks = about(backup).unwrap_or_default();
         call.relayed(action, disks.into_iter().map(Resource::Disk))
     });
     Ok(Treatment::held(subject, operation))

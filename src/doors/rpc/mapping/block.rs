@@ -46,7 +46,7 @@ const ABORT_PIVOT: u32 = 2;
 
 pub(super) fn decode(action: Action, mut call: Call<'_>) -> Result<Treatment, ReadXdrError> {
     let subject = call.subject()?;
-    let disk = call.text()?.into_owned();
+    let disk = call.text()?.to_owned();
     let (action, args) = match call.name() {
         "domain_block_resize" => (action, resize(&disk, call.u64()?, call.u32()?)),
         "domain_block_commit" => (action, commit(&mut call, &disk)?),
@@ -123,7 +123,7 @@ fn rebase(call: &mut Call<'_>, disk: &str) -> Result<(Action, Option<Value>), Re
 fn copy(call: &mut Call<'_>, disk: &str) -> Result<Option<Value>, ReadXdrError> {
     let (destination, parameters, flags) = (call.text()?, call.parameters()?, call.u32()?);
     let known = only(flags, COPY_SHALLOW | COPY_REUSE_EXT | COPY_TRANSIENT_JOB | COPY_SYNCHRONOUS_WRITES);
-    let Some((to, format)) = file(&destination).filter(|_| known) else { return Ok(None) };
+    let Some((to, format)) = file(destination).filter(|_| known) else { return Ok(None) };
     let bandwidth = number_of(&parameters, "bandwidth").unwrap_or(0);
     Ok(Some(json!({
         "disk": disk, "to": to, "format": format, "bandwidth": bandwidth,

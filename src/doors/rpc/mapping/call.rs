@@ -1,6 +1,5 @@
 //! A call's arguments, one after the other, and what every decoder makes of them.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
@@ -89,18 +88,18 @@ impl<'a> Call<'a> {
         self.args.i64()
     }
 
-    /// A text. libvirt takes any bytes; what is no UTF-8 fits none of the catalogue's arguments anyhow.
-    pub(super) fn text(&mut self) -> Result<Cow<'a, str>, ReadXdrError> {
-        self.args.opaque(STRING_MAX).map(String::from_utf8_lossy)
+    /// A text.
+    pub(super) fn text(&mut self) -> Result<&'a str, ReadXdrError> {
+        parameters::text(&mut self.args)
     }
 
     /// A text that may be left out.
-    pub(super) fn optional_text(&mut self) -> Result<Option<Cow<'a, str>>, ReadXdrError> {
+    pub(super) fn optional_text(&mut self) -> Result<Option<&'a str>, ReadXdrError> {
         if self.args.bool()? { self.text().map(Some) } else { Ok(None) }
     }
 
     /// Texts.
-    pub(super) fn texts(&mut self, max: u32) -> Result<Vec<Cow<'a, str>>, ReadXdrError> {
+    pub(super) fn texts(&mut self, max: u32) -> Result<Vec<&'a str>, ReadXdrError> {
         let count = self.args.count(max)?;
         (0..count).map(|_| self.text()).collect()
     }

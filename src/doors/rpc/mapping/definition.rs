@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::call::{Call, has, only, said};
-use super::{Subject, Treatment, xml};
+use super::{Subject, Treatment, Why, xml};
 use crate::doors::rpc::xdr::ReadXdrError;
 use crate::model::{Action, Operation, Resource};
 
@@ -25,12 +25,13 @@ const UNDEFINE_KNOWN: u32 = UNDEFINE_MANAGED_SAVE
 pub(super) fn decode(action: Action, mut call: Call<'_>) -> Result<Treatment, ReadXdrError> {
     let subject = call.subject()?;
     let (subject, operation) = match call.name() {
-        "domain_define_xml" => define(&mut call, 0)?,
+        "domain_define_xml" => {
+            let xml = call.text()?.to_owned();
+            return Ok(define(&call, xml, 0));
+        }
         "domain_define_xml_flags" => {
-            let mut flags = call;
-            flags.skip_text()?;
-            let flags = flags.u32()?;
-            define(&mut call, flags)?
+            let (xml, flags) = (call.text()?.to_owned(), call.u32()?);
+            return Ok(define(&call, xml, flags));
         }
         "domain_undefine" => (subject, undefine(&call, 0)),
         "domain_undefine_flags" => {
@@ -43,8 +44,8 @@ pub(super) fn decode(action: Action, mut call: Call<'_>) -> Result<Treatment, Re
             (subject, canonical.unwrap_or_else(|| call.relayed(action, [])))
         }
         "domain_save_image_define_xml" => {
-            let path = call.text()?.into_owned();
-            let xml = Some(call.text()?.into_owned());
+            let path = call.text()?.to_owned();
+            let xml = Some(call.text()?.to_owned());
             (Subject::SavedImage { path, xml }, call.relayed(action, [Resource::SavedImage]))
         }
         _ => (subject, call.relayed(action, [Resource::SavedImage])),
@@ -52,13 +53,13 @@ pub(super) fn decode(action: Action, mut call: Call<'_>) -> Result<Treatment, Re
     Ok(Treatment::held(subject, operation))
 }
 
-fn define(call: &mut Call<'_>, flags: u32) -> Result<(Subject, Operation), ReadXdrError> {
-    let xml = call.text()?.into_owned();
-    // What holds a password is not journalled, and what has two meanings is nobody's in particular.
-    let plain = only(flags, DEFINE_VALIDATE) && !xml::may_hold_secret(&xml) && xml::domain(&xml).vm.is_some();
+fn define(call: &Call<'_>, xml: String, flags: u32) -> Treatment {
+    let Some(known) = xml::domain(&xml) else { return Treatment::Refuse(Why::Ambiguous) };
+    // What holds a password is not journalled.
+    let plain = only(flags, DEFINE_VALIDATE) && !xml::may_hold_secret(&xml) && known.vm.is_some();
     let canonical = plain.then(|| said(Action::DefinitionDefine, json!({ "xml": xml }))).flatten();
     let operation = canonical.unwrap_or_else(|| call.relayed(Action::DefinitionDefine, []));
-    Ok((Subject::DomainXml(xml), operation))
+    Treatment::held(Subject::DomainXml(xml), operation)
 }
 
 /// What goes with it is part of the wish; what the catalogue does not know of (a TPM's state), too.

@@ -17,11 +17,11 @@ pub(super) fn decode(action: Action, mut call: Call<'_>) -> Result<Treatment, Re
     let operation = match call.name() {
         "domain_attach_device" | "domain_detach_device" => {
             let xml = call.text()?;
-            described(&call, action, &xml, LIVE)
+            described(&call, action, xml, LIVE)
         }
         "domain_attach_device_flags" | "domain_detach_device_flags" | "domain_update_device_flags" => {
             let (xml, flags) = (call.text()?, call.u32()?);
-            described(&call, action, &xml, flags)
+            described(&call, action, xml, flags)
         }
         // An alias names a device of the running process; which one, its XML says. Descriptors are for disks to come.
         _ => call.relayed(action, [Resource::Devices, Resource::Disks]),

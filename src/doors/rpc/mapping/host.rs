@@ -30,14 +30,14 @@ pub(super) fn decode(mut call: Call<'_>, access: HostAccess) -> Result<Treatment
 }
 
 fn volume(call: &mut Call<'_>) -> Result<Subject, ReadXdrError> {
-    let mut text = || call.text().map(std::borrow::Cow::into_owned);
+    let mut text = || call.text().map(str::to_owned);
     Ok(Subject::Volume { pool: text()?, name: text()?, key: text()? })
 }
 
 /// A question that libvirt answers by running the emulator that the caller names: with the system's own it is harmless,
 /// with any other it is the caller's program that the host would run.
 pub(super) fn emulator(mut call: Call<'_>) -> Result<Treatment, ReadXdrError> {
-    let harmless = call.optional_text()?.is_none_or(|path| is_systems(&path));
+    let harmless = call.optional_text()?.is_none_or(is_systems);
     Ok(Treatment::Host(if harmless { HostAccess::Read } else { HostAccess::Write }, Subject::None))
 }
 

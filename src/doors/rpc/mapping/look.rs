@@ -18,7 +18,7 @@ pub(super) fn decode(mut call: Call<'_>) -> Result<Treatment, ReadXdrError> {
             by_flags(&mut call, subject, XML_SECURE)
         }
         "domain_save_image_get_xml_desc" => {
-            let path = call.text()?.into_owned();
+            let path = call.text()?.to_owned();
             by_flags(&mut call, Subject::SavedImage { path, xml: None }, XML_SECURE)
         }
         // The guest's memory and disks hold whatever the guest knows.
@@ -26,7 +26,7 @@ pub(super) fn decode(mut call: Call<'_>) -> Result<Treatment, ReadXdrError> {
         // The value of a secret, of which the host's owner only knows for which VM it is.
         "secret_get_value" => Ok(Treatment::Look { subject: Subject::None, secret: Secrecy::Secret }),
         "domain_lookup_by_id" => open(Subject::VmNumber(call.i32()?)),
-        "domain_lookup_by_name" => open(Subject::VmName(call.text()?.into_owned())),
+        "domain_lookup_by_name" => open(Subject::VmName(call.text()?.to_owned())),
         "domain_lookup_by_uuid" => open(Subject::Vm(call.uuid()?)),
         "connect_get_all_domain_stats" => {
             let vms = call.vms()?;

@@ -6,8 +6,8 @@
 use serde_json::{Value, json};
 
 use super::call::{Call, said};
-use super::parameters::{Parameter, number_of, text_of};
-use super::{Pace, Secrecy, Subject, Treatment};
+use super::parameters::{number_of, text_of};
+use super::{Pace, Secrecy, Subject, Treatment, Why};
 use crate::doors::rpc::xdr::{ReadXdrError, STRING_MAX};
 use crate::model::{Action, Operation, Resource};
 
@@ -41,7 +41,7 @@ pub(super) fn decode(mut call: Call<'_>) -> Result<Treatment, ReadXdrError> {
         }
         "domain_migrate_perform" => {
             cookie(&mut call)?;
-            let uri = call.text()?.into_owned();
+            let uri = call.text()?.to_owned();
             let flags = call.u64()?;
             let (name, bandwidth) = (call.optional_text()?, call.u64()?);
             let sending = Sending { flags, to: Some(uri), through: None, bandwidth, renamed: name.is_some() };
@@ -50,14 +50,14 @@ pub(super) fn decode(mut call: Call<'_>) -> Result<Treatment, ReadXdrError> {
         "domain_migrate_perform3" => {
             let xml = call.optional_text()?;
             cookie(&mut call)?;
-            let owned = |text: Option<std::borrow::Cow<'_, str>>| text.map(std::borrow::Cow::into_owned);
+            let owned = |text: Option<&str>| text.map(str::to_owned);
             let (to, through, flags) = (owned(call.optional_text()?), owned(call.optional_text()?), call.u64()?);
             let (name, bandwidth) = (call.optional_text()?, call.u64()?);
             let renamed = name.is_some() || xml.is_some();
             Ok(perform(&call, subject, &Sending { flags, to, through, bandwidth, renamed }))
         }
         "domain_migrate_perform3_params" => {
-            let to = call.optional_text()?.map(std::borrow::Cow::into_owned);
+            let to = call.optional_text()?.map(str::to_owned);
             let parameters = call.parameters()?;
             cookie(&mut call)?;
             let flags = call.u32()?.into();
@@ -75,7 +75,7 @@ pub(super) fn decode(mut call: Call<'_>) -> Result<Treatment, ReadXdrError> {
             Ok(Treatment::change(subject, call.relayed(Action::MigrateBegin, []), Pace::Never))
         }
         "domain_migrate_finish" | "domain_migrate_finish2" | "domain_migrate_finish3" => {
-            let name = Some(call.text()?.into_owned());
+            let name = Some(call.text()?.to_owned());
             Ok(arriving(&call, name, None, Pace::Never))
         }
         "domain_migrate_finish3_params" => {
@@ -84,9 +84,12 @@ pub(super) fn decode(mut call: Call<'_>) -> Result<Treatment, ReadXdrError> {
             Ok(arriving(&call, name, None, Pace::Never))
         }
         "domain_migrate_prepare3_params" | "domain_migrate_prepare_tunnel3_params" => {
-            let parameters: Vec<Parameter<'_>> = call.parameters()?;
-            let text = |name: &str| text_of(&parameters, name).map(str::to_owned);
-            Ok(arriving(&call, text(DESTINATION_NAME), text(DESTINATION_XML), Pace::Held))
+            let parameters = call.parameters()?;
+            let Some(xml) = text_of(&parameters, DESTINATION_XML) else {
+                return Ok(Treatment::Refuse(Why::Ambiguous));
+            };
+            let name = text_of(&parameters, DESTINATION_NAME).map(str::to_owned);
+            Ok(described(&call, name, xml))
         }
         name if name.starts_with("domain_migrate_prepare") => prepare(call),
         // The speed, the longest pause, the cache: of what is under way.
@@ -115,10 +118,17 @@ fn prepare(mut call: Call<'_>) -> Result<Treatment, ReadXdrError> {
         call.optional_text()?;
     }
     call.u64()?;
-    let name = call.optional_text()?.map(std::borrow::Cow::into_owned);
+    let name = call.optional_text()?.map(str::to_owned);
     call.u64()?;
-    let xml = if whole == "domain_migrate_prepare" { None } else { Some(call.text()?.into_owned()) };
-    Ok(arriving(&call, name, xml, Pace::Held))
+    if whole == "domain_migrate_prepare" {
+        return Ok(arriving(&call, name, None, Pace::Held));
+    }
+    let xml = call.text()?;
+    Ok(described(&call, name, xml))
+}
+
+fn described(call: &Call<'_>, name: Option<String>, xml: &str) -> Treatment {
+    Treatment::described(xml, arriving(call, name, Some(xml.to_owned()), Pace::Held))
 }
 
 fn cookie(call: &mut Call<'_>) -> Result<(), ReadXdrError> {

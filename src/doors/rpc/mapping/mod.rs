@@ -111,6 +111,8 @@ pub enum Why {
     Namespace,
     /// It is newer than the table, so it may change anything.
     Unknown,
+    /// It is about the VM that its arguments describe, and they could be read as another's.
+    Ambiguous,
 }
 
 impl Why {
@@ -124,6 +126,10 @@ impl Why {
             Self::Namespace => "The namespaces of a guest are not opened through this socket.",
             Self::Unknown => {
                 "it is newer than this covirt, which cannot tell what it changes, and it is not passed on"
+            }
+            Self::Ambiguous => {
+                "It cannot be told for certain which VM this is about: its XML is not well-formed, declares a type or an \
+                 encoding, or names the VM more than once; it is not passed on."
             }
         }
     }
@@ -203,6 +209,11 @@ fn act(usual: Action, call: Call<'_>) -> Result<Treatment, ReadXdrError> {
 impl Treatment {
     fn held(subject: Subject, operation: Operation) -> Self {
         Self::Change { subject, operation, pace: Pace::Held }
+    }
+
+    /// About the VM that XML describes, where it describes one.
+    fn described(xml: &str, treatment: Self) -> Self {
+        if xml::domain(xml).is_some() { treatment } else { Self::Refuse(Why::Ambiguous) }
     }
 
     fn change(subject: Subject, operation: Operation, pace: Pace) -> Self {

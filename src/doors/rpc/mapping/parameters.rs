@@ -1,8 +1,6 @@
 //! libvirt's typed parameters: names with numbers or texts.
 
-use std::borrow::Cow;
-
-use crate::doors::rpc::xdr::{ReadXdrError, Reader, STRING_MAX};
+use crate::doors::rpc::xdr::{ReadXdrError, Reader};
 
 /// More than any of libvirt's lists may have.
 const PARAMETERS_MAX: u32 = 256;
@@ -10,7 +8,7 @@ const PARAMETERS_MAX: u32 = 256;
 /// A parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Parameter<'a> {
-    pub(super) name: Cow<'a, str>,
+    pub(super) name: &'a str,
     pub(super) value: Value<'a>,
 }
 
@@ -20,7 +18,7 @@ pub(super) enum Value<'a> {
     Signed(i64),
     Unsigned(u64),
     Float(f64),
-    Text(Cow<'a, str>),
+    Text(&'a str),
 }
 
 /// Reads a list of them. *Source*: `remote_typed_param`, `virTypedParameterType`.
@@ -44,8 +42,11 @@ fn parameter<'a>(reader: &mut Reader<'a>) -> Result<Parameter<'a>, ReadXdrError>
     Ok(Parameter { name, value })
 }
 
-fn text<'a>(reader: &mut Reader<'a>) -> Result<Cow<'a, str>, ReadXdrError> {
-    reader.opaque(STRING_MAX).map(String::from_utf8_lossy)
+/// A text. libvirt takes any bytes up to the first zero: what is read here must be what libvirt reads, or which file or
+/// VM it names could be told wrongly.
+pub(super) fn text<'a>(reader: &mut Reader<'a>) -> Result<&'a str, ReadXdrError> {
+    let text = reader.string()?;
+    if text.contains('\0') { Err(ReadXdrError::NoSuchValue(0)) } else { Ok(text) }
 }
 
 /// The text of this name; none when it is not there once.

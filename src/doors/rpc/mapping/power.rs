@@ -36,11 +36,11 @@ pub(super) fn decode(action: Action, mut call: Call<'_>) -> Result<Treatment, Re
             if only(flags, START_PLAIN) { plain(action, &call) } else { start(&call, flags, []) }
         }
         "domain_create_xml" | "domain_create_xml_with_files" => {
-            let xml = call.text()?.into_owned();
+            let xml = call.text()?;
             let flags = call.u32()?;
             // What the XML says is what runs, whatever the definition says.
             let operation = start(&call, flags, [Resource::Cpu, Resource::Memory, Resource::Devices]);
-            return Ok(Treatment::held(Subject::DomainXml(xml), operation));
+            return Ok(Treatment::described(xml, Treatment::held(Subject::DomainXml(xml.to_owned()), operation)));
         }
         // The reply comes when the guest was asked, not when it is off as after the catalogue's.
         "domain_shutdown" => call.relayed(action, []),

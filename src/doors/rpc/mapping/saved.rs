@@ -2,7 +2,7 @@
 
 use super::call::{Call, only, said};
 use super::parameters::text_of;
-use super::{Subject, Treatment};
+use super::{Subject, Treatment, Why};
 use crate::doors::rpc::xdr::ReadXdrError;
 use crate::model::{Action, Resource};
 
@@ -22,17 +22,17 @@ pub(super) fn decode(action: Action, mut call: Call<'_>) -> Result<Treatment, Re
             (subject, plain.unwrap_or_else(|| call.relayed(action, [Resource::SavedImage])))
         }
         "domain_restore" => {
-            (Subject::SavedImage { path: call.text()?.into_owned(), xml: None }, call.relayed(action, described))
+            (Subject::SavedImage { path: call.text()?.to_owned(), xml: None }, call.relayed(action, described))
         }
         "domain_restore_flags" => {
-            let path = call.text()?.into_owned();
-            let xml = call.optional_text()?.map(std::borrow::Cow::into_owned);
+            let path = call.text()?.to_owned();
+            let xml = call.optional_text()?.map(str::to_owned);
             (Subject::SavedImage { path, xml }, call.relayed(action, described))
         }
         "domain_restore_params" => {
             let parameters = call.parameters()?;
             let text = |name: &str| text_of(&parameters, name).map(str::to_owned);
-            let path = text("file").unwrap_or_default();
+            let Some(path) = text("file") else { return Ok(Treatment::Refuse(Why::Ambiguous)) };
             (Subject::SavedImage { path, xml: text("dxml") }, call.relayed(action, described))
         }
         _ => (subject, call.relayed(action, [])),

@@ -59,8 +59,8 @@ fn metadata(mut call: Call<'_>, subject: Subject) -> Result<Treatment, ReadXdrEr
         .flatten();
     let operation = canonical.unwrap_or_else(|| {
         let text = usize::try_from(kind).ok().and_then(|kind| TITLE_OR_DESCRIPTION.get(kind));
-        let named = match (kind, &uri, text) {
-            (ELEMENT, Some(uri), _) => Some(Resource::Metadata(uri.clone().into_owned())),
+        let named = match (kind, uri, text) {
+            (ELEMENT, Some(uri), _) => Some(Resource::Metadata(uri.to_owned())),
             (_, _, Some(text)) => Some(Resource::Metadata((*text).to_owned())),
             _ => None,
         };

@@ -32,7 +32,7 @@ pub(super) fn decode(action: Action, mut call: Call<'_>) -> Result<Treatment, Re
     if call.name() == "domain_snapshot_create_xml" {
         let subject = call.subject()?;
         let (xml, flags) = (call.text()?, call.u32()?);
-        return Ok(Treatment::held(subject, create(&call, &xml, flags)));
+        return Ok(Treatment::held(subject, create(&call, xml, flags)));
     }
     let (subject, name) = (call.place()?, call.text()?);
     call.vm()?;

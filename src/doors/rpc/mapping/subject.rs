@@ -63,10 +63,10 @@ impl Subject {
         match self {
             Self::Vm(vm) => KnownAs { vm: Some(*vm), name: None },
             Self::VmName(name) => KnownAs { vm: None, name: Some(name.clone()) },
-            Self::DomainXml(xml) => xml::domain(xml),
-            Self::SavedImage { path: _, xml } => xml.as_deref().map(xml::domain).unwrap_or_default(),
+            Self::DomainXml(xml) => xml::domain(xml).unwrap_or_default(),
+            Self::SavedImage { path: _, xml } => xml.as_deref().and_then(xml::domain).unwrap_or_default(),
             Self::Arriving { name, xml } => {
-                let claimed = xml.as_deref().map(xml::domain).unwrap_or_default();
+                let claimed = xml.as_deref().and_then(xml::domain).unwrap_or_default();
                 KnownAs { vm: claimed.vm, name: name.clone().or(claimed.name) }
             }
             Self::None | Self::VmNumber(_) | Self::Volume { .. } | Self::Process(_) | Self::Many(_) => {

@@ -20,11 +20,11 @@ pub(super) fn decode(action: Action, mut call: Call<'_>) -> Result<Treatment, Re
     let operation = match call.name() {
         "domain_set_interface_parameters" => {
             let (device, parameters, flags) = (call.text()?, call.parameters()?, call.u32()?);
-            of_device(&call, &format!("nic:{device}"), qos(&device, &parameters), flags)
+            of_device(&call, &format!("nic:{device}"), qos(device, &parameters), flags)
         }
         "domain_set_block_io_tune" => {
             let (disk, parameters, flags) = (call.text()?, call.parameters()?, call.u32()?);
-            of_device(&call, &format!("disk:{disk}"), iotune(&disk, &parameters), flags)
+            of_device(&call, &format!("disk:{disk}"), iotune(disk, &parameters), flags)
         }
         "domain_block_job_set_speed" => {
             let touched = tuned(&format!("disk:{}", call.text()?));
@@ -33,7 +33,7 @@ pub(super) fn decode(action: Action, mut call: Call<'_>) -> Result<Treatment, Re
         "domain_set_block_threshold" => {
             // `vda`, or `vda[2]` for an image below.
             let device = call.text()?;
-            let target = device.split_once('[').map_or(&*device, |(target, _)| target);
+            let target = device.split_once('[').map_or(device, |(target, _)| target);
             call.relayed(action, tuned(&format!("disk:{target}")))
         }
         // What becomes of the VM when its guest goes.
@@ -81,8 +81,7 @@ fn qos(mac: &str, parameters: &[Parameter<'_>]) -> Option<(Action, Json)> {
 
 fn iotune(disk: &str, parameters: &[Parameter<'_>]) -> Option<(Action, Json)> {
     let is_known = |parameter: &Parameter<'_>| {
-        LIMITS.as_flattened().iter().any(|limit| *limit == parameter.name)
-            && matches!(parameter.value, Value::Unsigned(_))
+        LIMITS.as_flattened().contains(&parameter.name) && matches!(parameter.value, Value::Unsigned(_))
     };
     if !is_target(disk) || !parameters.iter().all(is_known) {
         return None;

@@ -17,13 +17,26 @@ const NAMESPACES_MAX: usize = 64;
 /// The most comparisons of attributes, of which the parser compares each with all others of its element.
 const COMPARISONS_MAX: u64 = 1 << 24;
 
-/// The document, unless it is malformed, declares a type, or is made to take long.
+/// The document, unless it is malformed, declares a type or an encoding, or is made to take long.
 pub(super) fn parse(xml: &str) -> Option<Document<'_>> {
-    if comparisons(xml) > COMPARISONS_MAX || xml.matches("xmlns").count() > NAMESPACES_MAX {
+    let takes_long = comparisons(xml) > COMPARISONS_MAX || xml.matches("xmlns").count() > NAMESPACES_MAX;
+    if takes_long || is_encoded(xml) {
         return None;
     }
     let options = ParsingOptions { allow_dtd: false, nodes_limit: NODES_MAX, ..ParsingOptions::default() };
     Document::parse_with_options(xml, options).ok()
+}
+
+/// Whether it says that it is written otherwise than it came: libvirt would decode it first, and read something else.
+fn is_encoded(xml: &str) -> bool {
+    let begin = xml.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
+    let Some((declaration, _)) = begin.strip_prefix("<?xml").and_then(|rest| rest.split_once("?>")) else {
+        return false;
+    };
+    let Some((_, encoding)) = declaration.split_once("encoding") else { return false };
+    let encoding = encoding.trim_start_matches(['=', ' ', '\t', '\r', '\n', '"', '\'']);
+    let name: String = encoding.chars().take_while(|c| !matches!(c, '"' | '\'')).collect();
+    !["utf-8", "utf8", "us-ascii", "ascii"].contains(&name.to_ascii_lowercase().as_str())
 }
 
 /// How often attributes would be compared at most: between two `<` there are no more of them than `=`.
@@ -83,19 +96,20 @@ pub(super) fn child_text(node: Node<'_, '_>, called: &str) -> Option<String> {
     child(node, called).map(text)
 }
 
-/// By which UUID and name a domain's XML says it is known.
-pub(super) fn domain(xml: &str) -> KnownAs {
-    let Some(document) = parse(xml) else { return KnownAs::default() };
+/// By which UUID and name a domain's XML says it is known; none when libvirt may read it as another's.
+pub(super) fn domain(xml: &str) -> Option<KnownAs> {
+    let document = parse(xml)?;
     let root = document.root_element();
-    if name(root) != Some("domain") {
-        return KnownAs::default();
-    }
-    let vm = child_text(root, "uuid").and_then(|text| uuid(&text));
-    if vm.is_none() && has(root, "uuid") {
-        // There is one, and libvirt may read it.
-        return KnownAs::default();
-    }
-    KnownAs { vm, name: child_text(root, "name") }
+    // libvirt takes nothing for a domain that is called otherwise.
+    let text = |called: &str| match child_text(root, called) {
+        None if has(root, called) => None,
+        text => Some(text),
+    };
+    let vm = match text("uuid")? {
+        Some(text) => Some(uuid(&text)?),
+        None => None,
+    };
+    (name(root) == Some("domain")).then_some(KnownAs { vm, name: text("name")? })
 }
 
 /// A UUID as libvirt reads it: hexadecimal digits, hyphens anywhere.

@@ -11,10 +11,20 @@ use crate::model::{Code, Ending};
 
 #[derive(Debug, Clone)]
 enum Say {
-    Call { procedure: u32, serial: u32, number: u128 },
+    Call {
+        procedure: u32,
+        serial: u32,
+        number: u128,
+    },
     /// A reply to what libvirtd has, by its place; or to nothing.
-    Reply { place: usize, fails: bool },
-    Stray { procedure: u32, serial: u32 },
+    Reply {
+        place: usize,
+        fails: bool,
+    },
+    Stray {
+        procedure: u32,
+        serial: u32,
+    },
     Release(u64),
     Begin(u64),
     Wave(u64),
@@ -22,17 +32,25 @@ enum Say {
     Refuse(u64),
     Resolve(u64, u8),
     Enrolled(u64),
-    Ping { from_client: bool },
-    Gone { client: bool },
+    Ping {
+        from_client: bool,
+    },
+    Gone {
+        client: bool,
+    },
 }
 
 fn say() -> impl Strategy<Value = Say> {
     let procedure = prop_oneof![
-        Just(SUSPEND), Just(RESUME), Just(DESTROY), Just(CREATE_WITH_FLAGS), Just(GET_INFO), Just(HOSTNAME)
+        Just(SUSPEND),
+        Just(RESUME),
+        Just(DESTROY),
+        Just(CREATE_WITH_FLAGS),
+        Just(GET_INFO),
+        Just(HOSTNAME)
     ];
-    let ending = prop_oneof![
-        Just(Ending::Done), Just(Ending::Coalesced), Just(Ending::Denied), Just(Ending::Cancelled)
-    ];
+    let ending =
+        prop_oneof![Just(Ending::Done), Just(Ending::Coalesced), Just(Ending::Denied), Just(Ending::Cancelled)];
     let ticket = 1..24_u64;
     prop_oneof![
         12 => (procedure.clone(), 1..30_u32, 1..4_u128)

@@ -1,7 +1,7 @@
 //! Sides that go, and sides that break the protocol.
 
-use super::desk::*;
 use super::super::*;
+use super::desk::*;
 use crate::doors::rpc::frame::{Header, KEEPALIVE, Kind};
 
 #[test]
@@ -85,9 +85,8 @@ fn a_client_that_breaks_the_protocol_is_sent_away_alone() {
         assert_eq!(said, ["cancel 2", "drop the client"]);
         assert_eq!(desk.libvirtd(SUSPEND, 1, &[]), ["settle 1 done", "close"], "what was forwarded is awaited");
     };
-    let from_client = |procedure, kind, serial| {
-        Heard::FromClient(Frame::new(head(procedure, kind, serial), &domain(OWN)))
-    };
+    let from_client =
+        |procedure, kind, serial| Heard::FromClient(Frame::new(head(procedure, kind, serial), &domain(OWN)));
     broken(from_client(HOSTNAME, Kind::Call, 1));
     broken(from_client(HOSTNAME, Kind::Call, 2));
     broken(from_client(HOSTNAME, Kind::Reply, 7));

@@ -1,7 +1,7 @@
 //! Calls that are held, released, refused.
 
-use super::desk::*;
 use super::super::*;
+use super::desk::*;
 use crate::doors::rpc::frame::{Header, KEEPALIVE, Kind, Status};
 use crate::model::{Code, Ending};
 
@@ -32,7 +32,11 @@ fn later_writes_on_the_same_vm_stay_behind_a_held_one() {
     desk.libvirtd(SUSPEND, 1, &[]);
     assert_eq!(desk.call(SUSPEND, 4, OWN), ["submit 4 power.suspend after 2"]);
     desk.hear(Heard::Refused(Ticket(4), Refusal::new(Code::QueueFull, "it is full")));
-    assert_eq!(desk.call(SUSPEND, 5, OWN), ["submit 5 power.suspend after 2"], "what was refused is nothing to wait for");
+    assert_eq!(
+        desk.call(SUSPEND, 5, OWN),
+        ["submit 5 power.suspend after 2"],
+        "what was refused is nothing to wait for"
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::usual::rows;
 use super::*;
-use crate::doors::rpc::procedures::{Handling, find};
+use crate::doors::rpc::procedures::{Handling, Place, find};
 
 /// A byte that is no UTF-8 becomes three, a control character six in JSON, and a text is kept twice at most.
 const GROWTH_MAX: usize = 16;
@@ -29,6 +29,7 @@ fn check(program: u32, number: u32, payload: &[u8]) {
         (Handling::Act(actions), Treatment::Change { operation, .. }) => actions.contains(&operation.action()),
         // The definition of a VM that goes to another host without being run.
         (Handling::Act(_), Treatment::Look { secret: Secrecy::Secret, .. }) => procedure.name.contains("migrate"),
+        (Handling::Act(_), Treatment::Refuse(Why::Ambiguous)) => procedure.place == Place::Elsewhere,
         _ => false,
     };
     assert!(fits, "{}: {found:?}", procedure.name);

@@ -11,25 +11,58 @@ const SOON: Duration = Duration::from_secs(30);
 const UUID: &str = "00000000-0000-0000-0000-000000000007";
 
 fn known(xml: &str) -> (Option<VmId>, Option<String>) {
-    let KnownAs { vm, name } = domain(xml);
+    let KnownAs { vm, name } = domain(xml).unwrap_or_else(|| panic!("{xml} has one meaning"));
     (vm, name)
 }
 
 #[test]
-fn a_domain_that_can_be_read_in_two_ways_is_nobodys() {
+fn a_domain_that_can_be_read_in_two_ways_is_not_passed_on() {
     let other = "00000000-0000-0000-0000-000000000008";
-    for children in [
+    let children = [
         format!("<uuid>{UUID}</uuid><uuid>{other}</uuid>"),
         format!("<uuid xmlns='urn:x'>{UUID}</uuid><uuid>{other}</uuid>"),
         format!("<x:uuid xmlns:x='urn:x'>{UUID}</x:uuid><name>a</name>"),
         format!("<uuid>{UUID}<!-- -->8</uuid><name>a</name>"),
         "<uuid>no uuid</uuid><name>a</name>".to_owned(),
-    ] {
-        assert_eq!(known(&format!("<domain>{children}</domain>")), (None, None), "{children}");
+        "<uuid>{00000000-0000-0000-0000-000000000007}</uuid>".to_owned(),
+        "<uuid>urn:uuid:00000000-0000-0000-0000-000000000007</uuid>".to_owned(),
+        "<name>a</name><name>b</name>".to_owned(),
+    ];
+    let wholes = [
+        format!("<x:domain xmlns:x='urn:x'><uuid>{UUID}</uuid></x:domain>"),
+        format!("<network><uuid>{UUID}</uuid></network>"),
+        format!("<!DOCTYPE domain><domain><uuid>{UUID}</uuid></domain>"),
+        format!(
+            "<?xml version='1.0' encoding='UTF-7'?><domain><name>a</name>+ADw-uuid+AD4-{other}+ADw-/uuid+AD4-</domain>"
+        ),
+        "<?xml version='1.0' encoding = \"IBM037\"?><domain><name>a</name></domain>".to_owned(),
+        "\u{feff}<?xml version='1.0' encoding='UTF-7'?><domain><name>a</name></domain>".to_owned(),
+        "<domain><name>a</name>".to_owned(),
+        String::new(),
+    ];
+    for xml in children.map(|children| format!("<domain>{children}</domain>")).into_iter().chain(wholes) {
+        assert_eq!(domain(&xml), None, "{xml}");
+        for (name, payload) in [
+            ("domain_define_xml", p().s(&xml)),
+            ("domain_create_xml", p().s(&xml).u(0)),
+            ("domain_migrate_prepare3_params", p().parameters(&[("destination_xml", &xml)], &[]).s("").u(0)),
+            ("domain_migrate_prepare_tunnel", p().h(0).none().h(0).s(&xml)),
+        ] {
+            assert_eq!(line(&treated(name, &payload.bytes())), "refuse: Ambiguous", "{name}: {xml}");
+        }
     }
-    assert_eq!(known(&format!("<x:domain xmlns:x='urn:x'><uuid>{UUID}</uuid></x:domain>")), (None, None));
-    assert_eq!(known(&format!("<network><uuid>{UUID}</uuid></network>")), (None, None));
-    assert_eq!(known("<domain><name>a</name><name>b</name></domain>"), (None, None));
+}
+
+#[test]
+fn what_says_twice_or_not_at_all_which_vm_comes_is_not_passed_on() {
+    let xml = "<domain><name>a</name></domain>";
+    let twice = [("destination_xml", xml), ("destination_xml", xml)];
+    hold(vec![
+        ("domain_migrate_prepare3_params", p().parameters(&twice, &[]).s("").u(0), "refuse: Ambiguous"),
+        ("domain_migrate_prepare3_params", p().parameters(&[], &[]).s("").u(0), "refuse: Ambiguous"),
+        ("domain_restore_params", p().parameters(&[("file", "/a"), ("file", "/b")], &[]).u(0), "refuse: Ambiguous"),
+        ("domain_restore_params", p().parameters(&[], &[("file", 1)]).u(0), "refuse: Ambiguous"),
+    ]);
 }
 
 #[test]
@@ -38,10 +71,11 @@ fn a_domain_is_read_as_libvirt_reads_it() {
     assert_eq!(named(UUID), Some(VM));
     assert_eq!(named("\n 0000000000000000-0000000000000007 "), Some(VM));
     assert_eq!(named("<!-- which? -->00000000<!-- this -->000000000000000000000007"), Some(VM));
-    assert_eq!(named("{00000000-0000-0000-0000-000000000007}"), None);
-    assert_eq!(named("urn:uuid:00000000-0000-0000-0000-000000000007"), None);
     assert_eq!(known("<domain><name>a &amp; <![CDATA[b]]></name></domain>").1.as_deref(), Some("a & b"));
     assert_eq!(known("<domain><metadata><uuid>1</uuid><name>x</name></metadata></domain>"), (None, None));
+    for declaration in ["<?xml version='1.0'?>", "<?xml version=\"1.0\" encoding=\"UTF-8\"?>"] {
+        assert_eq!(known(&format!("{declaration}<domain><name>a</name></domain>")).1.as_deref(), Some("a"));
+    }
 }
 
 #[test]
@@ -53,6 +87,7 @@ fn a_device_that_can_be_read_in_two_ways_has_no_name() {
         "<disk xmlns='urn:x'><target dev='vda'/></disk>",
         "<disk><source><target dev='vda'/></source></disk>",
         "<disk><target dev='../x'/></disk>",
+        "<?xml version='1.0' encoding='UTF-7'?><disk><target dev='vda'/></disk>",
         "<disk",
         "",
     ] {
@@ -66,6 +101,34 @@ fn a_device_that_can_be_read_in_two_ways_has_no_name() {
         let treatment = treated("domain_attach_device_flags", &p().vm().s(xml).u(3).bytes());
         assert_ne!(line(&treatment).split(' ').next(), Some("device.attach"), "{xml}");
     }
+}
+
+#[test]
+fn a_snapshot_or_backup_that_can_be_read_in_two_ways_has_no_name() {
+    let (snapshot, checkpoint, backup) =
+        ("domain_snapshot_create_xml", "domain_checkpoint_create_xml", "domain_backup_begin");
+    let of = |xml: &str| p().vm().s(xml).u(0);
+    let disks = "<disks><disk name='vda' xmlns:x='urn:x' x:name='vdb'><target file='/b'/></disk></disks>";
+    hold(vec![
+        (snapshot, of("<domainsnapshot><name>a</name><name>b</name></domainsnapshot>"), "relayed snapshot.create"),
+        (
+            snapshot,
+            of("<domainsnapshot><name>a</name><memory/><memory snapshot='no'/></domainsnapshot>"),
+            "relayed snapshot.create",
+        ),
+        (snapshot, of("<domainsnapshot xmlns='urn:x'><name>a</name></domainsnapshot>"), "relayed snapshot.create"),
+        (
+            checkpoint,
+            of("<domaincheckpoint><name>a</name><name>b</name></domaincheckpoint>"),
+            "relayed checkpoint.create",
+        ),
+        (backup, p().vm().s(&format!("<domainbackup>{disks}</domainbackup>")).none().u(0), "relayed backup.begin"),
+        (
+            backup,
+            p().vm().s("<domainbackup><disks/><disks><disk name='vda'/></disks></domainbackup>").none().u(0),
+            "relayed backup.begin",
+        ),
+    ]);
 }
 
 #[test]
@@ -162,4 +225,14 @@ fn a_payload_that_ends_early_or_counts_too_far_is_no_call() {
     assert_eq!(refused("domain_restore_params", p().u(257)), ReadXdrError::TooLong(257));
     assert_eq!(refused("domain_restore_params", p().u(1).s("file").u(8)), ReadXdrError::NoSuchValue(8));
     assert_eq!(refused("domain_fsfreeze", p().vm().u(20_000)), ReadXdrError::TooLong(20_000));
+    let mut bytes = p();
+    bytes.0.opaque(b"/a\xff");
+    assert_eq!(refused("domain_restore", bytes), ReadXdrError::NotUtf8);
+    // It would end there for libvirt.
+    assert_eq!(refused("domain_restore", p().s("/a\0b")), ReadXdrError::NoSuchValue(0));
+    assert_eq!(refused("domain_lookup_by_name", p().s("a\0b")), ReadXdrError::NoSuchValue(0));
+    assert_eq!(
+        refused("domain_restore_params", p().parameters(&[("file", "/a\0b")], &[]).u(0)),
+        ReadXdrError::NoSuchValue(0)
+    );
 }

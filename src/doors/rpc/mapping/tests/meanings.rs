@@ -317,7 +317,7 @@ fn what_goes_with_a_definition() {
     hold(vec![
         ("domain_define_xml_flags", define(graphics, 0), secret),
         ("domain_define_xml_flags", define("<domain/>", 0), "DomainXml('<domain/>'): relayed definition.define"),
-        ("domain_define_xml_flags", define("", 0), "DomainXml(''): relayed definition.define"),
+        ("domain_define_xml_flags", define("", 0), "refuse: Ambiguous"),
         ("domain_rename", p().vm().some("a/b").u(0), "relayed definition.rename"),
         ("domain_rename", p().vm().none().u(0), "relayed definition.rename"),
     ]);

@@ -107,7 +107,7 @@ fn what_does_not_go_through_a_door() {
     for (program, procedure) in [(0x2000_8086, 444), (0x2000_8086, 0), (0x2000_8087, 8), (1, 1)] {
         assert_eq!(treatment(program, procedure, &[]), Ok(Treatment::Refuse(Why::Unknown)));
     }
-    for why in [Why::Identity, Why::Namespace, Why::Unknown] {
+    for why in [Why::Identity, Why::Namespace, Why::Unknown, Why::Ambiguous] {
         assert!(why.sentence().ends_with('.') && why.sentence().starts_with(char::is_uppercase));
     }
 }
