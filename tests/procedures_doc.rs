@@ -11,7 +11,7 @@ const HEAD: &str = "# libvirt's procedures at a door
 
 Printed from `src/doors/rpc/procedures.txt` by `tests/procedures_doc.rs`; do not edit. It says what a provider's
 libvirt-compatible socket does with each of libvirt's calls. Numbers and names are libvirt's and never change; a call
-that is newer than this list may change anything and is refused.
+that is newer than this list may change anything: it is not passed on, and answered as by a libvirt that has it not.
 
 | treated as | what happens |
 |---|---|

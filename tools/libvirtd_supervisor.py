@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Process 1 of a private libvirtd's namespaces; started by private-libvirtd.sh, never by hand.
 
-    libvirtd_supervisor.py serve DIR        set the namespaces up, run libvirtd, obey DIR/control
-    libvirtd_supervisor.py ask DIR COMMAND  send one command, print the reply, exit 0 when it was obeyed
+    libvirtd_supervisor.py serve DIR [TREE]  set the namespaces up, run libvirtd, obey DIR/control
+    libvirtd_supervisor.py ask DIR COMMAND   send one command, print the reply, exit 0 when it was obeyed
+
+With TREE, an unpacked Debian of tools/libvirt-env.sh, it is that one's libvirtd, and the programs it starts are that one's.
 
 Commands: ping, kill9 (SIGKILL libvirtd and leave it down), start, restart (SIGTERM, then start), stop (end everything).
 
@@ -32,7 +34,8 @@ FOLDERS = {
 # The host's system bus and service manager: libvirt would register our guests with the host's machined by PIDs that
 # mean something else there, and would let the host's firewalld edit the host's rules.
 HIDDEN = ["/run/dbus", "/run/systemd"]
-SOCKET = "/run/libvirt/libvirt-sock"
+# What of an unpacked Debian is used as it is.
+PROGRAMS = ["usr", "etc", "bin", "sbin", "lib", "lib64"]
 
 
 def sh(*args):
@@ -52,15 +55,44 @@ def add_accounts(folder):
             sh("mount", "--bind", ours, f"/etc/{table}")
 
 
-def set_up(folder):
-    sh("mount", "--make-rprivate", "/")
+def bind_folders(folder, root=""):
     for name, place in FOLDERS.items():
-        os.makedirs(place, exist_ok=True)
-        sh("mount", "--bind", os.path.join(folder, name), place)
-    add_accounts(folder)
+        os.makedirs(root + place, exist_ok=True)
+        sh("mount", "--bind", os.path.join(folder, name), root + place)
+
+
+def make_root(folder, tree):
+    """A root for libvirtd of an unpacked Debian's programs, our folders, and what every process needs."""
+    root = os.path.join(folder, "root")
+    os.makedirs(root, exist_ok=True)
+    sh("mount", "-t", "tmpfs", "-o", "mode=755", "covirt", root)
+    for name in PROGRAMS:
+        source, place = os.path.join(tree, name), os.path.join(root, name)
+        if os.path.islink(source):
+            os.symlink(os.readlink(source), place)
+        elif os.path.isdir(source):
+            os.mkdir(place)
+            sh("mount", "--bind", source, place)
+            sh("mount", "-o", "remount,ro,bind", place)
+    for name, kind in (("proc", "proc"), ("sys", "sysfs"), ("tmp", "tmpfs")):
+        os.mkdir(os.path.join(root, name))
+        sh("mount", "-t", kind, kind, os.path.join(root, name))
+    os.mkdir(os.path.join(root, "dev"))
+    sh("mount", "--rbind", "/dev", os.path.join(root, "dev"))
+    bind_folders(folder, root)
+    # Under the same name as outside, for what guests are given.
+    os.makedirs(root + folder)
+    sh("mount", "--bind", folder, root + folder)
+
+
+def set_up(folder, tree):
+    sh("mount", "--make-rprivate", "/")
     for place in HIDDEN:
         if os.path.isdir(place):
             sh("mount", "-t", "tmpfs", "-o", "mode=755", "covirt", place)
+    if tree is None:
+        bind_folders(folder)
+        add_accounts(folder)
     # /sys/class/net shows the network namespace that mounted it; bridges are set up through it.
     sh("mount", "-t", "sysfs", "sysfs", "/sys")
     sh("ip", "link", "set", "lo", "up")
@@ -74,11 +106,15 @@ def set_up(folder):
         sh("mount", "-o", "remount,ro,bind", "/dev/kvm")
     with open(os.path.join(folder, "hostname"), encoding="ascii") as file:
         socket.sethostname(file.read().strip())
+    if tree is not None:
+        make_root(folder, tree)
 
 
 class Supervisor:
-    def __init__(self, folder):
+    def __init__(self, folder, tree):
         self.folder = folder
+        self.socket = os.path.join(folder, "run", "libvirt-sock")
+        self.enter = [] if tree is None else ["chroot", os.path.join(folder, "root")]
         self.libvirtd = None
         # Signals arrive as bytes on a pipe, so that one select() waits for everything.
         self.wake_read, wake_write = os.pipe()
@@ -123,13 +159,13 @@ class Supervisor:
         if self.libvirtd is not None:
             return "ok already running"
         # A socket that a killed libvirtd left behind would only refuse; libvirtd makes its own anew.
-        if os.path.exists(SOCKET):
-            os.unlink(SOCKET)
+        if os.path.exists(self.socket):
+            os.unlink(self.socket)
         log = os.open(os.path.join(self.folder, "log", "libvirtd.out"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",
                        "HOME": "/", "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/run/libvirt/no-such-bus"}
-        child = subprocess.Popen(["libvirtd", "-p", "/run/libvirt/libvirtd.pid"], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                 start_new_session=True)
+        daemon = self.enter + ["libvirtd", "-p", "/run/libvirt/libvirtd.pid"]
+        child = subprocess.Popen(daemon, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         os.close(log)
         self.libvirtd = child.pid
         child.returncode = 0  # reaped by reap(), not by this object
@@ -137,7 +173,7 @@ class Supervisor:
         while time.monotonic() < deadline:
             probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
-                probe.connect(SOCKET)
+                probe.connect(self.socket)
                 return "ok"
             except OSError:
                 # Nothing announces a socket file; a child's death wakes us at once.
@@ -195,9 +231,9 @@ class Supervisor:
                     pass  # the asker went away; what it asked for was done all the same
 
 
-def serve(folder):
-    set_up(folder)
-    supervisor = Supervisor(folder)
+def serve(folder, tree):
+    set_up(folder, tree)
+    supervisor = Supervisor(folder, tree)
     answer = supervisor.start()
     with os.fdopen(3, "w", encoding="ascii") as starter:
         starter.write(answer + "\n")
@@ -221,8 +257,8 @@ def ask(folder, command):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3 and sys.argv[1] == "serve":
-        serve(sys.argv[2])
+    if len(sys.argv) in (3, 4) and sys.argv[1] == "serve":
+        serve(sys.argv[2], sys.argv[3] if len(sys.argv) == 4 else None)
     elif len(sys.argv) == 4 and sys.argv[1] == "ask":
         ask(sys.argv[2], sys.argv[3])
     else:

@@ -10,7 +10,8 @@
 #   tools/private-libvirtd.sh stop DIR                end it and all its guests; DIR stays, for its logs
 #
 # Options: --share-net DIR2 (live in the network of the one in DIR2), --until-stdin-closes (stop by itself when the other
-# end of standard input is gone, so that a starter which is killed leaves nothing behind).
+# end of standard input is gone, so that a starter which is killed leaves nothing behind), --tree FOLDER (the libvirtd and
+# QEMU of another Debian, as tools/libvirt-env.sh prints the folder; without a network).
 #
 # It has its own mount, host name, PID and network namespace, and its own /etc, /run, /var/lib, /var/log and
 # /var/cache/libvirt, which are folders of DIR. A network "default" (NAT, DHCP) is up in
@@ -114,11 +115,12 @@ XML
 }
 
 start() {
-    local dir='' share='' made='' lifeline=no
+    local dir='' share='' made='' lifeline=no tree=''
     exec 5</dev/null
     while [ $# -gt 0 ]; do
         case $1 in
             --share-net) share=$(readlink -f "${2:?--share-net needs a folder}"); shift 2 ;;
+            --tree) tree=$(readlink -f "${2:?--tree needs a folder}")/tree; shift 2 ;;
             --until-stdin-closes) lifeline=yes; exec 5<&0; shift ;;
             -*) fail "unknown option '$1'" ;;
             *) dir=$1; shift ;;
@@ -126,7 +128,7 @@ start() {
     done
     [ "$(id -u)" = 0 ] || cannot "namespaces, bridges and QEMU through qemu:///system need root"
     local program
-    for program in libvirtd virsh qemu-system-x86_64 unshare nsenter ip dnsmasq iptables mount; do
+    for program in libvirtd virsh qemu-system-x86_64 unshare nsenter ip dnsmasq iptables mount chroot; do
         command -v "$program" >/dev/null 2>&1 || cannot "$program is missing (tools/install-deps.sh qemu)"
     done
     [ -n "$PYTHON" ] || cannot "python3 is missing (tools/install-deps.sh qemu)"
@@ -145,7 +147,9 @@ start() {
     [ ${#dir} -le 80 ] || fail "$dir: the path is too long for the sockets below it (80 bytes at most)"
     ! outer_pid "$dir" >/dev/null || fail "$dir: already running"
     rm -f "$dir/control"
-    write_config "$dir" "${share:+shared}${share:-own}"
+    local networks=own
+    [ -z "$share$tree" ] || networks=none
+    write_config "$dir" "$networks"
 
     if "$HERE/kvm-works.sh"; then echo yes >"$dir/kvm"; else echo no >"$dir/kvm"; fi
 
@@ -163,7 +167,7 @@ start() {
     local reader answer=''
     exec 4<>"$dir/ready" {reader}<"$dir/ready"
     COVIRT_KVM=$(cat "$dir/kvm") COVIRT_LIFELINE=$lifeline setsid "${enter[@]}" unshare --mount --uts "${network[@]}" --pid --fork --mount-proc \
-        --kill-child "$PYTHON" -I "$HERE/libvirtd_supervisor.py" serve "$dir" \
+        --kill-child "$PYTHON" -I "$HERE/libvirtd_supervisor.py" serve "$dir" ${tree:+"$tree"} \
         3>&4 4>&- <&5 5<&- >"$dir/log/supervisor.out" 2>&1 {reader}<&- &
     local outer=$!
     echo "$outer" >"$dir/outer.pid"

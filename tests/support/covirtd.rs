@@ -366,6 +366,12 @@ impl Covirtd {
         child.wait().expect("wait for covirtd");
     }
 
+    /// Waits until it has ended by itself.
+    #[track_caller]
+    pub(crate) fn end(&mut self) -> std::process::ExitStatus {
+        self.child.take().expect("it runs").wait().expect("wait for covirtd")
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
     }

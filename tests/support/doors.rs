@@ -50,7 +50,7 @@ impl Said {
 }
 
 /// A virsh that runs.
-pub(crate) struct Virsh(Child);
+pub(crate) struct Virsh(pub(crate) Child);
 
 impl Virsh {
     /// Waits for its end.

@@ -12,6 +12,7 @@
 //! Guests and libvirtds of one's own end when their values are dropped; should the test process be killed, its libvirtds
 //! end with it, and their guests with them.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Output, Stdio};
 use std::time::Duration;
@@ -91,13 +92,29 @@ impl PrivateLibvirt {
 
     /// A libvirtd of this test's own, for tests that kill it, fill it or need a second one.
     pub(crate) fn own() -> Result<Self, Skip> {
+        let mut libvirt = Self::start(&[])?;
+        match std::env::var_os("COVIRT_GUEST_DIR").filter(|value| !value.is_empty()) {
+            Some(built) => libvirt.guest_dir = built.into(),
+            None => {
+                attempt(tool("build-guest.sh").arg(&libvirt.guest_dir))?;
+            }
+        }
+        Ok(libvirt)
+    }
+
+    /// The libvirtd and QEMU of another Debian. It has no network, and the guest's files are not there for it.
+    pub(crate) fn of_tree(tree: &Path) -> Result<Self, Skip> {
+        Self::start(&["--tree".as_ref(), tree.as_os_str()])
+    }
+
+    fn start(options: &[&OsStr]) -> Result<Self, Skip> {
         if let Ok(reason) = std::env::var("COVIRT_QEMU_SKIP") {
             return Err(Skip(reason));
         }
         // Not below cargo's target folder: sockets allow few bytes for their path.
         let folder = tempfile::Builder::new().prefix("covirt-").tempdir().expect("make a folder");
         let mut start = tool("private-libvirtd.sh");
-        start.arg("start").arg(folder.path()).arg("--until-stdin-closes");
+        start.arg("start").arg(folder.path()).arg("--until-stdin-closes").args(options);
         start.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = start.spawn().expect("start private-libvirtd.sh");
         let lifeline = child.stdin.take().expect("stdin is piped");
@@ -109,15 +126,7 @@ impl PrivateLibvirt {
         assert!(output.status.success(), "private-libvirtd.sh start: {}: {errors}", output.status);
         let dir = folder.path().canonicalize().expect("the folder is there");
         let uri = format!("qemu:///system?socket={}/run/libvirt-sock", dir.display());
-        let mut libvirt =
-            Self { uri, guest_dir: dir.join("guest"), dir, own: Some(Own { _lifeline: lifeline, _folder: folder }) };
-        match std::env::var_os("COVIRT_GUEST_DIR").filter(|value| !value.is_empty()) {
-            Some(built) => libvirt.guest_dir = built.into(),
-            None => {
-                attempt(tool("build-guest.sh").arg(&libvirt.guest_dir))?;
-            }
-        }
-        Ok(libvirt)
+        Ok(Self { uri, guest_dir: dir.join("guest"), dir, own: Some(Own { _lifeline: lifeline, _folder: folder }) })
     }
 
     /// What to connect to.
@@ -191,6 +200,20 @@ impl PrivateLibvirt {
     }
 }
 
+/// A guest of firmware alone.
+pub(crate) fn firmware_xml(name: &str) -> String {
+    format!(
+        "<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory>\
+         <os><type arch='x86_64' machine='pc'>hvm</type></os>\
+         <devices><controller type='usb' model='none'/><memballoon model='none'/></devices></domain>"
+    )
+}
+
+/// The folder of another Debian's libvirt, as `tools/libvirt-env.sh` prints it.
+pub(crate) fn libvirt_of(arguments: &[&str]) -> Result<PathBuf, Skip> {
+    attempt(tool("libvirt-env.sh").args(arguments)).map(|printed| PathBuf::from(printed.trim_end()))
+}
+
 impl Drop for PrivateLibvirt {
     fn drop(&mut self) {
         if self.own.is_some() {
@@ -224,11 +247,23 @@ impl Guest {
     pub(crate) fn define(libvirt: &PrivateLibvirt, label: &str) -> Self {
         // Several test processes may share the libvirtd.
         let name = format!("{label}-{}", std::process::id());
-        let state = libvirt.dir.clone();
-        let xml = run(tool("guest-xml.sh").arg(&name).arg(&libvirt.guest_dir).arg(&state));
+        let xml = run(tool("guest-xml.sh").arg(&name).arg(&libvirt.guest_dir).arg(&libvirt.dir));
+        Self::define_as(libvirt, name, &xml)
+    }
+
+    /// A guest of firmware alone, which has nothing to boot from and so little to do: for any libvirt and QEMU.
+    #[track_caller]
+    pub(crate) fn firmware(libvirt: &PrivateLibvirt, label: &str) -> Self {
+        let name = format!("{label}-{}", std::process::id());
+        let xml = firmware_xml(&name);
+        Self::define_as(libvirt, name, &xml)
+    }
+
+    #[track_caller]
+    fn define_as(libvirt: &PrivateLibvirt, name: String, xml: &str) -> Self {
         let connection = libvirt.connect();
-        connection.define_domain_xml(&xml).unwrap_or_else(|error| panic!("define {name}: {error}"));
-        Self { name, uri: libvirt.uri.clone(), state }
+        connection.define_domain_xml(xml).unwrap_or_else(|error| panic!("define {name}: {error}"));
+        Self { name, uri: libvirt.uri.clone(), state: libvirt.dir.clone() }
     }
 
     pub(crate) fn name(&self) -> &str {

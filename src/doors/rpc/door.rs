@@ -115,7 +115,7 @@ impl Door {
         let Self { entry, listener, upstream } = self;
         let (entry, upstream) = (Arc::new(entry), Arc::new(upstream));
         let room = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
-        // Ended with this task, and their connections with them.
+        // Ended with this task, should it be dropped, and their connections with them.
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -129,8 +129,9 @@ impl Door {
             match accepted {
                 Ok((stream, permit)) => {
                     let (entry, upstream, policies) = (entry.clone(), upstream.clone(), policies.clone());
+                    let stop = stop.clone();
                     connections.spawn(async move {
-                        connection(stream, &entry, &upstream, policies.as_ref()).await;
+                        connection(stream, &entry, &upstream, policies.as_ref(), stop).await;
                         drop(permit);
                     });
                 }
@@ -141,6 +142,8 @@ impl Door {
                 }
             }
         }
+        drop(listener);
+        while connections.join_next().await.is_some() {}
     }
 }
 
@@ -184,13 +187,21 @@ enum EnterError {
     System(#[from] io::Error),
 }
 
-async fn connection<P: Policies>(stream: UnixStream, entry: &Entry, upstream: &Upstream, policies: &P) {
+async fn connection<P: Policies>(
+    stream: UnixStream,
+    entry: &Entry,
+    upstream: &Upstream,
+    policies: &P,
+    mut stop: watch::Receiver<bool>,
+) {
     let provider = &entry.provider;
     match enter(stream, entry, upstream, policies).await {
         Ok((peer, relay)) => {
             let (uid, pid) = (peer.uid, peer.pid.unwrap_or_default());
             tracing::debug!(%provider, uid, pid, "a client came in by a door");
-            match relay.run().await {
+            let stopped = async { drop(stop.wait_for(|stop| *stop).await) };
+            match relay.run_until(stopped).await {
+                Ok(Ending::Stopped) => tracing::debug!(%provider, uid, pid, "the agent stops, and parts with a client"),
                 Ok(Ending::ClientLeft) => tracing::debug!(%provider, uid, pid, "a client left"),
                 Ok(Ending::UpstreamLeft) => {
                     tracing::debug!(%provider, uid, pid, "libvirt closed a client's connection");

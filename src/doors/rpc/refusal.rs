@@ -2,7 +2,9 @@
 //! holds what was asked for, why, and what to do next.
 //!
 //! The codes are such as make no client try another way: never `NO_SUPPORT`, which has clients fall back to older
-//! procedures. *Source*: `virterror.h`, `remote_error` of `virnetprotocol.x`.
+//! procedures. The one exception is a procedure that is newer than the table: it is answered as a libvirt answers that has
+//! it not either, so that clients do without it as they do there. *Source*: `virterror.h`, `remote_error` of
+//! `virnetprotocol.x`.
 
 use super::xdr::Writer;
 use crate::model::{Code, CommandId, Ending, Outcome, Refusal, VmId};
@@ -84,6 +86,12 @@ impl Answer {
     /// About anything else.
     pub fn other(code: ErrorCode, text: impl Into<String>) -> Self {
         Self { code, about: About::Other, text: text.into() }
+    }
+
+    /// A procedure is newer than the table. Clients know the text by its first words, which are libvirt's own.
+    #[must_use]
+    pub fn newer(procedure: u32, why: &str) -> Self {
+        Self::other(ErrorCode::Unreadable, format!("unknown procedure: {procedure}; {why}"))
     }
 
     /// As the payload of a reply.
@@ -277,6 +285,13 @@ mod tests {
         assert_eq!(code(Ending::Denied, Code::DelegationEnded), 88);
         assert_eq!(code(Ending::Cancelled, Code::Withdrawn), 78);
         assert_eq!(code(Ending::Failed, Code::OutcomeUnknowable), 9);
+    }
+
+    #[test]
+    fn a_newer_procedure_is_unknown_in_the_words_that_clients_look_for() {
+        let answer = Answer::newer(450, "it is newer");
+        assert_eq!((answer.code.number(), answer.about.number()), (39, 7));
+        assert_eq!(answer.text, "unknown procedure: 450; it is newer");
     }
 
     #[test]

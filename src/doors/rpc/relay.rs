@@ -120,6 +120,8 @@ impl Outputs {
 pub enum Ending {
     ClientLeft,
     UpstreamLeft,
+    /// It was told to stop.
+    Stopped,
     /// The policy said so, and why.
     Decided(String),
 }
@@ -275,9 +277,22 @@ impl<P: Policy> Relay<P> {
     /// Passes messages until an end is gone or the policy closes.
     ///
     /// *Errors*: [`RelayError`].
-    pub async fn run(mut self) -> Result<Ending, RelayError> {
-        let ending = self.go_on().await?;
+    pub async fn run(self) -> Result<Ending, RelayError> {
+        self.run_until(std::future::pending()).await
+    }
+
+    /// The same, or until `stop` comes.
+    ///
+    /// *Errors*: [`RelayError`].
+    pub async fn run_until(mut self, stop: impl Future<Output = ()> + Send) -> Result<Ending, RelayError> {
+        let ending = tokio::select! {
+            ending = self.go_on() => ending?,
+            () = stop => Ending::Stopped,
+        };
         let _ = tokio::time::timeout(LINGER, self.linger()).await;
+        if ending == Ending::Stopped {
+            let _ = tokio::time::timeout(LINGER, self.part()).await;
+        }
         Ok(ending)
     }
 
@@ -327,6 +342,21 @@ impl<P: Policy> Relay<P> {
             // It may have gone by itself.
             let _ = self.client.socket.get_ref().shutdown(std::net::Shutdown::Both);
             self.client.presence = Presence::Gone;
+        }
+    }
+
+    /// Tells the client that nothing more comes, and waits until it goes: one that was answered a moment ago takes its
+    /// leave, and if the socket were closed by then, a signal would end it.
+    async fn part(&mut self) {
+        let _ = self.client.socket.get_ref().shutdown(std::net::Shutdown::Write);
+        while let Ok(Filled::Some | Filled::All | Filled::Nothing) = poll_fn(|cx| self.client.poll_fill(cx)).await {
+            loop {
+                match self.client.intake.next() {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break,
+                    Err(_) => return,
+                }
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the client sends.
 
 use super::super::frame::{Frame, KEEPALIVE, Kind, REMOTE, Status};
-use super::super::mapping::{self, HostAccess, Secrecy, Subject, Treatment};
+use super::super::mapping::{self, HostAccess, Secrecy, Subject, Treatment, Why};
 use super::super::refusal::{Answer, ErrorCode};
 use super::super::view;
 use super::super::xdr::{ReadXdrError, Reader};
@@ -82,6 +82,9 @@ impl Conversation {
                 Role::Host => self.pass_if_seen(call, frame, around),
                 Role::Plain => self.refuse(&call, Answer::other(ErrorCode::Denied, HOST_OBJECT)),
             },
+            Treatment::Refuse(why @ Why::Unknown) => {
+                self.refuse(&call, Answer::newer(call.head.procedure, why.sentence()));
+            }
             Treatment::Refuse(why) => self.refuse(&call, Answer::other(ErrorCode::Denied, why.sentence())),
         }
     }

@@ -275,6 +275,25 @@ fn what_was_not_passed_on_yet_is_closed_with_the_relay() {
 }
 
 #[test]
+fn a_relay_that_stops_waits_until_its_client_has_taken_its_leave() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let ((mut client, near), (_upstream, far)) = (pair(), pair());
+    let (_news, inbox) = mpsc::channel(4);
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let guard = runtime.enter();
+    let relay = Relay::new(near, far, Transparent, inbox).unwrap();
+    drop(guard);
+    let relay = runtime.spawn(relay.run_until(async { stopped.await.unwrap() }));
+    stop.send(()).unwrap();
+    assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    client.write_all(&ping(1)).unwrap();
+    assert!(!relay.is_finished());
+    drop(client);
+    let ended = runtime.block_on(async { tokio::time::timeout(SOON, relay).await });
+    assert!(matches!(ended.unwrap().unwrap(), Ok(Ending::Stopped)));
+}
+
+#[test]
 fn neither_direction_waits_for_the_other_under_load() {
     let world = world(Transparent);
     let packet = message(header(Kind::Stream, 1), 0, &scramble(262_120, 4));

@@ -200,7 +200,7 @@ fn no_client_says_who_it_is() {
 #[test]
 fn a_call_that_is_newer_than_the_table_is_not_passed_on() {
     let mut desk = Desk::of_the_host();
-    assert_eq!(desk.client(9_999, 1, &[]), ["told unknown 88", "client 9999#1 error 88"]);
+    assert_eq!(desk.client(9_999, 1, &[]), ["told unknown 39", "client 9999#1 error 39"]);
 }
 
 #[test]
