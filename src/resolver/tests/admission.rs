@@ -223,6 +223,18 @@ fn an_issue_time_an_hour_ahead_is_clamped_and_flagged() {
 }
 
 #[test]
+fn an_issue_time_of_this_moment_is_good_and_cannot_be_later_than_now() {
+    let mut world = World::shared(Policy::default());
+    world.submit("south", "a: cpu.set vcpus=4 issued=0s");
+    assert_eq!(stamp(&world, "a"), StampNote::Good);
+    world.clocks.insert(provider("south"), ClockEstimate { offset_us: 0, uncertainty_us: 700 });
+    world.submit("south", "b: memory.set memory_kib=1024 issued=0s");
+    let (id, now) = (world.id("b"), world.now().wall);
+    let issued = world.lane.state().command(id).unwrap().admission().issued;
+    assert_eq!((stamp(&world, "b"), issued), (StampNote::Good, Some(Interval { earliest: now.shifted(-700), latest: now })));
+}
+
+#[test]
 fn an_impossible_command_ends_so_with_the_state_that_forbids_it() {
     let mut world = World::shared(Policy::default());
     world.submit("north", "a: power.resume");

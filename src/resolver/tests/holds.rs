@@ -94,6 +94,22 @@ fn a_guest_that_sleeps_frozen_is_waited_for_so_long_and_thawed_when_it_wakes() {
 }
 
 #[test]
+fn what_is_open_is_shown_with_whose_it_is_and_why_it_ends() {
+    let mut world = at_once();
+    world.submit("south", "o: guest.freeze lease_s=20");
+    world.pass_ms(1);
+    world.finish("o");
+    let (opener, south) = (world.id("o"), provider("south"));
+    let hold = world.lane.state().holds().next().unwrap();
+    assert_eq!((hold.key(), hold.owner(), hold.opener()), (&HoldKey::Freeze, Some(&south), Some(opener)));
+    assert_eq!((hold.since(), hold.lease(), hold.given_up()), (world.now(), Some(Mono(20_001_000)), None));
+    let reason = "maintenance".to_owned();
+    world.feed(Input::ReleaseHold { token: 7, by: south.clone(), hold: HoldKey::Freeze, reason: reason.clone() });
+    let hold = world.lane.state().holds().next().unwrap();
+    assert_eq!(hold.given_up(), Some(&GivenUp::Requested { by: south, reason }));
+}
+
+#[test]
 fn an_errand_is_nobodys_rival_whichever_of_the_two_ids_is_lower() {
     for id in [uuid::Uuid::from_u128(1), uuid::Uuid::max()] {
         let mut world = World::shared(Policy::default());

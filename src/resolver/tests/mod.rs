@@ -1,12 +1,14 @@
 //! The resolver, rule by rule. `tests/scenarios.rs` tells the same as stories, `tests/sim.rs` at random.
 
 mod admission;
+mod explained;
 mod feasible;
 mod holds;
 mod loser;
 mod pairs;
 mod past_us;
 mod recovery;
+mod remembered;
 mod rules;
 mod handover;
 mod time;

@@ -175,6 +175,8 @@ fn breaking_the_glass_passes_all_but_an_emergency_and_is_the_operators_alone() {
     assert_eq!(executed(&world), ["e"], "nothing overlaps what is at the hypervisor");
     world.finish("e");
     assert_eq!(executed(&world), ["e", "g"]);
+    let command = world.command("operator", "long: metadata.set uri=urn:a key=a break-glass=x");
+    assert_eq!(refused(&world.send(Command { break_glass: Some("a".repeat(1024)), ..command })), None);
 }
 
 #[test]
