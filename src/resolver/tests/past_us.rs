@@ -423,7 +423,6 @@ fn what_happens_beside_a_command_is_its_doing_where_it_writes_that() {
         ("cpu.set vcpus=4", Cause::AgentGone, false),
         ("power.reboot", Cause::MemoryFailure, false),
         ("power.reboot", Cause::DeviceRemoved, false),
-        ("snapshot.delete name=base", Cause::DeviceAdded, false),
         ("metadata.set uri=urn:a key=a", Cause::Tuned, false),
         ("cpu.set vcpus=4", Cause::DeviceAdded, true),
         ("cpu.set vcpus=4", Cause::Redefined, true),
