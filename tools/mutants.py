@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Tries many mutants in one build: all are woven into the crate behind switches, and each costs a run of the tests.
 
-    mutants.py WORK WEAVE [--judge NAME]... [--only REGEX]
+    mutants.py WORK WEAVE [--only REGEX] [--again] [--behind] [--skip REGEX]
 
-WORK/crate is the crate, WEAVE the program of tools/weave. What cannot be woven or does not compile so is left to cargo-mutants.
-Who notices is asked quickest first, and only the tests that reach the mutated place; a run has a bound of time on the
-processor, not by the clock, so that a busy machine makes no mutant look noticed. WORK/tried.jsonl says what became of each
-(it is appended to: what is in it is not tried again), WORK/mutants.out/{caught,unviable}.txt say it to `cargo mutants --iterate`.
+WORK/crate is the crate, WORK/mutants.json its mutants, WEAVE the program of tools/weave. What cannot be woven or does not compile
+so is left to cargo-mutants, but for what is of no type. Who notices is asked quickest first, and only the tests that reach the mutated
+place; a run has a bound of time on the processor, not by the clock, so that a busy machine makes no mutant look noticed.
+WORK/tried.jsonl says what became of each (it is appended to; what is in it is not tried again), WORK/mutants.out/{caught,unviable}.txt
+tell `cargo mutants --iterate` what is left to it.
 """
 
 import argparse
@@ -71,7 +72,7 @@ class Build:
         self.left_out, self.ill_typed = set(), set()
 
     def make(self):
-        """The test binaries, by the name of their target."""
+        """Builds the test program."""
         while True:
             self.lay_out()
             errors = self.cargo("check", "--lib", "--profile", "test")
@@ -196,7 +197,7 @@ def main():
     options.add_argument("weave", type=pathlib.Path)
     options.add_argument("--skip", default="^$", help="the tests that are not asked of each mutant")
     options.add_argument("--only", default="", help="the mutants to try, by a pattern of their names")
-    options.add_argument("--again", action="store_true", help="try once more what survived")
+    options.add_argument("--again", action="store_true", help="try what survived once more, too")
     options.add_argument("--behind", action="store_true", help="ask those who are not asked of each of what survived")
     given = options.parse_args()
     work = given.work.resolve()
@@ -213,8 +214,8 @@ def main():
 
     def is_wanted(name):
         before = known[name]["became"] if name in known else None
-        wanted = before == "survived" if given.behind or given.again else before is None
-        return wanted and re.search(given.only, name)
+        untried = before is None and not given.behind
+        return (untried or (before == "survived" and (given.again or given.behind))) and re.search(given.only, name)
 
     lock = threading.Lock()
 

@@ -59,7 +59,11 @@ fn a_command_is_the_cause_where_its_effect_is_what_forbids_the_other() {
         ("", &["checkpoint.delete name=north.base"], "checkpoint.delete name=north.base", Some("f0")),
         ("", &["checkpoint.delete name=north.base"], unrelated, None),
     ] {
-        assert_eq!(story(before, first, line), ("impossible state-forbids".into(), cause.map(str::to_owned)), "{first:?}, {line}");
+        assert_eq!(
+            story(before, first, line),
+            ("impossible state-forbids".into(), cause.map(str::to_owned)),
+            "{first:?}, {line}"
+        );
     }
 }
 
@@ -99,7 +103,12 @@ fn who_brought_the_power_state_about_past_us_is_said_where_that_is_what_forbids(
         world.told(Cause::Destroyed, |vm| (vm.power, vm.start) = (PowerState::ShutOff, StartId(None)));
         world.submit("north", &format!("c: metadata.set uri=urn:c key=c {guard}"));
         let outcome = world.outcome("c").unwrap();
-        assert_eq!((outcome.code, outcome.reason.contains("destroyed")), (Code::GuardFailed, told), "{}", outcome.reason);
+        assert_eq!(
+            (outcome.code, outcome.reason.contains("destroyed")),
+            (Code::GuardFailed, told),
+            "{}",
+            outcome.reason
+        );
     }
 }
 

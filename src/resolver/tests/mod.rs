@@ -14,6 +14,7 @@ mod rules;
 mod handover;
 mod time;
 mod turns;
+mod unplugs;
 mod world;
 
 use super::*;

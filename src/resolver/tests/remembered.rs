@@ -57,7 +57,9 @@ fn a_state_is_read_back_as_it_was_written() {
     world.submit("north", "m: metadata.set uri=urn:a key=a class=emergency");
     world.finish("m");
     let state = world.lane.state();
-    assert!(!state.written.is_empty() && state.holds().count() == 1 && state.conflicts().any(|it| !it.asked.is_empty()));
+    assert!(
+        !state.written.is_empty() && state.holds().count() == 1 && state.conflicts().any(|it| !it.asked.is_empty())
+    );
     let read: State = serde_json::from_str(&serde_json::to_string(state).unwrap()).unwrap();
     assert_eq!(read, *state);
 }
