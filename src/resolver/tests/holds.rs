@@ -234,3 +234,44 @@ fn a_vm_that_moved_before_its_migrations_answer_is_known_to_be_where_that_led() 
     assert_eq!(refusal.code, Code::VmGone);
     assert!(refusal.message.contains("qemu+tls://b/system"), "{}", refusal.message);
 }
+
+#[test]
+fn what_is_open_ends_with_the_start_it_lives_in_but_a_lock_does_not() {
+    let mut world = at_once();
+    for (name, line) in [("l", "lock.acquire reason=maintenance lease_s=600"), ("f", "guest.freeze lease_s=600")] {
+        world.submit("south", &format!("{name}: {line}"));
+        world.finish(name);
+    }
+    world.out_of_band(|vm| vm.start = StartId(Some(9)));
+    let left: Vec<HoldKey> = world.lane.state().holds().map(|hold| hold.key().clone()).collect();
+    assert_eq!(left, [HoldKey::Lock]);
+}
+
+#[test]
+fn what_a_command_opened_is_open_although_nobody_has_looked_yet() {
+    let mut world = at_once();
+    world.submit("south", "b: backup.begin mode=push files=vda");
+    let id = world.id("b");
+    let result = CallResult::Done(serde_json::Value::Null);
+    world.feed(Input::Finished { command: id, result });
+    assert_eq!(world.lane.state().holds().count(), 1);
+}
+
+#[test]
+fn only_its_owners_session_ends_a_freeze_and_only_its_owner_or_the_operator_asks_for_its_end() {
+    let mut world = at_once();
+    world.submit("south", "f: guest.freeze lease_s=600");
+    world.finish("f");
+    let given_up = |world: &World| world.lane.state().holds().next().unwrap().given_up().cloned();
+    world.feed(Input::SessionLost { provider: provider("north") });
+    assert_eq!(given_up(&world), None);
+    let reason = "now".to_owned();
+    let asks =
+        |by: &str| Input::ReleaseHold { token: 7, by: provider(by), hold: HoldKey::Freeze, reason: reason.clone() };
+    assert_eq!(refused(&world.feed(asks("north"))), Some(Code::Forbidden));
+    assert_eq!(refused(&world.feed(asks("operator"))), None);
+    let by_the_operator = given_up(&world);
+    assert!(by_the_operator.is_some());
+    world.feed(Input::SessionLost { provider: provider("south") });
+    assert_eq!(given_up(&world), by_the_operator, "it is given up once");
+}

@@ -7,8 +7,8 @@
 //! that who compiles it can tell which mutant an error is in.
 //!
 //! A mutant means what it means to cargo-mutants, which changes the text: `a && b && c` with `||` first is `a || (b && c)`. So
-//! a tree of binary operators is repeated whole for each of its mutants. What cannot be woven (an operator beside `let`, a field of
-//! a struct whose base is no name, what is in a macro) is left out.
+//! a tree of binary operators is repeated whole for each of its mutants. What cannot be woven (an operator beside `let`, what is in a
+//! macro) is left out.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -50,8 +50,10 @@ impl Weaver<'_> {
 
     /// Opens a choice between an expression and what its mutants make of it. Whoever opens it closes it with `})`.
     fn choose(&mut self, at: usize, alternatives: &[(usize, String)]) {
-        let choices: String =
-            alternatives.iter().map(|(number, text)| format!("if {} {{ {} }} else ", on(*number), marked(*number, text))).collect();
+        let choices: String = alternatives
+            .iter()
+            .map(|(number, text)| format!("if {} {{ {} }} else ", on(*number), marked(*number, text)))
+            .collect();
         self.open(at, format!("({choices}{{ "));
     }
 
@@ -64,7 +66,8 @@ impl Weaver<'_> {
         }
         let op = tree.op.span().byte_range();
         for mutant in self.take("BinaryOperator", op.start) {
-            let text = format!("{}{}{}", &self.text[root.start..op.start], mutant.replacement, &self.text[op.end..root.end]);
+            let text =
+                format!("{}{}{}", &self.text[root.start..op.start], mutant.replacement, &self.text[op.end..root.end]);
             found.push((mutant.number, text));
         }
     }
@@ -85,7 +88,8 @@ impl Weaver<'_> {
         if let Some(constness) = constness {
             self.cuts.push(constness.span().byte_range());
         }
-        let (at, end) = (block.brace_token.span.open().byte_range().end, block.brace_token.span.close().byte_range().start);
+        let (at, end) =
+            (block.brace_token.span.open().byte_range().end, block.brace_token.span.close().byte_range().start);
         let opaque = matches!(output, syn::ReturnType::Type(_, of) if matches!(**of, syn::Type::ImplTrait(_)));
         for Mutant { number, replacement, .. } in mutants {
             let (on, value) = (on(number), marked(number, &replacement));
@@ -94,7 +98,10 @@ impl Weaver<'_> {
                 continue;
             }
             if opaque {
-                self.open(at, format!(" if {on} {{ crate::woven::Either::One({value}) }} else {{ crate::woven::Either::Other({{"));
+                self.open(
+                    at,
+                    format!(" if {on} {{ crate::woven::Either::One({value}) }} else {{ crate::woven::Either::Other({{"),
+                );
                 self.close(end, " }) }");
             } else {
                 self.open(at, format!(" if {on} {{ return {value}; }}"));
@@ -163,7 +170,8 @@ impl<'ast> Visit<'ast> for Weaver<'_> {
 
     fn visit_arm(&mut self, arm: &'ast syn::Arm) {
         let deleted = self.take("MatchArm", arm.span().byte_range().start);
-        let not: String = deleted.iter().map(|mutant| marked(mutant.number, &format!("!{}", on(mutant.number)))).collect();
+        let not: String =
+            deleted.iter().map(|mutant| marked(mutant.number, &format!("!{}", on(mutant.number)))).collect();
         let Some((_, guard)) = &arm.guard else {
             if !not.is_empty() {
                 self.open(arm.pat.span().byte_range().end, format!(" if {not}"));
@@ -174,7 +182,8 @@ impl<'ast> Visit<'ast> for Weaver<'_> {
         let found: Vec<_> = (self.take("MatchArmGuard", whole.start).into_iter())
             .map(|mutant| (mutant.number, mutant.replacement))
             .collect();
-        let lets = matches!(&**guard, syn::Expr::Let(_)) || matches!(&**guard, syn::Expr::Binary(tree) if has_let(tree));
+        let lets =
+            matches!(&**guard, syn::Expr::Let(_)) || matches!(&**guard, syn::Expr::Binary(tree) if has_let(tree));
         if lets || (found.is_empty() && not.is_empty()) {
             return visit::visit_arm(self, arm);
         }
@@ -188,14 +197,14 @@ impl<'ast> Visit<'ast> for Weaver<'_> {
 
     fn visit_expr_struct(&mut self, literal: &'ast syn::ExprStruct) {
         let mut ends = Vec::new();
-        if let Some(syn::Expr::Path(base)) = literal.rest.as_deref() {
+        if let Some(base) = literal.rest.as_deref() {
             let base = self.text[base.span().byte_range()].to_owned();
             for field in &literal.fields {
                 for Mutant { number, .. } in self.take("StructField", field.span().byte_range().start) {
                     let value = field.expr.span().byte_range();
                     let name = self.text[field.member.span().byte_range()].to_owned();
                     let prefix = if field.colon_token.is_none() { format!("{name}: ") } else { String::new() };
-                    let old = marked(number, &format!("{base}.{name}"));
+                    let old = marked(number, &format!("({base}).{name}"));
                     self.open(value.start, format!("{prefix}if {} {{ {old} }} else {{ ", on(number)));
                     ends.push(value.end);
                 }
