@@ -47,7 +47,7 @@ sim: ## The simulation, over SEEDS seeds, and a day of commands on a lane
 	COVIRT_SEEDS=$(SEEDS) cargo test --locked --release --test sim -- --nocapture
 	COVIRT_SOAK_HOURS=24 cargo test --locked --release --test journal_soak -- --nocapture
 
-mutants: ## Mutation testing of the resolver (an hour and more); ARGS="--shard 0/8" for a part
+mutants: ## Mutation testing of the resolver; ARGS="--only REGEX" for a part, "--again" for what survived, "--behind" for the long judges
 	@tools/install-deps.sh build
 	@tools/mutants.sh $(ARGS)
 

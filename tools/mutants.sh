@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # Mutation testing of the resolver: change it in one place at a time, and see whether a test notices.
 #
-#   tools/mutants.sh [cargo-mutants' own arguments]      e.g. --shard 0/8, --file src/resolver/turn.rs, --list
+#   tools/mutants.sh [--only REGEX] [--again] [--behind]
 #
-# The pure modules and their tests are made a crate of their own, which compiles in seconds where the whole takes a
-# minute: model, delegation and resolver with the tests beside them, and the scenarios. The crate, what is built of it and
-# the result (mutants.out) are in $COVIRT_MUTANTS, by default in the cache. The tests of all pairs, which take longer than
-# all others together, are left out: what survives is tried against them and the simulation by hand.
+# --only tries the mutants whose name matches; --again tries once more what survived; --behind asks of those the judges that
+# take too long to be asked of each: the tests of all pairs, the simulation (COVIRT_SEEDS, here 200), the walk through all states.
+#
+# The pure modules and their tests are made a crate of their own: model, delegation and resolver with the tests beside them,
+# the scenarios, the simulation and the model check as one test program. cargo-mutants says which mutants there are. Nearly
+# all of them go into one build (tools/weave, tools/mutants.py), so that each costs a run of the tests that reach it and no build;
+# cargo-mutants itself tries the rest. All of it and the results (tried.jsonl, mutants.out) are in $COVIRT_MUTANTS, by default in
+# the cache; what tried.jsonl has is not tried again, so a run that was broken off goes on, and --again is for new tests.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -14,17 +18,23 @@ work=${COVIRT_MUTANTS:-$HOME/.cache/covirt/mutants}
 crate=$work/crate
 
 command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants
+cargo build --quiet --locked --manifest-path "$here/tools/weave/Cargo.toml" --target-dir "$work/weave"
 
 rm -rf "$crate"
 mkdir -p "$crate/src" "$crate/tests" "$crate/fixtures" "$crate/.cargo"
 cp -r "$here"/src/{model,delegation,resolver} "$crate/src/"
-cp "$here"/tests/scenarios.rs "$crate/tests/"
+cp -r "$here"/tests/{scenarios.rs,sim.rs,sim,model_check.rs,model_check} "$crate/tests/"
 cp -r "$here/fixtures/scenario" "$crate/fixtures/"
 cp "$here"/{clippy,rustfmt}.toml "$crate/"
 cp "$here/.cargo/config.toml" "$crate/.cargo/"
 cp "$here/Cargo.lock" "$crate/"
-printf '%s\n' '//! The pure part of covirt.' '#[cfg(test)]' 'extern crate self as covirt;' \
-    'pub mod model;' 'pub mod delegation;' 'pub mod resolver;' >"$crate/src/lib.rs"
+{
+    printf '%s\n' '//! The pure part of covirt.' '#[cfg(test)]' 'extern crate self as covirt;' \
+        'pub mod model;' 'pub mod delegation;' 'pub mod resolver;'
+    for test in scenarios sim model_check; do
+        printf '%s\n' '#[cfg(test)]' "#[path = \"../tests/$test.rs\"]" "mod $test;"
+    done
+} >"$crate/src/lib.rs"
 
 # Its dependencies are ours, those that it names, in our versions.
 python3 - "$here/Cargo.toml" "$crate" <<'PYTHON'
@@ -43,13 +53,19 @@ def named(section):
             yield f"{name} = {{ {inline} }}"
 
 
-lines = ["[package]", 'name = "covirt"', 'version = "0.0.0"', f'edition = "{ours["package"]["edition"]}"', "publish = false"]
+lines = ["[package]", 'name = "covirt"', 'version = "0.0.0"', f'edition = "{ours["package"]["edition"]}"']
+lines += ["publish = false", "autotests = false"]
 lines += ["", "[dependencies]", *named("dependencies"), "", "[dev-dependencies]", *named("dev-dependencies")]
-# Symbols are of no use here, and linking is most of what a mutant costs.
-lines += ["", "[profile.dev]", "debug = false", ""]
+# It is built once and run a thousand times.
+lines += ["", "[profile.dev]", "debug = false", "opt-level = 1", ""]
 (crate / "Cargo.toml").write_text("\n".join(lines))
 PYTHON
 
+judged=(--file 'src/resolver/**' --exclude 'src/resolver/tests/**')
+left_out='pairs_while|whatever_clashes_never_overlaps|^sim::|^model_check::'
+export CARGO_TARGET_DIR=$work/target
 cd "$crate"
-exec cargo mutants --test-tool nextest --file 'src/resolver/**' --exclude 'src/resolver/tests/**' --jobs "${COVIRT_MUTANTS_JOBS:-2}" --timeout 240 \
-    --output "$work" "$@" -- -E 'not test(pairs_while) and not test(whatever_clashes_never_overlaps)'
+cargo mutants "${judged[@]}" --list --json >"$work/mutants.json"
+python3 "$here/tools/mutants.py" "$work" "$work/weave/debug/weave" --skip "$left_out" "$@"
+exec cargo mutants "${judged[@]}" --iterate --jobs 1 --timeout 600 --output "$work" -- --lib -- \
+    --skip pairs_while --skip whatever_clashes_never_overlaps --skip sim:: --skip model_check::

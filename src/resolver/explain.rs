@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::decide;
-use super::fact::{Answer, Feasible, Finding, Heard, Party, Rule, StampNote, Verdict};
+use super::fact::{Answer, Feasible, Heard, Party, Rule, StampNote, Verdict};
 use super::lane::Lane;
 use super::state::{Conflict, Phase, State, Tracked};
 use crate::model::{CommandId, ConflictId, Now, Wall};
@@ -230,13 +230,5 @@ impl From<&Conflict> for ConflictRecord {
             verdict: conflict.settled.as_ref().map(|(_, verdict)| verdict.clone()),
             moot: conflict.moot,
         }
-    }
-}
-
-impl Verdict {
-    /// What the deciding rule found.
-    #[must_use]
-    pub fn finding(&self) -> Option<&Finding> {
-        self.trail.last()
     }
 }

@@ -106,8 +106,8 @@ fn bears_on(effect: &Effect, operation: &Operation, vm: &VmState) -> bool {
             !power_forbids && gone.contains(&operation.effect())
         }
         Effect::Saved => power_forbids && vm.power == PowerState::ShutOff,
-        Effect::Restored => power_forbids && vm.power != PowerState::ShutOff || !vm.saved,
-        Effect::SavedImageRemoved => !power_forbids && !vm.saved,
+        Effect::Restored => (power_forbids && vm.power != PowerState::ShutOff) || lacks_image(operation, vm),
+        Effect::SavedImageRemoved => lacks_image(operation, vm),
         Effect::DeviceAdded(device) => !power_forbids && operation.effect() == Effect::DeviceAdded(device.clone()),
         Effect::DeviceRemoved(device) => !power_forbids && operation.needs().contains(device),
         Effect::CheckpointAdded(name) => !power_forbids && makes_checkpoint(&operation.effect(), name),
@@ -128,6 +128,11 @@ fn bears_on(effect: &Effect, operation: &Operation, vm: &VmState) -> bool {
         | Effect::Renamed(_)
         | Effect::Elsewhere => false,
     }
+}
+
+/// Whether it is for the want of a saved image that the operation is impossible.
+fn lacks_image(operation: &Operation, vm: &VmState) -> bool {
+    matches!(operation.effect(), Effect::Restored | Effect::SavedImageRemoved) && !vm.saved
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "no other effect makes one")]

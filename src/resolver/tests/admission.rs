@@ -199,6 +199,19 @@ fn an_epoch_from_before_a_release_is_stale_after_it() {
 }
 
 #[test]
+fn a_vm_is_enrolled_once_until_it_is_released() {
+    let mut world = World::alone(Policy::default());
+    let enroll = |world: &mut World, by: &str| {
+        let state = world.machine.clone();
+        refused(&world.feed(Input::Enroll { token: 3, name: "web-1".to_owned(), primary: provider(by), state }))
+    };
+    assert_eq!(enroll(&mut world, "south"), Some(Code::AlreadyEnrolled));
+    assert_eq!(world.lane.state().authority().unwrap().primary, provider("north"));
+    world.feed(Input::Release { token: 4, by: provider("north") });
+    assert_eq!(enroll(&mut world, "south"), None);
+}
+
+#[test]
 fn a_full_queue_refuses_its_own_provider_only() {
     let mut world = World::shared(Policy { queue_limit: 2, ..Policy::default() });
     world.submit("north", "a: cpu.set vcpus=4");
@@ -220,6 +233,21 @@ fn an_issue_time_an_hour_ahead_is_clamped_and_flagged() {
     assert_eq!(issued, Some(Interval::exactly(world.now().wall)));
     world.submit("south", "b: memory.set memory_kib=1024");
     assert_eq!(stamp(&world, "b"), StampNote::Missing);
+}
+
+#[test]
+fn an_issue_time_of_this_moment_is_good_and_cannot_be_later_than_now() {
+    let mut world = World::shared(Policy::default());
+    world.submit("south", "a: cpu.set vcpus=4 issued=0s");
+    assert_eq!(stamp(&world, "a"), StampNote::Good);
+    world.clocks.insert(provider("south"), ClockEstimate { offset_us: 0, uncertainty_us: 700 });
+    world.submit("south", "b: memory.set memory_kib=1024 issued=0s");
+    let (id, now) = (world.id("b"), world.now().wall);
+    let issued = world.lane.state().command(id).unwrap().admission().issued;
+    assert_eq!(
+        (stamp(&world, "b"), issued),
+        (StampNote::Good, Some(Interval { earliest: now.shifted(-700), latest: now }))
+    );
 }
 
 #[test]

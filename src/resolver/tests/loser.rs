@@ -17,6 +17,16 @@ fn a_write_issued_before_one_that_was_executed_is_superseded() {
 }
 
 #[test]
+fn a_write_that_only_came_second_is_superseded_by_a_later_one_all_the_same() {
+    let mut world = World::shared(Policy::default());
+    world.submit("south", "late: cpu.set vcpus=6 issued=-1s");
+    world.submit("north", "early: cpu.set vcpus=4 issued=-5s");
+    assert_eq!(verdict(&world), ("late".into(), "early".into(), Rule::AlreadyRunning));
+    world.finish("late");
+    assert_eq!(ending(&mut world, "early"), "superseded overwritten");
+}
+
+#[test]
 fn a_write_declared_after_another_is_not_superseded_by_it() {
     let mut world = World::shared(Policy::default());
     world.submit("south", "one: cpu.set vcpus=6 issued=-1s");

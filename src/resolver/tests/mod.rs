@@ -2,16 +2,20 @@
 
 mod admission;
 mod alike;
+mod blamed;
+mod explained;
 mod feasible;
 mod holds;
 mod loser;
 mod pairs;
 mod past_us;
 mod recovery;
+mod remembered;
 mod rules;
 mod handover;
 mod time;
 mod turns;
+mod unplugs;
 mod world;
 
 use super::*;

@@ -67,6 +67,25 @@ fn nobody_is_blamed_for_what_is_not_theirs() {
 }
 
 #[test]
+fn whoever_brought_the_power_state_about_is_known_until_a_command_changes_it() {
+    let mut world = World::alone(Policy { gather: std::time::Duration::ZERO, ..Policy::default() });
+    world.told(Cause::Destroyed, off);
+    world.submit("north", "m: metadata.set uri=urn:a key=a");
+    world.finish("m");
+    world.submit("north", "a: power.suspend");
+    assert!(world.outcome("a").unwrap().reason.ends_with("(out of band: destroyed)"));
+    // The answer comes before anybody has looked.
+    world.submit("north", "s: power.start");
+    let id = world.id("s");
+    let call = world.calls.remove(&id).unwrap();
+    let result = world.effect(&call);
+    world.feed(Input::Finished { command: id, result });
+    world.submit("north", "b: power.resume");
+    let reason = world.outcome("b").unwrap().reason;
+    assert!(!reason.contains("destroyed"), "{reason}");
+}
+
+#[test]
 fn a_running_command_explains_what_it_can_have_done_and_no_more() {
     // What happens while this runs, and whether the command is taken to have done it.
     for (action, cause, ours) in [
@@ -175,7 +194,9 @@ fn our_own_metadata_is_not_told_back_and_somebody_elses_is() {
     world.finish("a");
     // Its event may come after its answer, but not long after.
     world.feed(about(Cause::MetadataChanged, "urn:north"));
-    world.pass(std::time::Duration::from_secs(1));
+    world.pass_ms(499);
+    world.feed(about(Cause::MetadataChanged, "urn:north"));
+    world.pass_ms(1);
     world.feed(about(Cause::MetadataChanged, "urn:north"));
     let subjects: Vec<_> = world
         .facts()
@@ -194,7 +215,12 @@ fn snapshots_that_nobody_announced_are_told_as_such() {
         vm.snapshots.insert("of-virsh".to_owned());
     });
     world.out_of_band(|vm| vm.vcpus += 1);
-    assert_eq!(origins(&world), [Origin::past_us(Some(Cause::SnapshotsChanged)), Origin::past_us(None)]);
+    world.out_of_band(|vm| {
+        vm.snapshots.clear();
+        vm.vcpus += 1;
+    });
+    let (snapshots, anything) = (Origin::past_us(Some(Cause::SnapshotsChanged)), Origin::past_us(None));
+    assert_eq!(origins(&world), [snapshots, anything.clone(), anything]);
 }
 
 #[test]
@@ -208,6 +234,44 @@ fn a_start_that_is_seen_before_it_is_told_is_one_start() {
     let causes: Vec<_> = origins(&world).iter().filter_map(Origin::cause).collect();
     let expected = [Cause::Destroyed, Cause::Started, Cause::Started, Cause::Suspended, Cause::Resumed];
     assert_eq!(causes, expected);
+}
+
+#[test]
+fn a_vm_that_was_stopped_and_started_before_anybody_looked_was_started() {
+    let mut world = World::shared(Policy::default());
+    world.told(Cause::Destroyed, |vm| vm.start = StartId(Some(9)));
+    world.told(Cause::Destroyed, |vm| vm.vcpus += 1);
+    let causes: Vec<_> = origins(&world).iter().filter_map(Origin::cause).collect();
+    assert_eq!(causes, [Cause::Started, Cause::Destroyed]);
+}
+
+#[test]
+fn what_leads_elsewhere_than_a_running_command_is_not_its_doing() {
+    for (cause, ours) in [(Cause::Started, true), (Cause::Suspended, false)] {
+        let mut world = World::alone(Policy::default());
+        world.out_of_band(off);
+        world.submit("north", "a: power.start");
+        world.told(cause, |vm| (vm.power, vm.start) = (PowerState::Paused, StartId(Some(9))));
+        let last = origins(&world).pop().unwrap();
+        assert_eq!(matches!(last, Origin::Command { .. }), ours, "{cause}: {last:?}");
+    }
+}
+
+#[test]
+fn a_vm_goes_with_a_command_that_ends_it_and_not_with_another() {
+    for (line, why, ours) in [
+        ("power.stop", Observation::Look, true),
+        ("power.stop", Observation::Told(Cause::Destroyed), true),
+        ("power.stop", Observation::Told(Cause::Crashed), false),
+        ("power.suspend", Observation::Look, false),
+        ("cpu.set vcpus=4", Observation::Told(Cause::Destroyed), false),
+    ] {
+        let mut world = World::alone(Policy { gather: std::time::Duration::ZERO, ..Policy::default() });
+        world.submit("north", &format!("a: {line}"));
+        world.feed(Input::Vanished { why });
+        let [origin] = origins(&world).try_into().unwrap();
+        assert_eq!(matches!(origin, Origin::Command { .. }), ours, "{why:?} during {line}: {origin:?}");
+    }
 }
 
 #[test]
@@ -291,6 +355,52 @@ fn the_end_of_a_job_does_not_say_how_the_vm_ended_nor_takes_it_from_a_command_of
 }
 
 #[test]
+fn what_is_seen_is_a_running_commands_doing_where_it_writes_that() {
+    type Change = (&'static str, fn(&mut VmState));
+    let changes: [Change; 12] = [
+        ("vcpus", |vm| vm.vcpus += 1),
+        ("vcpus_max", |vm| vm.vcpus_max += 1),
+        ("memory", |vm| vm.memory_kib.0 += 1),
+        ("memory_max", |vm| vm.memory_max_kib.0 += 1),
+        ("snapshots", |vm| vm.snapshots.clear()),
+        ("checkpoints", |vm| vm.checkpoints.clear()),
+        ("devices", |vm| vm.devices.clear()),
+        ("jobs", |vm| _ = vm.jobs.insert(HoldKey::Migration)),
+        ("saved", |vm| vm.saved = true),
+        ("definition", |vm| vm.definition = None),
+        ("paused", |vm| vm.power = PowerState::Paused),
+        ("start", |vm| vm.start = StartId(Some(9))),
+    ];
+    let all = changes.map(|(name, _)| name).join(" ");
+    for (line, explained) in [
+        ("cpu.set vcpus=4", "vcpus vcpus_max definition"),
+        ("memory.set memory_kib=1024", "memory memory_max definition"),
+        ("snapshot.create name=s kind=disk-only", "snapshots devices jobs definition paused"),
+        ("checkpoint.create name=north.c", "checkpoints devices jobs definition"),
+        ("device.detach device=disk:vdb", "devices jobs definition"),
+        ("backup.begin mode=push files=vda", "checkpoints devices jobs definition paused"),
+        ("metadata.set uri=urn:a key=a", ""),
+        ("power.reset", all.as_str()),
+    ] {
+        let mut world = World::alone(Policy { gather: std::time::Duration::ZERO, ..Policy::default() });
+        world.submit("north", &format!("a: {line}"));
+        assert_eq!(executed(&world), ["a"], "{line}");
+        let before = world.machine.clone();
+        let mut ours = Vec::new();
+        for (name, change) in changes {
+            world.machine = before.clone();
+            world.out_of_band(change);
+            if matches!(origins(&world).last(), Some(Origin::Command { .. })) {
+                ours.push(name);
+            }
+            world.machine = before.clone();
+            world.out_of_band(|_| ());
+        }
+        assert_eq!(ours.join(" "), explained, "{line}");
+    }
+}
+
+#[test]
 fn a_limit_that_is_being_set_explains_the_definition_and_nothing_else() {
     let limit = "t: disk.iotune disk=vda total_iops_sec=100";
     for (vcpus, ours) in [(2, true), (3, false)] {
@@ -306,12 +416,18 @@ fn a_limit_that_is_being_set_explains_the_definition_and_nothing_else() {
 }
 
 #[test]
-fn an_agent_comes_and_goes_with_a_power_command_and_by_itself_otherwise() {
+fn what_happens_beside_a_command_is_its_doing_where_it_writes_that() {
     for (line, cause, ours) in [
         ("power.reboot", Cause::AgentReady, true),
         ("power.reboot", Cause::AgentGone, true),
         ("cpu.set vcpus=4", Cause::AgentGone, false),
         ("power.reboot", Cause::MemoryFailure, false),
+        ("power.reboot", Cause::DeviceRemoved, false),
+        ("metadata.set uri=urn:a key=a", Cause::Tuned, false),
+        ("cpu.set vcpus=4", Cause::DeviceAdded, true),
+        ("cpu.set vcpus=4", Cause::Redefined, true),
+        ("metadata.set uri=urn:a key=a", Cause::Redefined, true),
+        ("power.suspend", Cause::Redefined, false),
     ] {
         let mut world = World::shared(Policy { gather: std::time::Duration::ZERO, ..Policy::default() });
         world.submit("north", &format!("a: {line}"));

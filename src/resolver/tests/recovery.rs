@@ -13,8 +13,11 @@ fn leaves(outputs: &[Output]) -> usize {
 fn nothing_leaves_before_its_facts_are_durable() {
     let mut world = World::shared(Policy::default());
     world.auto_persist = false;
+    assert_eq!((world.lane.durability(), world.lane.kept_back().count()), ((2, 2), 0));
     let outputs = world.submit("north", "a: cpu.set vcpus=4");
     assert_eq!(leaves(&outputs), 0, "{outputs:?}");
+    let kept: Vec<u64> = world.lane.kept_back().map(|(step, _)| *step).collect();
+    assert_eq!((world.lane.durability(), kept), ((3, 2), vec![3, 3]));
     assert_eq!(leaves(&world.persist()), 2, "accepted, and executed");
     world.submit("south", "b: cpu.set vcpus=6");
     let id = world.id("a");
@@ -97,7 +100,9 @@ fn an_answer_lost_while_running_is_looked_after_too() {
     world.submit("north", "a: cpu.set vcpus=4");
     world.lose_call("a");
     assert_eq!(world.probes.len(), 1);
+    let known = world.journal.len();
     world.lose_call_again("a");
+    assert_eq!(world.journal.len(), known, "that it is lost was known");
     world.probe("a", Evidence::Done);
     assert_eq!(ending(&mut world, "a"), "done observed-done");
 }

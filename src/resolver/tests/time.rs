@@ -119,6 +119,14 @@ fn a_story_is_told_in_the_order_in_which_it_happened() {
 }
 
 #[test]
+fn a_timer_is_asked_for_once() {
+    let mut world = World::shared(Policy::default());
+    let asks = |outputs: Vec<Output>| outputs.iter().filter(|output| matches!(output, Output::WakeAt(_))).count();
+    assert_eq!(asks(world.submit("north", "a: power.stop")), 1);
+    assert_eq!(asks(world.again("a")), 0, "nothing is due any earlier");
+}
+
+#[test]
 fn a_tick_that_comes_late_does_not_silence_the_next() {
     let mut world = World::shared(Policy::default());
     world.submit("north", "s: cpu.set vcpus=4");

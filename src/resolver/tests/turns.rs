@@ -175,6 +175,8 @@ fn breaking_the_glass_passes_all_but_an_emergency_and_is_the_operators_alone() {
     assert_eq!(executed(&world), ["e"], "nothing overlaps what is at the hypervisor");
     world.finish("e");
     assert_eq!(executed(&world), ["e", "g"]);
+    let command = world.command("operator", "long: metadata.set uri=urn:a key=a break-glass=x");
+    assert_eq!(refused(&world.send(Command { break_glass: Some("a".repeat(1024)), ..command })), None);
 }
 
 #[test]
@@ -299,4 +301,22 @@ proptest! {
         let passed = passed_by(&mut world, &wishes, &format!("{long} must-start-by=2s"), 2);
         prop_assert!(passed <= 2, "{:?}", executed(&world));
     }
+}
+
+#[test]
+fn whoever_must_begin_now_does_not_begin_where_only_the_other_order_lets_both_succeed() {
+    let mut world = World::shared(Policy { gather_for: GatherFor::Writes, ..Policy::default() });
+    world.submit("north", "a: power.suspend");
+    world.submit("south", "b: power.stop must-start-by=1s");
+    assert_eq!(verdict(&world), ("a".into(), "b".into(), Rule::Feasibility));
+}
+
+#[test]
+fn nothing_waits_for_a_turn_that_it_does_not_touch() {
+    let mut world = World::of_three(Policy::default());
+    world.submit("west", "long: snapshot.create name=s1");
+    world.submit("south", "due: disk.resize disk=vda capacity=2147483648 must-start-by=1s");
+    world.submit("north", "other: metadata.set uri=urn:a key=a");
+    world.submit("south", "own: metadata.set uri=urn:b key=b");
+    assert_eq!(executed(&world), ["long", "other", "own"]);
 }

@@ -306,6 +306,7 @@ impl World {
                 "expects-state" => guard["state"] = json,
                 "expects-vcpus" => guard["vcpus"] = json,
                 "expects-memory" => guard["memory_kib"] = json,
+                "expects-generation" => guard["generation"] = json,
                 _ => args[key] = json,
             }
         }
