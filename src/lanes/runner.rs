@@ -27,7 +27,7 @@ use crate::model::{
 };
 use crate::resolver::{
     Accepted, Call, CallResult, Evidence, Fact, Input, Lane, Observation, Output, Party, Phase, Policy, State, Token,
-    Whose,
+    Tracked, Whose,
 };
 
 use self::news::{Damper, Explained};
@@ -129,6 +129,8 @@ pub(super) struct Runner {
     /// Answers that leave once this step is durable.
     held: VecDeque<(u64, Deferred)>,
     in_flight: BTreeSet<CommandId>,
+    /// How calls ended whose commands' ends are not durable yet: should the journal refuse those, they are told again.
+    answered: BTreeMap<CommandId, (CallResult, Option<VmState>)>,
     /// Looks into lost calls that wait: the call's own answer may still come.
     unprobed: BTreeMap<CommandId, Call>,
     /// Rises with every call and its end: a look that spans one is stale.
@@ -189,6 +191,7 @@ impl Runner {
             waiters: BTreeMap::new(),
             held: VecDeque::new(),
             in_flight: BTreeSet::new(),
+            answered: BTreeMap::new(),
             unprobed: BTreeMap::new(),
             activity: 0,
             look_at: None,
@@ -319,6 +322,10 @@ impl Runner {
     fn finished(&mut self, command: CommandId, result: CallResult, seen: Option<VmState>) {
         self.activity += 1;
         self.in_flight.remove(&command);
+        let active = self.lane.state().command(command).is_some_and(Tracked::is_active);
+        if active && !matches!(result, CallResult::Lost(_)) {
+            self.answered.insert(command, (result.clone(), seen.clone()));
+        }
         let done = matches!(result, CallResult::Done(_));
         self.explained.done(command, self.deed(command).filter(|_| done), Instant::now());
         if !done || self.seen_midway {
@@ -369,6 +376,7 @@ impl Runner {
             }
             Output::Ended { command, outcome } => {
                 self.carriers.drop(command);
+                self.answered.remove(&command);
                 for waiter in self.waiters.remove(&command).into_iter().flatten() {
                     let _ = waiter.send(outcome.clone());
                 }

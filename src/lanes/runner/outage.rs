@@ -63,7 +63,9 @@ impl Runner {
         self.held.clear();
         self.wake = None;
         self.life += 1;
-        self.outage = Some(Outage { stage: Stage::Ahead(Instant::now()), kept: Vec::new() });
+        let answered = std::mem::take(&mut self.answered).into_iter();
+        let kept = answered.map(|(command, (result, seen))| Errand::Finished { command, result, seen }).collect();
+        self.outage = Some(Outage { stage: Stage::Ahead(Instant::now()), kept });
     }
 
     /// Takes the next step out of an outage.
@@ -91,8 +93,13 @@ impl Runner {
             self.step(Input::Closing);
         }
         self.step(Input::Rebuilt { carried: self.carriers.commands() });
+        // What was seen then may be older than what is told now.
+        let retold = kept.iter().any(|errand| matches!(errand, Errand::Finished { .. }));
         for errand in kept {
             self.errand(errand);
+        }
+        if retold {
+            self.doubt();
         }
     }
 
