@@ -1,6 +1,7 @@
 //! The resolver, rule by rule. `tests/scenarios.rs` tells the same as stories, `tests/sim.rs` at random.
 
 mod admission;
+mod client;
 mod feasible;
 mod holds;
 mod loser;
