@@ -4,6 +4,7 @@ mod admission;
 mod alike;
 mod blamed;
 mod explained;
+mod client;
 mod feasible;
 mod holds;
 mod loser;
