@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::fingerprint::Mark;
-use super::node::{Move, Node};
+use super::node::{Bound, Move, Node};
 use super::scenes::Scene;
 
 /// What was found where no promise was broken.
@@ -42,14 +42,14 @@ struct Edge {
     by: Move,
 }
 
-/// Walks through every state of a scene with at most so many faults on any path.
-pub(crate) fn all_states(scene: &Scene, faults: usize) -> Result<Found, Broken> {
-    walk(scene, faults, Next::Last).or_else(|broken| walk(scene, faults, Next::Nearest).and(Err(broken)))
+/// Walks through every state of a scene within its bound.
+pub(crate) fn all_states(scene: &Scene, bound: Bound) -> Result<Found, Broken> {
+    walk(scene, bound, Next::Last).or_else(|broken| walk(scene, bound, Next::Nearest).and(Err(broken)))
 }
 
-fn walk(scene: &Scene, faults: usize, next: Next) -> Result<Found, Broken> {
+fn walk(scene: &Scene, bound: Bound, next: Next) -> Result<Found, Broken> {
     let trace = std::env::var_os("COVIRT_TRACE").is_some();
-    let first = Node::first(scene, faults);
+    let first = Node::first(scene, bound);
     let mut known: HashMap<Mark, usize> = HashMap::from([(first.mark(), 0)]);
     let mut edges: Vec<Edge> = Vec::new();
     let mut ends: BTreeMap<String, usize> = BTreeMap::new();
@@ -168,7 +168,10 @@ mod tests {
     use super::{Edge, Move, nearest, on_a_cycle, path};
 
     fn edges(all: &[(usize, usize)]) -> Vec<Edge> {
-        all.iter().enumerate().map(|(place, (from, to))| Edge { from: *from, to: *to, by: Move::Submit(place) }).collect()
+        all.iter()
+            .enumerate()
+            .map(|(place, (from, to))| Edge { from: *from, to: *to, by: Move::Submit(place) })
+            .collect()
     }
 
     #[test]
