@@ -52,54 +52,59 @@ mod world;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use node::Node;
+use node::{Bound, Journal, Node};
 use scenes::Scene;
 use search::{Broken, Found};
 
-fn check(scene: &Scene, faults: usize) {
-    let found = search::all_states(scene, faults).unwrap_or_else(|Broken { what, path }| {
-        panic!("{}: {what}\n\n{}\n", scene.name, told::story(scene, faults, &path));
+fn check(scene: &Scene, faults: usize, journal: Journal) {
+    let bound = Bound { faults, journal };
+    let found = search::all_states(scene, bound).unwrap_or_else(|Broken { what, path }| {
+        panic!("{}: {what}\n\n{}\n", scene.name, told::story(scene, bound, &path));
     });
-    let missing: Vec<&str> = scene.expected(faults).filter(|name| !found.witnesses.contains_key(name)).collect();
-    println!("{}", figures(scene, faults, &found));
+    let missing: Vec<&str> = scene.expected(bound).filter(|name| !found.witnesses.contains_key(name)).collect();
+    println!("{}", figures(scene, bound, &found));
     assert!(missing.is_empty(), "{}: never reached: {missing:#?}", scene.name);
     for (name, path) in &found.witnesses {
         if std::env::var_os("COVIRT_TRACE").is_some() {
-            println!("# {name}\n{}\n", told::story(scene, faults, path));
+            println!("# {name}\n{}\n", told::story(scene, bound, path));
         }
-        let (mut node, mut world) = (Node::first(scene, faults), told::world(scene));
+        let (mut node, mut world) = (Node::first(scene, bound), told::world(scene));
         path.iter().for_each(|one| node.take(scene, one));
-        told::lines(scene, faults, path).iter().for_each(|line| drop(script::run(&mut world, line)));
+        told::lines(scene, bound, path).iter().for_each(|line| drop(script::run(&mut world, line)));
         assert!(node.lane.state() == world.lane.state(), "{name}: its scenario is another story");
     }
-    compare(scene, faults, &figures(scene, faults, &found));
+    compare(scene, bound, &figures(scene, bound, &found));
 }
 
 /// What was found, as `figures.txt` has it.
-fn figures(scene: &Scene, faults: usize, found: &Found) -> String {
-    let title = title(scene, faults);
+fn figures(scene: &Scene, bound: Bound, found: &Found) -> String {
+    let title = title(scene, bound);
     let Found { states, transitions, depth, ends, witnesses } = found;
     let at_rest: usize = ends.values().sum();
     let mut told = format!("{title}\n{states} states, {transitions} transitions, {depth} moves to the farthest\n");
     writeln!(told, "{} different ends in {at_rest} states of rest:", ends.len()).unwrap();
     ends.iter().for_each(|(end, times)| writeln!(told, "{times:>8}  {end}").unwrap());
     writeln!(told, "moves to the nearest state in which:").unwrap();
-    scene.expected(faults).for_each(|name| {
+    scene.expected(bound).for_each(|name| {
         writeln!(told, "{:>8}  {name}", witnesses.get(name).map_or(0, Vec::len)).unwrap();
     });
     told
 }
 
-fn title(scene: &Scene, faults: usize) -> String {
-    format!("# {}, at most {faults} {}", scene.name, if faults == 1 { "fault" } else { "faults" })
+fn title(scene: &Scene, Bound { faults, journal }: Bound) -> String {
+    let journal = match journal {
+        Journal::Slow => "a slow journal",
+        Journal::Prompt => "a prompt journal",
+    };
+    format!("# {}, {journal}, at most {faults} {}", scene.name, if faults == 1 { "fault" } else { "faults" })
 }
 
 /// Holds what was found against the file, or writes it there.
-fn compare(scene: &Scene, faults: usize, found: &str) {
+fn compare(scene: &Scene, bound: Bound, found: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/model_check/figures.txt");
     let kept = std::fs::read_to_string(&file).unwrap_or_default();
     let mut sections: Vec<&str> = kept.split("\n\n").map(str::trim_end).filter(|section| !section.is_empty()).collect();
-    let title = title(scene, faults);
+    let title = title(scene, bound);
     let place = sections.iter().position(|section| section.lines().next() == Some(&title));
     if place.is_some_and(|place| sections[place] == found.trim_end()) {
         return;
@@ -117,40 +122,45 @@ fn compare(scene: &Scene, faults: usize, found: &str) {
 }
 
 /// How many faults there are on a path at most, as far as `COVIRT_FAULTS` says nothing else.
-fn with_faults(scene: &Scene) {
+fn with_faults(scene: &Scene, journal: Journal) {
     let most = std::env::var("COVIRT_FAULTS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
-    check(scene, most);
+    check(scene, most, journal);
 }
 
 #[test]
 fn a_stop_a_snapshot_and_a_frozen_guest_on_a_slow_journal() {
-    check(&Scene::stop_and_freeze(), 0);
+    check(&Scene::stop_and_freeze(), 0, Journal::Slow);
 }
 
 #[test]
-#[ignore = "minutes in a debug build: cargo test --release --test model_check -- --ignored"]
-fn a_stop_a_snapshot_and_a_frozen_guest_and_a_fault() {
-    with_faults(&Scene::stop_and_freeze());
+#[ignore = "over a million states: `make sim` walks through them in a release build"]
+fn a_stop_a_snapshot_and_a_frozen_guest_and_a_fault_on_a_slow_journal() {
+    with_faults(&Scene::stop_and_freeze(), Journal::Slow);
 }
 
 #[test]
 fn two_resizes_and_a_snapshot_on_a_slow_journal() {
-    check(&Scene::two_resizes(), 0);
+    check(&Scene::two_resizes(), 0, Journal::Slow);
 }
 
 #[test]
-#[ignore = "minutes in a debug build: cargo test --release --test model_check -- --ignored"]
 fn two_resizes_and_a_snapshot_and_a_fault() {
-    with_faults(&Scene::two_resizes());
+    with_faults(&Scene::two_resizes(), Journal::Prompt);
+}
+
+#[test]
+#[ignore = "a long walk: `make sim` walks it in a release build"]
+fn two_resizes_and_a_snapshot_and_a_fault_on_a_slow_journal() {
+    with_faults(&Scene::two_resizes(), Journal::Slow);
 }
 
 #[test]
 fn two_stops_and_a_backup_on_a_slow_journal() {
-    check(&Scene::two_stops(), 0);
+    check(&Scene::two_stops(), 0, Journal::Slow);
 }
 
 #[test]
-#[ignore = "minutes in a debug build: cargo test --release --test model_check -- --ignored"]
-fn two_stops_and_a_backup_and_a_fault() {
-    with_faults(&Scene::two_stops());
+#[ignore = "over a million states: `make sim` walks through them in a release build"]
+fn two_stops_and_a_backup_and_a_fault_on_a_slow_journal() {
+    with_faults(&Scene::two_stops(), Journal::Slow);
 }

@@ -18,11 +18,31 @@ use super::oracle::{Oracle, Tally};
 use super::scenes::Scene;
 use super::world::{EPOCH, machine, provider, running, vm};
 
-/// How many appends may wait for the journal at once where nothing goes wrong.
-const UNCONFIRMED: usize = 2;
+/// How far a walk goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bound {
+    /// How many faults there are on a path at most.
+    pub(crate) faults: usize,
+    pub(crate) journal: Journal,
+}
 
-/// How many commands may still be to be sent when something goes wrong.
-const UNSENT: usize = 1;
+/// How the journal keeps up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Journal {
+    /// Two appends may wait for it, whatever else happens meanwhile.
+    Slow,
+    /// One append waits for it, during which nothing else happens but that something goes wrong; afterwards none does.
+    Prompt,
+}
+
+impl Bound {
+    const fn unconfirmed(self) -> usize {
+        match self.journal {
+            Journal::Slow => 2,
+            Journal::Prompt => 1,
+        }
+    }
+}
 
 /// Something that may happen next.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,13 +109,12 @@ pub(crate) struct Node {
     /// Every execution, in order.
     pub(crate) executed: Vec<CommandId>,
     pub(crate) faults: Vec<&'static str>,
-    /// How many of them there are at most.
-    bound: usize,
+    bound: Bound,
 }
 
 impl Node {
     /// North is the primary, and south has its part; nothing has been sent.
-    pub(crate) fn first(scene: &Scene, bound: usize) -> Self {
+    pub(crate) fn first(scene: &Scene, bound: Bound) -> Self {
         let policy = scene.policy();
         let mut node = Self {
             oracle: Oracle::new(vm(), policy.queue_limit),
@@ -139,18 +158,11 @@ impl Node {
         if !self.appends.is_empty() {
             moves.push(Move::Confirm);
         }
-        let room = if self.bound == 0 { UNCONFIRMED } else { 1 };
-        if self.appends.len() < room {
+        if self.appends.len() < self.bound.unconfirmed() {
             self.all_but_faults(scene, &mut moves);
         }
-        if moves.is_empty() || self.faults.len() >= self.bound || self.unsent.len() > UNSENT {
-            return moves;
-        }
-        if self.appends.is_empty() {
+        if !moves.is_empty() && self.faults.len() < self.bound.faults {
             self.faults(scene, &mut moves);
-        }
-        if !self.faults.contains(&"crash") {
-            moves.extend((0..=self.appends.len()).map(Move::Crash));
         }
         moves
     }
@@ -185,6 +197,9 @@ impl Node {
         if once("revoke") {
             moves.push(Move::Revoke);
         }
+        if !self.faults.contains(&"crash") {
+            moves.extend((0..=self.appends.len()).map(Move::Crash));
+        }
     }
 
     /// Lets one thing happen. Panics where the oracle sees a promise broken.
@@ -200,9 +215,9 @@ impl Node {
         self.probes.retain(|id| state.command(*id).is_some_and(|tracked| *tracked.phase() == Phase::Unknown));
     }
 
-    /// Once the agent has died as often as it does, appends are durable at once.
+    /// Whether appends are durable at once.
     pub(crate) fn is_prompt(&self) -> bool {
-        self.bound > 0 && (self.faults.len() >= self.bound || self.faults.contains(&"crash"))
+        self.bound.journal == Journal::Prompt && self.faults.len() >= self.bound.faults
     }
 
     fn takes(&mut self, scene: &Scene, one: &Move) {
@@ -315,7 +330,7 @@ impl Node {
         match output {
             Output::Append { step, at, facts } => {
                 let mut marker = Marker::default();
-                facts.iter().for_each(|fact| marker.json(fact));
+                marker.value(&facts);
                 let facts = Rc::new(facts.into_iter().map(|fact| (at, fact)).collect());
                 let count = self.oracle.appended_count();
                 self.appends.push_back(Append { step, count, facts, mark: marker.mark() });
@@ -420,26 +435,20 @@ impl Node {
     /// Two states with the same mark have the same future.
     pub(crate) fn mark(&self) -> Mark {
         let mut marker = Marker::default();
-        marker.json(self.lane.state());
+        marker.value(self.lane.state());
         let (appended, persisted) = self.lane.durability();
         // All that is durable is the lane's own state where nothing waits.
         if !self.appends.is_empty() {
-            marker.json(&*self.base);
+            marker.value(&*self.base);
         }
-        self.appends.iter().for_each(|append| marker.debug(&append.mark));
-        marker.debug(&(appended - persisted));
+        let unconfirmed: Vec<Mark> = self.appends.iter().map(|append| append.mark).collect();
+        marker.value(&(appended - persisted, unconfirmed));
         self.lane.kept_back().for_each(|(step, output)| marker.debug(&(step - persisted, output)));
-        marker.debug(&(self.at, self.wake, &self.machine, self.next_start, &self.unsent, &self.refused));
-        marker.debug(&(
-            self.calls.keys(),
-            self.lost.keys(),
-            &self.took_effect,
-            &self.probes,
-            &self.executed,
-            &self.faults,
-        ));
-        self.asks.iter().for_each(|ask| marker.debug(&(ask.conflict, &ask.who, ask.epoch)));
-        marker.debug(&self.oracle.account());
+        marker.value(&(self.at, self.wake, &self.machine, self.next_start, &self.unsent, &self.refused));
+        let ids = |calls: &BTreeMap<CommandId, Call>| calls.keys().copied().collect::<Vec<_>>();
+        marker.value(&(ids(&self.calls), ids(&self.lost), &self.took_effect, &self.probes, &self.executed));
+        let asks: Vec<_> = self.asks.iter().map(|ask| (ask.conflict, &ask.who, ask.epoch)).collect();
+        marker.value(&(&self.faults, asks, self.oracle.account()));
         marker.mark()
     }
 }

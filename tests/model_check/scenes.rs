@@ -3,7 +3,7 @@
 use covirt::model::{Code, Command, CommandId, Ending, HoldKey, Outcome};
 use covirt::resolver::{Phase, Policy, Rule, Said, waiting};
 
-use super::node::Node;
+use super::node::{Bound, Node};
 use super::script;
 use super::world::{World, numbered, vm};
 
@@ -115,9 +115,9 @@ impl Scene {
         matches!(node.phase(CommandId::errand(vm(), 0)), Some(Phase::Ended(outcome)) if outcome.ending == Ending::Done)
     }
 
-    /// The names of what must be reachable with so many faults.
-    pub(crate) fn expected(&self, faults: usize) -> impl Iterator<Item = &'static str> {
-        self.witnesses.iter().filter(move |(takes, ..)| *takes <= faults).map(|(_, name, _)| *name)
+    /// The names of what must be reachable that far.
+    pub(crate) fn expected(&self, bound: Bound) -> impl Iterator<Item = &'static str> {
+        self.witnesses.iter().filter(move |(takes, ..)| *takes <= bound.faults).map(|(_, name, _)| *name)
     }
 
     fn new(
@@ -199,9 +199,7 @@ impl Scene {
                 s.ended(n, "more", Ending::Superseded, Code::GuardFailed) && s.because_of(n, "more", "grow")
             }),
             (1, "its delegation ends while it waits", |s, n| s.ended(n, "more", Ending::Denied, Code::DelegationEnded)),
-            (1, "refused after its delegation ended", |_, n| {
-                n.refused.values().any(|code| *code == Code::NotDelegated)
-            }),
+            (1, "refused after its delegation ended", |_, n| n.refused.values().any(|code| *code == Code::UnknownVm)),
             (1, "found done after a crash, and not executed again", |s, n| {
                 n.faults == ["crash"] && s.ended(n, "more", Ending::Done, Code::ObservedDone) && s.times(n, "more") == 1
             }),

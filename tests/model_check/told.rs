@@ -4,7 +4,7 @@ use covirt::model::CommandId;
 use covirt::resolver::Evidence;
 use serde_json::Value;
 
-use super::node::{Move, Node};
+use super::node::{Bound, Move, Node};
 use super::scenes::Scene;
 use super::script;
 use super::world::World;
@@ -16,8 +16,8 @@ pub(crate) fn head(scene: &Scene) -> Vec<String> {
 }
 
 /// The lines of a path. An append waits until a line says that the journal confirms it, or that it catches up.
-pub(crate) fn lines(scene: &Scene, faults: usize, path: &[Move]) -> Vec<String> {
-    let mut node = Node::first(scene, faults);
+pub(crate) fn lines(scene: &Scene, bound: Bound, path: &[Move]) -> Vec<String> {
+    let mut node = Node::first(scene, bound);
     let mut lines =
         vec![format!("north delegates {} to south shared", scene.delegated), "the journal stalls".to_owned()];
     for (place, one) in path.iter().enumerate() {
@@ -78,10 +78,10 @@ fn told(scene: &Scene, node: &Node, one: &Move) -> Vec<String> {
 }
 
 /// A path, and what the lane did at each step, for people.
-pub(crate) fn story(scene: &Scene, faults: usize, path: &[Move]) -> String {
+pub(crate) fn story(scene: &Scene, bound: Bound, path: &[Move]) -> String {
     let mut world = world(scene);
     let mut told = head(scene);
-    for line in lines(scene, faults, path) {
+    for line in lines(scene, bound, path) {
         told.push(line.clone());
         // What is told of may be just what the scenario's own checks refuse to play.
         let play = std::panic::AssertUnwindSafe(|| script::run(&mut world, &line));

@@ -397,3 +397,45 @@ unsafe extern "C" fn on_close(_: sys::virConnectPtr, reason: c_int, opaque: *mut
     let told = || listener.closed(said);
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(told));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CString;
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<(VmId, News)>>);
+
+    impl Listener for Heard {
+        fn notice(&self, vm: VmId, news: News) {
+            self.0.lock().unwrap().push((vm, news));
+        }
+
+        fn closed(&self, _: String) {}
+    }
+
+    /// QEMU says DEVICE_UNPLUG_GUEST_ERROR, and libvirt DEVICE_REMOVAL_FAILED: no guest at hand does, so that
+    /// the callback is called here as libvirt would.
+    #[test]
+    fn a_guest_that_refuses_to_let_go_is_heard_with_the_device() {
+        let connect = Connect::open(Some("test:///default")).unwrap();
+        let domain = connect.list_all_domains(0).unwrap().remove(0);
+        let heard = Arc::new(Heard::default());
+        let listener: Shared = heard.clone();
+        let (opaque, alias) = (into_opaque(&listener), CString::new("virtio-disk1").unwrap());
+        assert!(wanted_events().iter().any(|(id, _)| *id == sys::VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED));
+        // SAFETY: the connection, the domain and the text outlive the calls, and the box is released once, after them.
+        unsafe {
+            on_unplug_refused(connect.as_ptr(), domain.as_ptr(), alias.as_ptr(), opaque);
+            on_unplug_refused(connect.as_ptr(), domain.as_ptr(), std::ptr::null(), opaque);
+            release(opaque);
+        }
+        let vm = VmId(domain.uuid().unwrap());
+        let told = |subject: Option<&str>| {
+            News::Happened(Happening { cause: Cause::UnplugRefused, subject: subject.map(Into::into) })
+        };
+        assert_eq!(*heard.0.lock().unwrap(), [(vm, told(Some("virtio-disk1"))), (vm, told(None))]);
+    }
+}

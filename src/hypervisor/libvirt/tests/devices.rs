@@ -1,6 +1,10 @@
 //! Devices and the guest's agent, as far as the mock driver has them; what it lacks it refuses in its own words.
 
 use super::*;
+use crate::hypervisor::libvirt::detach::{Definition, Detaching};
+use crate::hypervisor::libvirt::failure::Fault;
+use crate::hypervisor::libvirt::news::News;
+use crate::model::Happening;
 
 const DEVICES: &str = "<disk type='file' device='disk'><source file='/nowhere'/><target dev='vda' bus='virtio'/></disk>\
                        <interface type='network'><mac address='52:54:00:0d:0e:0f'/><source network='default'/></interface>";
@@ -106,4 +110,38 @@ async fn the_mock_drivers_file_systems_are_counted() {
     // Nothing there tells whether they stand still.
     let freeze = operation(Action::GuestFreeze, Value::Null);
     assert_eq!(libvirt.core.evidence(vm.id, freeze, vm.start()).await, Ok(Evidence::None));
+}
+
+/// What the detach of a disk that stays comes to, once all of this was heard about the VM.
+async fn detached(name: &str, timeout_s: u32, definition: Definition, heard: Vec<News>) -> Result<Value, Fault> {
+    let (libvirt, vm) = (libvirt(), running(name));
+    let watch = libvirt.core.notices.watch(vm.id);
+    let device = DeviceName::Disk("vda".to_owned());
+    let alias = Some("virtio-disk0".to_owned());
+    let detaching = Detaching { device, alias, since: Instant::now(), timeout_s, definition };
+    heard.into_iter().for_each(|news| libvirt.core.heard(vm.id, news));
+    libvirt.core.until_detached(vm.id, vm.start(), &detaching, watch).await
+}
+
+fn refusal(alias: &str) -> News {
+    News::Happened(Happening { cause: Cause::UnplugRefused, subject: Some(alias.to_owned()) })
+}
+
+#[tokio::test]
+async fn a_guest_that_refuses_ends_the_detach_at_once() {
+    let told = |rest: &str| Err(Fault::GuestTimeout(format!("the guest did not let go of disk:vda: it refused{rest}")));
+    let heard = vec![News::Power(PowerState::Running), refusal("virtio-disk7"), refusal("virtio-disk0")];
+    let (patient, limit) = (3600, Duration::from_secs(60));
+    let refused = timeout(limit, detached("refusing", patient, Definition::Untouched, heard)).await.unwrap();
+    assert_eq!(refused, told("; it may yet"));
+    let heard = vec![refusal("virtio-disk0")];
+    let refused = timeout(limit, detached("refusing-half", patient, Definition::Without, heard)).await.unwrap();
+    assert_eq!(refused, told("; the definition is without it, and the guest may yet let go"));
+}
+
+#[tokio::test]
+async fn what_a_guest_refuses_of_another_device_ends_no_detach() {
+    let kept = detached("refusing-another", 0, Definition::Untouched, vec![refusal("virtio-disk7")]).await;
+    let reason = "the guest did not let go of disk:vda within 0 s; it may yet";
+    assert_eq!(kept, Err(Fault::GuestTimeout(reason.to_owned())));
 }
