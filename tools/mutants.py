@@ -149,12 +149,14 @@ class Judges:
     def measure(self, test):
         """What it costs, in seconds of the processor, and whom it reaches."""
         reached = self.work / f"reached-{threading.get_ident()}"
+        reached.unlink(missing_ok=True)
         process = subprocess.Popen([self.binary, "--exact", test], cwd=self.cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                    env={**os.environ, "COVIRT_REACHED": str(reached)})
         _, status, used = os.wait4(process.pid, 0)
         if status:
             sys.exit(f"{test} fails without any mutant")
-        return used.ru_utime + used.ru_stime, {int(n) for n in reached.read_text().split()} if reached.exists() else set()
+        numbers = reached.read_text().split() if reached.exists() else []
+        return used.ru_utime + used.ru_stime, {int(number) for number in numbers}
 
     def who_notices(self, number):
         """The test that notices, or None; what became of the mutant; how many tests reach it."""
