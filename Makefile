@@ -22,7 +22,7 @@ help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 deps: ## Install everything the other targets need (apt, as root or with sudo)
-	@tools/install-deps.sh build qemu guest consumers check bench
+	@tools/install-deps.sh build qemu guest clients consumers check bench
 
 demo: ## Two providers on one VM: test:///default, or a real guest with CONNECT=qemu:///system
 	@tools/demo.sh
@@ -34,7 +34,7 @@ check: ## Formatting, lints, documentation, licences, links: all that needs no r
 
 test: ## Every test tier, QEMU included; what cannot run here is counted as skipped
 	@tools/install-deps.sh build
-	@tools/install-deps.sh --try qemu guest consumers
+	@tools/install-deps.sh --try qemu guest clients consumers
 	@tools/test.sh $(FILTER)
 
 test-consumers: ## The providers' own software on our artifacts; TIER=light|openstack for one part

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make sure that the programs covirt's targets need are on this machine.
 #
-#   tools/install-deps.sh GROUP…        groups: build qemu guest consumers check bench
+#   tools/install-deps.sh GROUP…        groups: build qemu guest clients consumers check bench
 #   tools/install-deps.sh --try GROUP…  install when it can be done silently, never fail
 #
 # Every need is probed by what is really used (a command, a library, a file), so the script answers at once and
@@ -45,6 +45,9 @@ guest  e2fsprogs                   cmd:mke2fs
 guest  python3                     cmd:python3
 guest  mmdebstrap                  cmd:mmdebstrap
 guest  qemu-utils                  cmd:qemu-img
+clients  python3                   file:/usr/bin/python3
+clients  dpkg                      cmd:dpkg-deb
+clients  apt                       cmd:apt-get
 consumers  python3                 cmd:python3
 consumers  python3-venv            py:ensurepip
 consumers  dpkg                    cmd:dpkg-deb
@@ -156,7 +159,7 @@ install() {
 main() {
     local try=0
     if [ "${1:-}" = --try ]; then try=1; shift; fi
-    [ $# -gt 0 ] || { say "usage: tools/install-deps.sh [--try] GROUP… (build qemu guest consumers check bench)"; exit 2; }
+    [ $# -gt 0 ] || { say "usage: tools/install-deps.sh [--try] GROUP… (build qemu guest clients consumers check bench)"; exit 2; }
     local group
     for group in "$@"; do
         needs | grep -q "^$group " || { say "unknown group '$group'"; exit 2; }

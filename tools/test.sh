@@ -54,11 +54,13 @@ for file in tests/*.rs; do
     case $name in qemu*) qemu+=("$name") ;; *) others+=("$name") ;; esac
 done
 
-# What tests take from elsewhere (the providers' software, other libvirts, a Debian with cloud-init) is made while the compiler works, so
-# that the time for it is not a test's. What cannot be made is told by the tests that miss it.
+# What tests take from elsewhere (the providers' software, libvirt's clients and other libvirts, a Debian with cloud-init)
+# is made while the compiler works, so that the time for it is not a test's. What cannot be made is told by the tests that
+# miss it.
 {
     "$HERE/cloud-init-env.sh" || true
     "$HERE/ovsdb-env.sh" || true
+    "$HERE/rpc-clients-env.sh" || true
     for environment in debian light openstack; do "$HERE/consumers-env.sh" "$environment" || true; done
     for release in bullseye trixie-backports; do "$HERE/libvirt-env.sh" "$release" || true; done
     "$HERE/build-cloud-image.sh" "$work/cloud-image" || true

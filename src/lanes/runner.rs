@@ -22,12 +22,10 @@ use super::clock::Clock;
 use super::sight::Sight;
 use crate::hypervisor::{AskHypervisorError, Hypervisor};
 use crate::journal::{AppendError, Entry, Journal};
-use crate::model::{
-    Cause, Code, CommandId, Effect, HoldKey, Now, Operation, Outcome, ProviderId, Refusal, VmId, VmState,
-};
+use crate::model::{Cause, Code, CommandId, Now, Outcome, ProviderId, Refusal, VmId, VmState};
 use crate::resolver::{
     Accepted, Call, CallResult, Evidence, Fact, Input, Lane, Observation, Output, Party, Phase, Policy, State, Token,
-    Tracked, Whose,
+    Tracked,
 };
 
 use self::news::{Damper, Explained};

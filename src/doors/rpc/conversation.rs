@@ -220,11 +220,11 @@ impl Conversation {
     /// Hears one thing; gives what is to be done about it.
     pub fn hear(&mut self, heard: Heard, around: &dyn Around) -> Vec<Deed> {
         if self.ends == Ends::None {
-            return self.hear_after_the_end(heard);
+            return Self::hear_after_the_end(&heard);
         }
         match heard {
-            Heard::FromClient(frame) => self.from_client(frame, around),
-            Heard::FromUpstream(frame) => self.from_upstream(frame, around),
+            Heard::FromClient(frame) => self.hear_client(frame, around),
+            Heard::FromUpstream(frame) => self.hear_upstream(frame, around),
             Heard::Resolved(ticket, found) => self.resolved(ticket, found, around),
             Heard::Released(ticket) => self.released(ticket),
             Heard::Waved(ticket) => self.waved(ticket),
@@ -249,7 +249,7 @@ impl Conversation {
         self.deeds.push(deed);
     }
 
-    fn to_client(&mut self, frame: Frame) {
+    fn tell(&mut self, frame: Frame) {
         if self.ends == Ends::Both {
             self.deed(Deed::ToClient(frame));
         }
@@ -259,6 +259,6 @@ impl Conversation {
     fn refuse(&mut self, call: &Call, answer: Answer) {
         let frame = Frame::answer(&call.head, super::frame::Status::Error, &answer.payload());
         self.deed(Deed::Told(call.name(), answer));
-        self.to_client(frame);
+        self.tell(frame);
     }
 }

@@ -136,11 +136,11 @@ pub struct Courier {
 impl Policy for Courier {
     type News = News;
 
-    fn from_client(&mut self, frame: Frame, out: &mut Outputs) {
+    fn client_says(&mut self, frame: Frame, out: &mut Outputs) {
         self.hear(Heard::FromClient(frame), out);
     }
 
-    fn from_upstream(&mut self, frame: Frame, out: &mut Outputs) {
+    fn upstream_says(&mut self, frame: Frame, out: &mut Outputs) {
         self.hear(Heard::FromUpstream(frame), out);
     }
 

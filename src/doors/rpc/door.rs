@@ -204,7 +204,7 @@ async fn connection<P: Policies>(
                 Ok(Ending::Stopped) => tracing::debug!(%provider, uid, pid, "the agent stops, and parts with a client"),
                 Ok(Ending::ClientLeft) => tracing::debug!(%provider, uid, pid, "a client left"),
                 Ok(Ending::UpstreamLeft) => {
-                    tracing::debug!(%provider, uid, pid, "libvirt closed a client's connection")
+                    tracing::debug!(%provider, uid, pid, "libvirt closed a client's connection");
                 }
                 Ok(Ending::Decided(why)) => tracing::info!(%provider, uid, pid, why, "a client's connection is closed"),
                 Err(error) => {

@@ -55,10 +55,10 @@ pub trait Policy: Send + 'static {
     type News: Send + 'static;
 
     /// The client sent this.
-    fn from_client(&mut self, frame: Frame, out: &mut Outputs);
+    fn client_says(&mut self, frame: Frame, out: &mut Outputs);
 
     /// libvirt sent this.
-    fn from_upstream(&mut self, frame: Frame, out: &mut Outputs);
+    fn upstream_says(&mut self, frame: Frame, out: &mut Outputs);
 
     /// Another task says this.
     fn told(&mut self, news: Self::News, out: &mut Outputs);
@@ -425,8 +425,8 @@ impl<P: Policy> Relay<P> {
         while self.out.close.is_none() && (side == Side::Upstream || self.out.parting == Parting::No) {
             match self.end(side).intake.next().map_err(|source| RelayError::Read { side, source })? {
                 Some(frame) => match side {
-                    Side::Client => self.policy.from_client(frame, &mut self.out),
-                    Side::Upstream => self.policy.from_upstream(frame, &mut self.out),
+                    Side::Client => self.policy.client_says(frame, &mut self.out),
+                    Side::Upstream => self.policy.upstream_says(frame, &mut self.out),
                 },
                 None => break,
             }
@@ -452,11 +452,11 @@ pub enum NoNews {}
 impl Policy for Transparent {
     type News = NoNews;
 
-    fn from_client(&mut self, frame: Frame, out: &mut Outputs) {
+    fn client_says(&mut self, frame: Frame, out: &mut Outputs) {
         out.to_upstream(frame);
     }
 
-    fn from_upstream(&mut self, frame: Frame, out: &mut Outputs) {
+    fn upstream_says(&mut self, frame: Frame, out: &mut Outputs) {
         out.to_client(frame);
     }
 

@@ -13,7 +13,7 @@ use crate::model::{Operation, VmId, Wall};
 const KEPT: usize = 8 * 1024;
 
 /// What is kept of a call.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Call {
     pub(super) head: Header,
     pub(super) received: Wall,
@@ -26,6 +26,11 @@ impl Call {
         let payload = frame.payload();
         let arguments = payload.get(..KEPT).unwrap_or(payload).to_vec();
         Self { head: *frame.header(), received, arguments }
+    }
+
+    /// Whether what it does is done only when its stream is at its end.
+    pub(super) fn goes_on_with_its_stream(&self) -> bool {
+        self.name() == "storage_vol_upload"
     }
 
     /// libvirt's name of it.
@@ -58,6 +63,8 @@ pub(super) enum Stage {
     Ready { frame: Frame, vm: VmId },
     /// It is at libvirtd by the lane's leave.
     Forwarded { vm: VmId, settled: Settled },
+    /// libvirtd has answered, and what it does goes on for as long as its stream.
+    Streaming { vm: VmId },
     /// It is at libvirtd; no lane was asked.
     Passed(Made),
     /// libvirtd has answered; the VM that it made is being enrolled.
@@ -98,7 +105,11 @@ impl Stage {
             | Self::Waiting { frame, .. }
             | Self::Submitted { frame, .. }
             | Self::Ready { frame, .. } => Some(frame),
-            Self::Forwarded { .. } | Self::Passed(_) | Self::Enrolling { .. } | Self::Asking(_) => None,
+            Self::Forwarded { .. }
+            | Self::Streaming { .. }
+            | Self::Passed(_)
+            | Self::Enrolling { .. }
+            | Self::Asking(_) => None,
         }
     }
 
@@ -110,6 +121,7 @@ impl Stage {
             | Self::Waiting { .. }
             | Self::Submitted { .. }
             | Self::Ready { .. }
+            | Self::Streaming { .. }
             | Self::Enrolling { .. } => false,
         }
     }

@@ -13,7 +13,7 @@ const CONNECT_OPEN: u32 = 1;
 const READ_ONLY: u32 = 1;
 
 impl Conversation {
-    pub(super) fn from_client(&mut self, frame: Frame, around: &dyn Around) {
+    pub(super) fn hear_client(&mut self, frame: Frame, around: &dyn Around) {
         if self.ends != Ends::Both {
             return;
         }
@@ -127,7 +127,7 @@ impl Conversation {
     /// Answers as libvirt does when there is nothing of what the call asks about.
     pub(super) fn absent(&mut self, call: &Call) {
         let payload = view::absent(call.head.program, call.head.procedure, &call.arguments);
-        self.to_client(Frame::answer(&call.head, Status::Error, &payload));
+        self.tell(Frame::answer(&call.head, Status::Error, &payload));
     }
 }
 

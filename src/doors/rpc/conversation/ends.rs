@@ -51,8 +51,8 @@ impl Conversation {
         match self.book.take(ticket).map(|(_, stage)| stage) {
             Some(Stage::Submitted { .. }) => self.deed(Deed::Cancel(ticket)),
             Some(Stage::Ready { .. }) => self.deed(Deed::Settle(ticket, unmade)),
-            Some(Stage::Forwarded { settled: Settled::NotYet, .. }) => {
-                let lost = CallResult::Lost("the connection ended before libvirtd answered".to_owned());
+            Some(Stage::Forwarded { settled: Settled::NotYet, .. } | Stage::Streaming { .. }) => {
+                let lost = CallResult::Lost("the connection ended before libvirtd was done".to_owned());
                 self.deed(Deed::Settle(ticket, lost));
             }
             Some(
@@ -68,9 +68,9 @@ impl Conversation {
     }
 
     /// A lane may still let go what was taken back too late.
-    pub(super) fn hear_after_the_end(&mut self, heard: Heard) -> Vec<Deed> {
+    pub(super) fn hear_after_the_end(heard: &Heard) -> Vec<Deed> {
         match heard {
-            Heard::Released(ticket) => vec![Deed::Settle(ticket, client_gone())],
+            Heard::Released(ticket) => vec![Deed::Settle(*ticket, client_gone())],
             Heard::FromClient(_)
             | Heard::FromUpstream(_)
             | Heard::Resolved(..)

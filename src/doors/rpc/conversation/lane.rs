@@ -93,7 +93,7 @@ impl Conversation {
         self.no_longer_last(vm, ticket);
         match outcome.ending {
             Ending::Done | Ending::Coalesced => match procedures::returns(call.head.program, call.head.procedure) {
-                Returns::Nothing => self.to_client(Frame::answer(&call.head, Status::Ok, &[])),
+                Returns::Nothing => self.tell(Frame::answer(&call.head, Status::Ok, &[])),
                 Returns::Domain => self.look_up(ticket, call, vm),
                 Returns::Other => {
                     let text = format!(

@@ -79,7 +79,7 @@ impl Conversation {
         let payload = match (reply.header().status, asked) {
             (Status::Error, _) => {
                 let shown = self.shown_error(reply.payload(), around);
-                return self.to_client(Frame::answer(&call.head, Status::Error, &shown));
+                return self.tell(Frame::answer(&call.head, Status::Error, &shown));
             }
             (Status::Ok | Status::Continue, Asked::Domain) => Ok(reply.payload().to_vec()),
             (Status::Ok | Status::Continue, Asked::Recount(recount)) => {
@@ -87,7 +87,7 @@ impl Conversation {
             }
         };
         match payload {
-            Ok(payload) => self.to_client(Frame::answer(&call.head, Status::Ok, &payload)),
+            Ok(payload) => self.tell(Frame::answer(&call.head, Status::Ok, &payload)),
             Err(_) => self.absent(&call),
         }
     }

@@ -12,7 +12,7 @@ const PING: u32 = 1;
 const PONG: u32 = 2;
 
 impl Conversation {
-    pub(super) fn from_upstream(&mut self, frame: Frame, around: &dyn Around) {
+    pub(super) fn hear_upstream(&mut self, frame: Frame, around: &dyn Around) {
         let head = *frame.header();
         match head.kind {
             Kind::Event if head.program == KEEPALIVE => self.sign_of_life(frame, head),
@@ -26,7 +26,7 @@ impl Conversation {
     /// With the client gone somebody has to answer, or libvirtd would give the connection up.
     fn sign_of_life(&mut self, frame: Frame, head: Header) {
         match self.ends {
-            Ends::Both => self.to_client(frame),
+            Ends::Both => self.tell(frame),
             Ends::UpstreamOnly if head.procedure == PING => {
                 self.deed(Deed::ToUpstream(Frame::new(Header { procedure: PONG, ..head }, &[])));
             }
@@ -36,18 +36,34 @@ impl Conversation {
 
     fn event(&mut self, frame: Frame, around: &dyn Around) {
         match view::event(frame.header().program, frame.header().procedure, frame.payload(), around) {
-            Ok(Shown::Same) => self.to_client(frame),
-            Ok(Shown::Changed(payload)) => self.to_client(frame.with_payload(&payload)),
+            Ok(Shown::Same) => self.tell(frame),
+            Ok(Shown::Changed(payload)) => self.tell(frame.with_payload(&payload)),
             Ok(Shown::Hidden | Shown::Recount(_)) | Err(_) => {}
         }
     }
 
     fn stream(&mut self, frame: Frame, around: &dyn Around) {
+        if frame.header().status != Status::Continue {
+            self.stream_ends(&frame);
+        }
         if frame.header().status == Status::Error {
             let shown = self.shown_error(frame.payload(), around);
-            return self.to_client(frame.with_payload(&shown));
+            return self.tell(frame.with_payload(&shown));
         }
-        self.to_client(frame);
+        self.tell(frame);
+    }
+
+    /// libvirtd has taken all of a stream, or no more of it.
+    fn stream_ends(&mut self, frame: &Frame) {
+        let Some(ticket) = self.book.find(frame.header().program, frame.header().serial) else { return };
+        match self.book.take(ticket) {
+            Some((_, Stage::Streaming { vm })) => {
+                self.no_longer_last(vm, ticket);
+                self.deed(Deed::Settle(ticket, result_of(frame)));
+            }
+            Some((call, stage)) => self.book.put(ticket, call, stage),
+            None => {}
+        }
     }
 
     fn reply(&mut self, frame: Frame, around: &dyn Around) {
@@ -66,6 +82,12 @@ impl Conversation {
         };
         self.passed_by = self.passed_by.saturating_add(1);
         match self.book.take(ticket) {
+            Some((call, Stage::Forwarded { vm, settled: Settled::NotYet }))
+                if head.status == Status::Ok && call.goes_on_with_its_stream() =>
+            {
+                self.book.put(ticket, call.clone(), Stage::Streaming { vm });
+                self.show_reply(call, frame, around);
+            }
             Some((call, Stage::Forwarded { vm, settled })) => {
                 self.no_longer_last(vm, ticket);
                 if settled == Settled::NotYet {
@@ -89,6 +111,7 @@ impl Conversation {
                 | Stage::Waiting { .. }
                 | Stage::Submitted { .. }
                 | Stage::Ready { .. }
+                | Stage::Streaming { .. }
                 | Stage::Enrolling { .. }
                 | Stage::Asking(_)),
             )) => {
@@ -113,15 +136,15 @@ impl Conversation {
     pub(super) fn show_reply(&mut self, call: Call, frame: Frame, around: &dyn Around) {
         if frame.header().status == Status::Error {
             let shown = match view::error(frame.payload(), around, around.host()) {
-                Ok(Shown::Same) => return self.to_client(frame),
+                Ok(Shown::Same) => return self.tell(frame),
                 Ok(Shown::Changed(payload)) => payload,
                 Ok(Shown::Hidden | Shown::Recount(_)) | Err(_) => super::error::hidden().payload(),
             };
-            return self.to_client(frame.with_payload(&shown));
+            return self.tell(frame.with_payload(&shown));
         }
         match view::reply(call.head.program, call.head.procedure, frame.payload(), around) {
-            Ok(Shown::Same) => self.to_client(frame),
-            Ok(Shown::Changed(payload)) => self.to_client(frame.with_payload(&payload)),
+            Ok(Shown::Same) => self.tell(frame),
+            Ok(Shown::Changed(payload)) => self.tell(frame.with_payload(&payload)),
             Ok(Shown::Recount(recount)) => self.recount(call, recount),
             Ok(Shown::Hidden) | Err(_) => self.absent(&call),
         }

@@ -165,11 +165,11 @@ struct Refusing;
 impl Policy for Refusing {
     type News = Frame;
 
-    fn from_client(&mut self, frame: Frame, out: &mut Outputs) {
+    fn client_says(&mut self, frame: Frame, out: &mut Outputs) {
         out.to_client(Frame::answer(frame.header(), Status::Error, &[0; 64]));
     }
 
-    fn from_upstream(&mut self, frame: Frame, out: &mut Outputs) {
+    fn upstream_says(&mut self, frame: Frame, out: &mut Outputs) {
         out.to_client(frame);
     }
 
@@ -230,11 +230,11 @@ struct Staying(Arc<AtomicUsize>);
 impl Policy for Staying {
     type News = NoNews;
 
-    fn from_client(&mut self, frame: Frame, out: &mut Outputs) {
+    fn client_says(&mut self, frame: Frame, out: &mut Outputs) {
         out.to_upstream(frame);
     }
 
-    fn from_upstream(&mut self, frame: Frame, out: &mut Outputs) {
+    fn upstream_says(&mut self, frame: Frame, out: &mut Outputs) {
         self.0.fetch_add(1, Ordering::Relaxed);
         out.to_client(frame);
         out.close("all is answered");

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::desk::*;
+use crate::doors::rpc::frame::{Header, Kind, Status};
 use crate::doors::rpc::xdr::Writer;
 
 const DEFINE_XML: u32 = 11;
@@ -142,6 +143,37 @@ fn a_volume_that_is_a_vms_disk_is_written_through_its_lane() {
     let mut desk = Desk::of_the_host();
     desk.client(VOL_WIPE, 1, &volume());
     assert_eq!(desk.hear(Heard::Resolved(Ticket(1), Found::Nothing)), ["libvirtd call 165#1"]);
+}
+
+#[test]
+fn an_upload_is_done_when_its_stream_is_at_its_end() {
+    const VOL_UPLOAD: u32 = 208;
+    let mut desk = Desk::new();
+    let begin = |desk: &mut Desk, serial: u32, ticket: u64| {
+        let mut payload = volume();
+        payload.extend([0; 20]);
+        desk.client(VOL_UPLOAD, serial, &payload);
+        desk.hear(Heard::Resolved(Ticket(ticket), Found::Disk(vm(OWN), "vda".to_owned())));
+        desk.released(ticket);
+        assert_eq!(desk.libvirtd(VOL_UPLOAD, serial, &[]), [format!("client 208#{serial} ok")]);
+    };
+    let packet = |serial: u32, status: Status| {
+        let head = Header { status, ..head(VOL_UPLOAD, Kind::Stream, serial) };
+        let payload = if status == Status::Error { vec![0; 48] } else { vec![7] };
+        Frame::new(head, &payload)
+    };
+    begin(&mut desk, 1, 1);
+    let data = Heard::FromClient(packet(1, Status::Continue));
+    assert_eq!(desk.hear(data), ["libvirtd stream 208#1"]);
+    assert_eq!(desk.call(SUSPEND, 2, OWN), ["submit 2 power.suspend after 1"]);
+    assert_eq!(desk.hear(Heard::FromClient(packet(1, Status::Ok))), ["libvirtd stream 208#1"]);
+    let taken = Heard::FromUpstream(packet(1, Status::Ok));
+    assert_eq!(desk.hear(taken), ["settle 1 done", "client stream 208#1"]);
+    begin(&mut desk, 3, 3);
+    let failed = Heard::FromUpstream(packet(3, Status::Error));
+    assert_eq!(desk.hear(failed), ["settle 3 failed hypervisor-failed", "client stream 208#3"]);
+    begin(&mut desk, 4, 4);
+    assert_eq!(desk.hear(Heard::ClientGone), ["cancel 2", "settle 4 lost", "close"], "nobody knows how much was written");
 }
 
 #[test]
