@@ -107,6 +107,12 @@ impl PrivateLibvirt {
         Self::start(&["--tree".as_ref(), tree.as_os_str()])
     }
 
+    /// A modular daemon, of this system or of another Debian. It has no network either.
+    pub(crate) fn modular(tree: Option<&Path>) -> Result<Self, Skip> {
+        let options = tree.map(|tree| ["--tree".as_ref(), tree.as_os_str()]);
+        Self::start(&[&["--modular".as_ref()], options.as_ref().map_or(&[][..], |options| &options[..])].concat())
+    }
+
     fn start(options: &[&OsStr]) -> Result<Self, Skip> {
         if let Ok(reason) = std::env::var("COVIRT_QEMU_SKIP") {
             return Err(Skip(reason));
