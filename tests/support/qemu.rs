@@ -109,8 +109,9 @@ impl PrivateLibvirt {
 
     /// A modular daemon, of this system or of another Debian. It has no network either.
     pub(crate) fn modular(tree: Option<&Path>) -> Result<Self, Skip> {
-        let options = tree.map(|tree| ["--tree".as_ref(), tree.as_os_str()]);
-        Self::start(&[&["--modular".as_ref()], options.as_ref().map_or(&[][..], |options| &options[..])].concat())
+        let mut options: Vec<&OsStr> = vec!["--modular".as_ref()];
+        options.extend(tree.into_iter().flat_map(|tree| ["--tree".as_ref(), tree.as_os_str()]));
+        Self::start(&options)
     }
 
     fn start(options: &[&OsStr]) -> Result<Self, Skip> {
