@@ -183,6 +183,19 @@ fn knock(socket: &Path, uid: u32, gid: u32) -> bool {
 }
 
 #[test]
+fn a_client_is_told_that_there_is_no_libvirt_behind_the_door() {
+    let house = House::open("door = true");
+    std::fs::remove_file(house.folder.path().join("upstream")).expect("take it away");
+    let mut client = house.client();
+    client.write_all(call(7).bytes()).expect("the door takes it");
+    let reply = read(&mut client).expect("an answer");
+    assert_eq!((reply.header().kind, reply.header().serial, reply.header().status), (Kind::Reply, 7, Status::Error));
+    let text = String::from_utf8_lossy(reply.payload());
+    assert!(reply.payload().starts_with(&[0, 0, 0, 38]) && text.contains("covirt does not reach libvirt"), "{text}");
+    is_closed(&mut client);
+}
+
+#[test]
 fn a_stopped_agent_closes_its_doors_and_their_clients_and_takes_the_sockets_away() {
     let house = House::open("door = true");
     let mut client = house.client();

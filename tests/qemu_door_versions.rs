@@ -38,6 +38,15 @@ fn newest() -> Result<Release, Skip> {
     libvirt_of(&["trixie-backports"]).map(Release::Of)
 }
 
+/// One between them, if somebody has unpacked it.
+fn between() -> Result<Release, Skip> {
+    libvirt_of(&["--cached", "trixie"]).map(Release::Of)
+}
+
+fn here() -> Result<Release, Skip> {
+    Ok(Release::Here)
+}
+
 impl Release {
     fn start(&self) -> Result<PrivateLibvirt, Skip> {
         match self {
@@ -235,44 +244,50 @@ impl<'a> Ground<'a> {
     }
 }
 
-/// What is the same for every release at this door; the daemon's own client goes first.
-fn at_doors_to(test: &str, daemon: Result<Release, Skip>, others: &[fn() -> Result<Release, Skip>]) {
-    let started = daemon.and_then(|daemon| Ok((daemon.start()?, daemon)));
-    let (libvirt, daemon) = match started {
-        Ok(started) => started,
+/// Clients of these releases do at doors to this daemon what they do without.
+fn at_doors_to(test: &str, daemon: Result<PrivateLibvirt, Skip>, clients: &[fn() -> Result<Release, Skip>]) {
+    let libvirt = match daemon {
+        Ok(libvirt) => libvirt,
         Err(Skip(reason)) => return skip(test, &reason),
     };
     let mut ground = Ground::set(&libvirt);
-    ground.met_by(&daemon);
-    for other in others {
-        match other() {
+    for client in clients {
+        match client() {
             Ok(release) => ground.met_by(&release),
             Err(Skip(reason)) => eprintln!("without one of the clients: {reason}"),
         }
     }
 }
 
-fn here() -> Result<Release, Skip> {
-    Ok(Release::Here)
-}
-
 #[test]
 fn the_oldest_libvirt_is_behind_a_door_as_it_is_without() {
-    at_doors_to("the_oldest_libvirt_is_behind_a_door_as_it_is_without", oldest(), &[here]);
+    let daemon = oldest().and_then(|release| release.start());
+    at_doors_to("the_oldest_libvirt_is_behind_a_door_as_it_is_without", daemon, &[oldest, here]);
 }
 
 #[test]
 fn the_newest_libvirt_is_behind_a_door_as_it_is_without() {
-    at_doors_to("the_newest_libvirt_is_behind_a_door_as_it_is_without", newest(), &[here]);
+    let daemon = newest().and_then(|release| release.start());
+    at_doors_to("the_newest_libvirt_is_behind_a_door_as_it_is_without", daemon, &[newest, here]);
 }
 
 #[test]
 fn a_libvirt_between_them_is_behind_a_door_as_it_is_without() {
-    let between = libvirt_of(&["--cached", "trixie"]).map(Release::Of);
-    at_doors_to("a_libvirt_between_them_is_behind_a_door_as_it_is_without", between, &[here]);
+    let daemon = between().and_then(|release| release.start());
+    at_doors_to("a_libvirt_between_them_is_behind_a_door_as_it_is_without", daemon, &[between, here]);
 }
 
 #[test]
 fn older_and_newer_clients_meet_this_systems_libvirt_behind_a_door() {
-    at_doors_to("older_and_newer_clients_meet_this_systems_libvirt_behind_a_door", here(), &[oldest, newest]);
+    let daemon = PrivateLibvirt::own();
+    at_doors_to("older_and_newer_clients_meet_this_systems_libvirt_behind_a_door", daemon, &[oldest, newest]);
+}
+
+/// virtqemud is packaged by other systems than Debian: it is this system's, or in the place of the libvirtd of an unpacked
+/// Debian that `COVIRT_VIRTQEMUD` names.
+#[test]
+fn a_modular_daemon_is_behind_a_door_as_it_is_without() {
+    let tree = std::env::var_os("COVIRT_VIRTQEMUD").map(PathBuf::from);
+    let daemon = PrivateLibvirt::modular(tree.as_deref());
+    at_doors_to("a_modular_daemon_is_behind_a_door_as_it_is_without", daemon, &[here, newest]);
 }

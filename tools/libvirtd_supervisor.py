@@ -5,6 +5,7 @@
     libvirtd_supervisor.py ask DIR COMMAND   send one command, print the reply, exit 0 when it was obeyed
 
 With TREE, an unpacked Debian of tools/libvirt-env.sh, it is that one's libvirtd, and the programs it starts are that one's.
+COVIRT_DAEMON is libvirtd or virtqemud; the socket is libvirtd's in either case.
 
 Commands: ping, kill9 (SIGKILL libvirtd and leave it down), start, restart (SIGTERM, then start), stop (end everything).
 
@@ -113,6 +114,7 @@ def set_up(folder, tree):
 class Supervisor:
     def __init__(self, folder, tree):
         self.folder = folder
+        self.daemon = os.environ["COVIRT_DAEMON"]
         self.socket = os.path.join(folder, "run", "libvirt-sock")
         self.enter = [] if tree is None else ["chroot", os.path.join(folder, "root")]
         self.libvirtd = None
@@ -159,12 +161,14 @@ class Supervisor:
         if self.libvirtd is not None:
             return "ok already running"
         # A socket that a killed libvirtd left behind would only refuse; libvirtd makes its own anew.
-        if os.path.exists(self.socket):
+        if os.path.lexists(self.socket):
             os.unlink(self.socket)
+        if self.daemon != "libvirtd":
+            os.symlink(f"{self.daemon}-sock", self.socket)
         log = os.open(os.path.join(self.folder, "log", "libvirtd.out"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",
                        "HOME": "/", "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/run/libvirt/no-such-bus"}
-        daemon = self.enter + ["libvirtd", "-p", "/run/libvirt/libvirtd.pid"]
+        daemon = self.enter + [self.daemon, "-p", "/run/libvirt/libvirtd.pid"]
         child = subprocess.Popen(daemon, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         os.close(log)
         self.libvirtd = child.pid

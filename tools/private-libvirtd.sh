@@ -11,7 +11,8 @@
 #
 # Options: --share-net DIR2 (live in the network of the one in DIR2), --until-stdin-closes (stop by itself when the other
 # end of standard input is gone, so that a starter which is killed leaves nothing behind), --tree FOLDER (the libvirtd and
-# QEMU of another Debian, as tools/libvirt-env.sh prints the folder; without a network).
+# QEMU of another Debian, as tools/libvirt-env.sh prints the folder; without a network), --modular (virtqemud in the place of
+# libvirtd; without a network).
 #
 # It has its own mount, host name, PID and network namespace, and its own /etc, /run, /var/lib, /var/log and
 # /var/cache/libvirt, which are folders of DIR. A network "default" (NAT, DHCP) is up in
@@ -59,7 +60,7 @@ info() {
     printf 'dir=%q\n' "$1"
     printf 'uri=%q\n' "qemu:///system?socket=$1/run/libvirt-sock"
     printf 'pid=%q\n' "$supervisor"
-    printf 'libvirtd_pid=%q\n' "$(child_named "$supervisor" libvirtd)"
+    printf 'libvirtd_pid=%q\n' "$(child_named "$supervisor" "$(cat "$1/daemon")")"
     printf 'kvm=%q\n' "$(cat "$1/kvm")"
 }
 
@@ -115,12 +116,13 @@ XML
 }
 
 start() {
-    local dir='' share='' made='' lifeline=no tree=''
+    local dir='' share='' made='' lifeline=no tree='' daemon=libvirtd
     exec 5</dev/null
     while [ $# -gt 0 ]; do
         case $1 in
             --share-net) share=$(readlink -f "${2:?--share-net needs a folder}"); shift 2 ;;
             --tree) tree=$(readlink -f "${2:?--tree needs a folder}")/tree; shift 2 ;;
+            --modular) daemon=virtqemud; shift ;;
             --until-stdin-closes) lifeline=yes; exec 5<&0; shift ;;
             -*) fail "unknown option '$1'" ;;
             *) dir=$1; shift ;;
@@ -131,6 +133,7 @@ start() {
     for program in libvirtd virsh qemu-system-x86_64 unshare nsenter ip dnsmasq iptables mount chroot; do
         command -v "$program" >/dev/null 2>&1 || cannot "$program is missing (tools/install-deps.sh qemu)"
     done
+    [ -x "$tree/usr/sbin/$daemon" ] || { [ -z "$tree" ] && command -v "$daemon" >/dev/null 2>&1; } || cannot "there is no $daemon"
     [ -n "$PYTHON" ] || cannot "python3 is missing (tools/install-deps.sh qemu)"
     unshare --mount --uts --net --pid --fork --mount-proc true 2>/dev/null ||
         cannot "this machine lets even root make no namespaces (a container?)"
@@ -148,8 +151,10 @@ start() {
     ! outer_pid "$dir" >/dev/null || fail "$dir: already running"
     rm -f "$dir/control"
     local networks=own
-    [ -z "$share$tree" ] || networks=none
+    [ -z "$share$tree" ] && [ $daemon = libvirtd ] || networks=none
     write_config "$dir" "$networks"
+    [ $daemon = libvirtd ] || mv "$dir/etc/libvirtd.conf" "$dir/etc/$daemon.conf"
+    echo "$daemon" >"$dir/daemon"
 
     if "$HERE/kvm-works.sh"; then echo yes >"$dir/kvm"; else echo no >"$dir/kvm"; fi
 
@@ -166,7 +171,7 @@ start() {
     mkfifo "$dir/ready"
     local reader answer=''
     exec 4<>"$dir/ready" {reader}<"$dir/ready"
-    COVIRT_KVM=$(cat "$dir/kvm") COVIRT_LIFELINE=$lifeline setsid "${enter[@]}" unshare --mount --uts "${network[@]}" --pid --fork --mount-proc \
+    COVIRT_DAEMON=$daemon COVIRT_KVM=$(cat "$dir/kvm") COVIRT_LIFELINE=$lifeline setsid "${enter[@]}" unshare --mount --uts "${network[@]}" --pid --fork --mount-proc \
         --kill-child "$PYTHON" -I "$HERE/libvirtd_supervisor.py" serve "$dir" ${tree:+"$tree"} \
         3>&4 4>&- <&5 5<&- >"$dir/log/supervisor.out" 2>&1 {reader}<&- &
     local outer=$!

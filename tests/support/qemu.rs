@@ -107,6 +107,13 @@ impl PrivateLibvirt {
         Self::start(&["--tree".as_ref(), tree.as_os_str()])
     }
 
+    /// A modular daemon, of this system or of another Debian. It has no network either.
+    pub(crate) fn modular(tree: Option<&Path>) -> Result<Self, Skip> {
+        let mut options: Vec<&OsStr> = vec!["--modular".as_ref()];
+        options.extend(tree.into_iter().flat_map(|tree| ["--tree".as_ref(), tree.as_os_str()]));
+        Self::start(&options)
+    }
+
     fn start(options: &[&OsStr]) -> Result<Self, Skip> {
         if let Ok(reason) = std::env::var("COVIRT_QEMU_SKIP") {
             return Err(Skip(reason));

@@ -1,7 +1,7 @@
 //! A provider's door: the socket that its libvirt clients open, and a connection of its own at libvirt for each of them.
 //!
 //! Who comes in is decided by the file's mode and by the kernel's word on the peer, because libvirt sees this agent and
-//! not the client. Who is refused is closed, with a line in the log.
+//! not the client. Who is refused is closed, with a line in the log. Without a libvirt behind it a client is told so.
 //!
 //! Guarantees: one provider's connections are bounded by themselves and take nothing from another's; when the agent stops,
 //! the door and every connection through it are closed.
@@ -9,7 +9,6 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +17,8 @@ use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::relay::{Ending, Policy, Relay, Transparent};
+use super::refusal::{Answer, ErrorCode};
+use super::relay::{Ending, Policy, Relay, Transparent, turn_away};
 use super::upstream::{ReachUpstreamError, Upstream};
 use crate::doors::identity::{Peer, Peers, Role};
 use crate::doors::listener::{BindSocketError, Listener, peer_of};
@@ -226,7 +226,15 @@ async fn enter<P: Policies>(
     if !entry.peers.include(peer) && !entry.operator.include(peer) {
         return Err(EnterError::NotAdmitted(peer));
     }
-    let (client, upstream): (StdStream, _) = (stream.into_std()?, upstream.connect().await?.into_std()?);
+    let client = stream.into_std()?;
+    let upstream = match upstream.connect().await {
+        Ok(upstream) => upstream.into_std()?,
+        Err(error) => {
+            let text = format!("covirt does not reach libvirt: {}; try again later", chain(&error));
+            turn_away(client, &Answer::other(ErrorCode::System, text)).await;
+            return Err(error.into());
+        }
+    };
     for socket in [&client, &upstream] {
         rustix::net::sockopt::set_socket_send_buffer_size(socket, SEND_BUFFER).map_err(io::Error::from)?;
     }

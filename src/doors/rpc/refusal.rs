@@ -14,6 +14,8 @@ use crate::model::{Code, CommandId, Ending, Outcome, Refusal, VmId};
 pub enum ErrorCode {
     /// `VIR_ERR_OPERATION_FAILED`
     Failed,
+    /// `VIR_ERR_SYSTEM_ERROR`
+    System,
     /// `VIR_ERR_RPC`
     Unreadable,
     /// `VIR_ERR_NO_DOMAIN`
@@ -36,6 +38,7 @@ impl ErrorCode {
     pub const fn number(self) -> i32 {
         match self {
             Self::Failed => 9,
+            Self::System => 38,
             Self::Unreadable => 39,
             Self::NoDomain => 42,
             Self::Invalid => 55,

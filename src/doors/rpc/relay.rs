@@ -25,9 +25,10 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
-use super::frame::Frame;
+use super::frame::{Frame, Status};
 use super::intake::{Filled, Intake, ReadFrameError};
 use super::outlet::{Flushed, Outlet};
+use super::refusal::Answer;
 
 /// How long what is on its way to an end is still written once the relay is over.
 const LINGER: Duration = Duration::from_secs(2);
@@ -212,6 +213,27 @@ impl End {
         Poll::Ready(Ok(()))
     }
 
+    /// The next message; none when nothing can come any more.
+    async fn next(&mut self) -> Option<Frame> {
+        loop {
+            match self.intake.next() {
+                Ok(Some(frame)) => return Some(frame),
+                Ok(None) => match poll_fn(|cx| self.poll_fill(cx)).await {
+                    Ok(Filled::Some | Filled::All | Filled::Nothing) => {}
+                    Ok(Filled::Closed) | Err(_) => return None,
+                },
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Tells it that nothing more comes, and waits until it goes: a client that was answered a moment ago takes its leave,
+    /// and if the socket were closed by then, a signal would end it.
+    async fn part(&mut self) {
+        let _ = self.socket.get_ref().shutdown(std::net::Shutdown::Write);
+        while self.next().await.is_some() {}
+    }
+
     /// Writes what its outlet has, as far as it goes.
     fn flush(&mut self, outlet: &mut Outlet) -> io::Result<()> {
         if self.presence != Presence::Here {
@@ -291,7 +313,7 @@ impl<P: Policy> Relay<P> {
         };
         let _ = tokio::time::timeout(LINGER, self.linger()).await;
         if ending == Ending::Stopped {
-            let _ = tokio::time::timeout(LINGER, self.part()).await;
+            let _ = tokio::time::timeout(LINGER, self.client.part()).await;
         }
         Ok(ending)
     }
@@ -342,21 +364,6 @@ impl<P: Policy> Relay<P> {
             // It may have gone by itself.
             let _ = self.client.socket.get_ref().shutdown(std::net::Shutdown::Both);
             self.client.presence = Presence::Gone;
-        }
-    }
-
-    /// Tells the client that nothing more comes, and waits until it goes: one that was answered a moment ago takes its
-    /// leave, and if the socket were closed by then, a signal would end it.
-    async fn part(&mut self) {
-        let _ = self.client.socket.get_ref().shutdown(std::net::Shutdown::Write);
-        while let Ok(Filled::Some | Filled::All | Filled::Nothing) = poll_fn(|cx| self.client.poll_fill(cx)).await {
-            loop {
-                match self.client.intake.next() {
-                    Ok(Some(_)) => {}
-                    Ok(None) => break,
-                    Err(_) => return,
-                }
-            }
         }
     }
 
@@ -439,6 +446,21 @@ impl<P: Policy> Relay<P> {
         self.upstream.flush(&mut self.out.upstream).map_err(failed(Side::Upstream))?;
         self.client.flush(&mut self.out.client).map_err(failed(Side::Client))
     }
+}
+
+/// Answers a client's first message with an error and parts with it, as it goes no further. One that sends nothing is
+/// closed after a moment.
+pub(super) async fn turn_away(client: UnixStream, why: &Answer) {
+    let Ok(mut client) = End::new(client) else { return };
+    let turned_away = async {
+        if let Some(first) = client.next().await {
+            let mut answer = Outlet::default();
+            answer.push(Frame::answer(first.header(), Status::Error, &why.payload()));
+            let _ = client.flush(&mut answer);
+            client.part().await;
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, turned_away).await;
 }
 
 /// Passes everything on as it came.

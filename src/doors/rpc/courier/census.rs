@@ -101,15 +101,22 @@ impl Counter {
     async fn count_all(&mut self) -> Counted {
         let hypervisor = self.lanes.hypervisor();
         let (vms, pools) = (hypervisor.describe(None).await, hypervisor.pool_folders().await);
-        let counted = match (vms, pools) {
-            (Ok(vms), Ok(pools)) => {
+        let counted = match vms {
+            Ok(vms) => {
                 self.names = HostNames::default();
                 vms.iter().for_each(|described| self.note(described));
-                pools.iter().for_each(|pool| self.names.observe_pool(&pool.pool, &pool.path));
-                self.names.is_all();
-                Counted::Wholly
+                match pools {
+                    Ok(pools) => {
+                        pools.iter().for_each(|pool| self.names.observe_pool(&pool.pool, &pool.path));
+                        self.names.is_all();
+                        Counted::Wholly
+                    }
+                    Err(AskHypervisorError::Unreachable { .. }) => Counted::Not,
+                    // Storage is a daemon of its own where there are several, and need not be there.
+                    Err(AskHypervisorError::NoSuchVm(_) | AskHypervisorError::Failed(_)) => Counted::Wholly,
+                }
             }
-            (Err(_), _) | (_, Err(_)) => {
+            Err(_) => {
                 self.names.may_lack();
                 Counted::Not
             }
