@@ -39,7 +39,7 @@ fn a_held_call_survives_and_everything_else_flows() {
     let end = Instant::now() + hold();
     while Instant::now() < end {
         let asked = Instant::now();
-        assert!(doors.guest.domain(&connection).info().is_ok());
+        doors.guest.domain(&connection).info().unwrap();
         assert!(asked.elapsed() < Duration::from_secs(5), "a read waits: {:?}", asked.elapsed());
         assert!(!held.is_finished() && !virsh.has_ended(), "a call was not held");
         std::thread::sleep(Duration::from_secs(1).min(end.saturating_duration_since(Instant::now())));

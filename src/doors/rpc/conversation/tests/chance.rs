@@ -9,7 +9,7 @@ use super::desk::*;
 use crate::doors::rpc::frame::{Header, KEEPALIVE, Kind, REMOTE, Status};
 use crate::model::{Code, Ending};
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Say {
     Call {
         procedure: u32,

@@ -155,7 +155,7 @@ impl Desk {
 fn said(deed: &Deed) -> String {
     let of = |frame: &Frame| {
         let Header { procedure, serial, kind, status, program, .. } = *frame.header();
-        let what = match (program, kind, status) {
+        match (program, kind, status) {
             (KEEPALIVE, ..) => format!("keepalive {procedure}"),
             (_, Kind::Reply | Kind::ReplyWithDescriptors, Status::Error) => {
                 format!("{procedure}#{serial} error {}", Reader::new(frame.payload()).i32().unwrap())
@@ -164,8 +164,7 @@ fn said(deed: &Deed) -> String {
             (_, Kind::Event, _) => format!("event {procedure}"),
             (_, Kind::Stream | Kind::StreamHole, _) => format!("stream {procedure}#{serial}"),
             (_, Kind::Call | Kind::CallWithDescriptors, _) => format!("call {procedure}#{serial}"),
-        };
-        what
+        }
     };
     match deed {
         Deed::ToClient(frame) => format!("client {}", of(frame)),
@@ -190,11 +189,11 @@ fn said(deed: &Deed) -> String {
 
 /// The text of the last error that the client got.
 pub(super) fn last_error(deeds: &[Deed]) -> String {
-    let errors = deeds.iter().filter_map(|deed| match deed {
+    let mut errors = deeds.iter().filter_map(|deed| match deed {
         Deed::ToClient(frame) if frame.header().status == Status::Error => Some(frame.payload()),
         _ => None,
     });
-    let mut reader = Reader::new(errors.last().unwrap());
+    let mut reader = Reader::new(errors.next_back().unwrap());
     reader.i32().unwrap();
     reader.i32().unwrap();
     reader.optional_string().unwrap().unwrap().to_owned()
