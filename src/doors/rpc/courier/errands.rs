@@ -84,7 +84,6 @@ impl Errands {
     pub(super) fn submit(&self, sent: Sent) {
         let errands = self.clone();
         begin(async move {
-            let ticket = sent.ticket;
             if let Some(heard) = errands.hand_over(sent).await {
                 errands.tell(heard).await;
             }
