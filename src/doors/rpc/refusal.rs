@@ -94,7 +94,7 @@ impl Answer {
     /// A procedure is newer than the table. Clients know the text by its first words, which are libvirt's own.
     #[must_use]
     pub fn newer(procedure: u32, why: &str) -> Self {
-        Self::other(ErrorCode::Unreadable, format!("unknown procedure: {procedure}; {why}"))
+        Self::other(ErrorCode::Unreadable, format!("unknown procedure: {procedure}. {why}"))
     }
 
     /// As the payload of a reply.

@@ -328,7 +328,7 @@ impl<P: Policy> Relay<P> {
                 self.part_with_client();
             }
             if let Some(reason) = self.out.close.take() {
-                let is_left = self.client.presence == Presence::Gone;
+                let is_left = self.client.presence != Presence::Here;
                 return Ok(if is_left { Ending::ClientLeft } else { Ending::Decided(reason) });
             }
             match poll_fn(|cx| self.poll_turn(cx)).await? {

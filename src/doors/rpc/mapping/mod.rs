@@ -124,7 +124,9 @@ impl Why {
                 "The identity of a client of this socket is given by the socket and cannot be set by a call."
             }
             Self::Namespace => "The namespaces of a guest are not opened through this socket.",
-            Self::Unknown => "it is newer than this covirt, which cannot tell what it changes, and it is not passed on",
+            Self::Unknown => {
+                "It is newer than this covirt, which cannot tell what it changes, and it is not passed on."
+            }
             Self::Ambiguous => {
                 "It cannot be told for certain which VM this is about: its XML is not well-formed, declares a type or an \
                  encoding, or names the VM more than once; it is not passed on."
