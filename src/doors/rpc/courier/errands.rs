@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
@@ -55,6 +56,13 @@ pub(super) struct Errands {
     pub(super) inbox: mpsc::Sender<News>,
 }
 
+/// Nothing is begun any more once the agent has stopped.
+fn begin(errand: impl Future<Output = ()> + Send + 'static) {
+    if let Ok(runtime) = Handle::try_current() {
+        runtime.spawn(errand);
+    }
+}
+
 impl Errands {
     async fn tell(&self, heard: Heard) {
         // Nobody hears it once the connection is over.
@@ -64,7 +72,7 @@ impl Errands {
     /// Says something after a while.
     pub(super) fn later(&self, after: Duration, heard: Heard) {
         let errands = self.clone();
-        tokio::spawn(async move {
+        begin(async move {
             tokio::select! {
                 () = tokio::time::sleep(after) => errands.tell(heard).await,
                 () = errands.inbox.closed() => {}
@@ -75,12 +83,11 @@ impl Errands {
     /// Hands a call to its lane and waits for its end.
     pub(super) fn submit(&self, sent: Sent) {
         let errands = self.clone();
-        tokio::spawn(async move {
+        begin(async move {
             let ticket = sent.ticket;
             if let Some(heard) = errands.hand_over(sent).await {
                 errands.tell(heard).await;
             }
-            tracing::trace!(?ticket, "a call has ended");
         });
     }
 
@@ -151,7 +158,7 @@ impl Errands {
     /// Takes a call back whose client has gone.
     pub(super) fn cancel(&self, vm: VmId, id: CommandId, mut fate: watch::Receiver<Fate>) {
         let errands = self.clone();
-        tokio::spawn(async move {
+        begin(async move {
             if let Ok(Fate::Taken(_)) = fate.wait_for(|fate| *fate != Fate::Open).await.map(|fate| *fate) {
                 let provider = &errands.client.provider;
                 tracing::debug!(%provider, %vm, command = %id, "the client of a held call has gone");
@@ -164,7 +171,7 @@ impl Errands {
     /// Finds out which VM a call is about.
     pub(super) fn resolve(&self, ticket: Ticket, subject: Subject) {
         let errands = self.clone();
-        tokio::spawn(async move {
+        begin(async move {
             let found = tokio::time::timeout(RESOLVE, errands.find(subject)).await;
             let found = found.unwrap_or_else(|_| Found::Unknown("libvirt did not answer in time".to_owned()));
             errands.tell(Heard::Resolved(ticket, found)).await;
@@ -219,7 +226,7 @@ impl Errands {
     /// Makes the provider the primary of what its client made.
     pub(super) fn enroll(&self, ticket: Ticket, vm: VmId) {
         let errands = self.clone();
-        tokio::spawn(async move {
+        begin(async move {
             let provider = errands.client.provider.clone();
             let enrolling = errands.lanes.enroll(vm, provider.clone());
             match tokio::time::timeout(ENROLL, enrolling).await {

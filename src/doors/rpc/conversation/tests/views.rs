@@ -67,12 +67,12 @@ fn who_makes_a_vm_becomes_its_primary_before_the_answer_goes_on() {
     assert_eq!(desk.client(DEFINE_XML, 1, &definition(FREE)), ["resolve 1"]);
     let new = Heard::Resolved(Ticket(1), Found::New(Some(vm(FREE))));
     assert_eq!(desk.hear(new), ["libvirtd call 11#1"]);
-    assert_eq!(desk.libvirtd(DEFINE_XML, 1, &domain(FREE)), ["enroll 1 3"]);
+    assert_eq!(desk.libvirtd(DEFINE_XML, 1, &domain(FREE)), ["enroll 2 3"]);
     desk.world.standing.insert(vm(FREE), Standing::Own);
-    assert_eq!(desk.hear(Heard::Enrolled(Ticket(1))), ["client 11#1 ok"]);
+    assert_eq!(desk.hear(Heard::Enrolled(Ticket(2))), ["client 11#1 ok"]);
     // One that libvirt refuses to make is nobody's.
     desk.client(DEFINE_XML, 2, &definition(9));
-    desk.hear(Heard::Resolved(Ticket(2), Found::New(None)));
+    assert_eq!(desk.hear(Heard::Resolved(Ticket(3), Found::New(None))), ["libvirtd call 11#2"]);
     assert_eq!(desk.libvirtd_fails(DEFINE_XML, 2, 9, "no"), ["client 11#2 error 9"]);
 }
 
