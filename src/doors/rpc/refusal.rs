@@ -292,9 +292,9 @@ mod tests {
 
     #[test]
     fn a_newer_procedure_is_unknown_in_the_words_that_clients_look_for() {
-        let answer = Answer::newer(450, "it is newer");
+        let answer = Answer::newer(450, "It is newer.");
         assert_eq!((answer.code.number(), answer.about.number()), (39, 7));
-        assert_eq!(answer.text, "unknown procedure: 450; it is newer");
+        assert_eq!(answer.text, "unknown procedure: 450. It is newer.");
     }
 
     #[test]
