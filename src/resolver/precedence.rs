@@ -3,7 +3,7 @@
 //! Three kinds of edges, all of them "ends before the other begins": `after`, a provider's own sequence where its
 //! commands clash, and verdicts. A new command whose edges would close a cycle is refused; a conflict is only settled
 //! against a path by taking the path's own direction; and a command that once began keeps its place before its
-//! provider's others. So the graph stays free of cycles, however many providers and conflicts there are.
+//! provider's others. What ends something that its provider has open does not wait for what that holds back. So the graph stays free of cycles, however many providers and conflicts there are.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,9 +34,17 @@ impl State {
         let decided = self.verdicts.iter().filter(|(_, second)| *second == command.id).map(|(first, _)| *first);
         let earlier = (self.live())
             .filter(|other| other.command().provider == command.provider && place(other) < place(tracked))
-            .filter(|other| tracked.clashes_with(other))
+            .filter(|other| tracked.clashes_with(other) && !self.frees(tracked, other))
             .map(|other| other.command().id);
         declared.chain(decided).chain(earlier).collect()
+    }
+
+    /// Whether a command ends what its own provider has open and what holds an earlier one of that provider back: that
+    /// one cannot go first, whatever its number.
+    fn frees(&self, tracked: &Tracked, other: &Tracked) -> bool {
+        let key = tracked.command().operation.ends_open();
+        let held = key.and_then(|key| self.holds.get(&key)).filter(|hold| hold.holds_back(other));
+        held.is_some_and(|hold| hold.owner() == Some(&tracked.command().provider))
     }
 
     /// Whether `from` must end before `to` begins, directly or through others.
@@ -154,7 +162,9 @@ impl State {
                 let declared = (tracked.command().order.after.iter())
                     .any(|before| self.live.contains(before) || !self.has_seen(*before));
                 let free = !(declared || held.contains(&id) || second.contains(&id));
-                if tracked.is_queued() && free && !touched.clashes_with(&tracked.footprint) {
+                let first = !touched.clashes_with(&tracked.footprint)
+                    || (tracked.command().operation.ends_open().is_some() && self.predecessors(tracked).is_empty());
+                if tracked.is_queued() && free && first {
                     heads.push(tracked);
                 }
                 touched.add(&tracked.footprint);

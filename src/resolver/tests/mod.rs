@@ -2,6 +2,7 @@
 
 mod admission;
 mod alike;
+mod client;
 mod feasible;
 mod holds;
 mod loser;
