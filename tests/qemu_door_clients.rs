@@ -32,6 +32,10 @@ fn ready(test: &str) -> Option<(PrivateLibvirt, Clients)> {
     }
 }
 
+fn uuid_of(libvirt: &PrivateLibvirt, guest: &Guest) -> String {
+    libvirt.virsh(&["domuuid", guest.name()]).trim().to_owned()
+}
+
 fn text(path: &Path) -> &str {
     path.to_str().expect("a path of letters")
 }
@@ -45,6 +49,7 @@ fn the_python_binding_and_a_console_work_at_the_door() {
     libvirt.connect().define_domain_xml(&xml).expect("it can be defined anew");
     libvirt.virsh(&["start", guest.name()]);
     guest.await_agent();
+    door.enroll(&uuid_of(&libvirt, &guest));
 
     let files = tempfile::tempdir_in(libvirt.folder()).expect("make a folder");
     let manners = match door.manners() {
@@ -68,6 +73,7 @@ fn libvirt_dbus_and_nova_work_at_the_door() {
     let door = Door::open(&libvirt);
     let guest = Guest::define(&libvirt, "host");
     libvirt.virsh(&["start", guest.name()]);
+    door.enroll(&uuid_of(&libvirt, &guest));
 
     let files = tempfile::tempdir_in(libvirt.folder()).expect("make a folder");
     let dbus = |socket: &Path| {
@@ -130,7 +136,7 @@ fn a_vm_is_installed_edited_and_backed_up_at_the_door() {
 
     // A disk with something in it, which an increment must not hold.
     let (raw, disk, more) = (file("disk.raw"), file("disk.qcow2"), file("more.qcow2"));
-    std::fs::write(&raw, [0xa5; 8 << 20]).expect("write a disk");
+    std::fs::write(&raw, vec![0xa5; 8 << 20]).expect("write a disk");
     qemu_img(&["convert", "-O", "qcow2", &raw, &disk]);
     qemu_img(&["create", "-q", "-f", "qcow2", &more, "1M"]);
 

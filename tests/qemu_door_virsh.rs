@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use covirtd::events;
 use door::{Door, with_screen};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -126,6 +127,13 @@ fn virsh_is_told_the_same_at_the_door() {
     assert!(direct.len() > 100, "{} events", direct.len());
     assert_eq!(direct, through, "the events");
     eprintln!("{ran} commands, {} events", direct.len());
+    // South made the far guest at its door, and is its primary by that.
+    if let Some(mut south) = door.client() {
+        let told = events(&mut south, &twins.far.uuid);
+        let started = told.iter().filter(|event| event["kind"] == "started").count();
+        eprintln!("{started} of them were commands on the far guest's lane");
+        assert!(started > 100, "only {started} went through the lane");
+    }
     assert!(ran >= 200, "only {ran} commands");
     assert!(wrong.is_empty(), "{} of {ran} commands differ:\n{}", wrong.len(), wrong.join("\n\n"));
 }

@@ -9,6 +9,12 @@ use std::time::Duration;
 use crate::door::Manners;
 use crate::support::until;
 
+/// How long a command may take, and how long one is watched that must wait. *Units*: seconds.
+const LIMIT: &str = "60";
+const HELD: &str = "2";
+/// The exit code of `timeout` when it ended a command.
+const TIMED_OUT: i32 = 124;
+
 /// One line of a list.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -37,8 +43,12 @@ enum Expect {
     Failure,
     /// Either; what counts is that both sides say the same.
     Either,
+    /// Fails on both sides, at the door in covirt's own words.
+    OwnWords,
     /// Succeeds directly and is refused at the door.
     Refusal,
+    /// Fails directly, and waits at the door for what its own provider has open.
+    Held,
 }
 
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
@@ -87,8 +97,12 @@ fn run(mut line: &str, number: usize) -> Run {
             (expect, line) = (Expect::Failure, rest);
         } else if let Some(rest) = line.strip_prefix("? ") {
             (expect, line) = (Expect::Either, rest);
+        } else if let Some(rest) = line.strip_prefix("own: ") {
+            (expect, line) = (Expect::OwnWords, rest);
         } else if let Some(rest) = line.strip_prefix("refused: ") {
             (expect, line) = (Expect::Refusal, rest);
+        } else if let Some(rest) = line.strip_prefix("held: ") {
+            (expect, line) = (Expect::Held, rest);
         } else if let Some(rest) = line.strip_prefix("~ ") {
             (compare, line) = (Compare::Shape, rest);
         } else if let Some(rest) = line.strip_prefix("host: ") {
@@ -136,9 +150,9 @@ impl Side {
         text.replace("$MAC", &self.mac).replace("$NET", self.net).replace("$DIR", &folder).replace('@', &self.name)
     }
 
-    fn virsh(&self, words: &[String]) -> Output {
+    fn virsh(&self, words: &[String], limit: &str) -> Output {
         let mut command = Command::new("timeout");
-        command.args(["120", "virsh", "-c", &self.uri]).args(words.iter().map(|word| self.fill(word)));
+        command.args([limit, "virsh", "-c", &self.uri]).args(words.iter().map(|word| self.fill(word)));
         command.env("LC_ALL", "C.UTF-8").env("VISUAL", "sed -i -e s/the-old-words/the-new-words/");
         command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
@@ -231,7 +245,7 @@ impl Twins {
             Step::Await(words, wanted) => {
                 self.both(|side| {
                     until(&format!("virsh {words:?} says {wanted:?}"), Duration::from_secs(90), || {
-                        let output = side.virsh(words);
+                        let output = side.virsh(words, LIMIT);
                         (String::from_utf8_lossy(&output.stdout).trim() == side.fill(wanted)).then_some(())
                     });
                 });
@@ -243,17 +257,23 @@ impl Twins {
     }
 
     fn compare(&self, run: &Run) -> Result<(), String> {
-        let (near, far) = self.both(|side| side.virsh(&run.words));
+        let limit = if run.expect == Expect::Held { HELD } else { LIMIT };
+        let (near, far) = self.both(|side| side.virsh(&run.words, limit));
         let words = run.words.join(" ");
         let (near_said, far_said) = (self.near.said(&near, run.compare), self.far.said(&far, run.compare));
         let at = format!("line {}: virsh {words}", run.line);
         let codes = (near.status.code(), far.status.code());
-        if run.expect == Expect::Refusal && self.manners == Manners::Door {
-            let refused = codes.1 == Some(1) && far_said.contains("covirt");
-            return if codes.0 == Some(0) && refused {
+        let by_covirt = match run.expect {
+            Expect::Success | Expect::Failure | Expect::Either => None,
+            Expect::OwnWords => Some((1, 1)),
+            Expect::Refusal => Some((0, 1)),
+            Expect::Held => Some((1, TIMED_OUT)),
+        };
+        if let Some((direct, door)) = by_covirt.filter(|_| self.manners == Manners::Door) {
+            return if codes == (Some(direct), Some(door)) && near_said != far_said {
                 Ok(())
             } else {
-                Err(format!("{at}: to be refused at the door only, but {codes:?}\n{near_said}\n{far_said}"))
+                Err(format!("{at}: {:?}, but {codes:?}\n--- direct\n{near_said}\n--- door\n{far_said}", run.expect))
             };
         }
         if codes.0 != codes.1 {
@@ -264,7 +284,7 @@ impl Twins {
         }
         let wanted = match run.expect {
             Expect::Success | Expect::Refusal => codes.0 == Some(0),
-            Expect::Failure => codes.0 == Some(1),
+            Expect::Failure | Expect::OwnWords | Expect::Held => codes.0 == Some(1),
             Expect::Either => matches!(codes.0, Some(0 | 1)),
         };
         if wanted { Ok(()) } else { Err(format!("{at}: exit code {:?} on both sides\n{near_said}", codes.0)) }

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::covirtd::{Client, Covirtd};
 use crate::support::qemu::PrivateLibvirt;
 
@@ -93,10 +95,18 @@ impl Door {
         &self.socket
     }
 
+    /// Makes south the primary of a VM, so that what its clients change there goes through the lane.
+    #[track_caller]
+    pub(crate) fn enroll(&self, vm: &str) {
+        if let Some(mut south) = self.client() {
+            south.post(&format!("/v1/vms/{vm}/enrollment"), &json!({})).ok();
+        }
+    }
+
     /// South's way to the API; none when another relay stands in the door's place.
-    pub(crate) fn client(&self, provider: &str) -> Option<Client> {
+    pub(crate) fn client(&self) -> Option<Client> {
         match &self.keeper {
-            Keeper::Covirtd { agent, .. } => Some(agent.client(provider)),
+            Keeper::Covirtd { agent, .. } => Some(agent.client(PROVIDER)),
             Keeper::Relay { .. } => None,
         }
     }
