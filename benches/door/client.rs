@@ -93,7 +93,8 @@ impl Client {
         named.string(path);
         let mut asked = Writer::new();
         asked.raw(self.call(VOL_LOOKUP_BY_PATH, &named.into_bytes()).payload());
-        self.call(procedure, &asked.u64(0).u64(bytes as u64).u32(0).clone().into_bytes());
+        asked.u64(0).u64(bytes as u64).u32(0);
+        self.call(procedure, &asked.into_bytes());
     }
 
     fn finish(&mut self, procedure: u32) {
@@ -130,10 +131,10 @@ impl Client {
             bytes.resize(length, 0);
             self.stream.read_exact(&mut bytes[HEAD..]).expect("a whole message");
             let frame = Frame::parse(bytes).expect("a message");
-            let header = frame.header();
-            let payload = String::from_utf8_lossy(frame.payload());
-            assert!(header.status != Status::Error, "procedure {}: {payload}", header.procedure);
-            if header.program != KEEPALIVE {
+            if frame.header().status == Status::Error {
+                panic!("procedure {}: {}", frame.header().procedure, String::from_utf8_lossy(frame.payload()));
+            }
+            if frame.header().program != KEEPALIVE {
                 return frame;
             }
         }
