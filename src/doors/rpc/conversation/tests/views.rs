@@ -173,7 +173,11 @@ fn an_upload_is_done_when_its_stream_is_at_its_end() {
     let failed = Heard::FromUpstream(packet(3, Status::Error));
     assert_eq!(desk.hear(failed), ["settle 3 failed hypervisor-failed", "client stream 208#3"]);
     begin(&mut desk, 4, 4);
-    assert_eq!(desk.hear(Heard::ClientGone), ["cancel 2", "settle 4 lost", "close"], "nobody knows how much was written");
+    assert_eq!(
+        desk.hear(Heard::ClientGone),
+        ["cancel 2", "settle 4 lost", "close"],
+        "nobody knows how much was written"
+    );
 }
 
 #[test]
