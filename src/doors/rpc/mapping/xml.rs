@@ -33,7 +33,10 @@ fn is_encoded(xml: &str) -> bool {
     let Some((declaration, _)) = begin.strip_prefix("<?xml").and_then(|rest| rest.split_once("?>")) else {
         return false;
     };
-    let Some((_, encoding)) = declaration.split_once("encoding") else { return false };
+    let Some((before, encoding)) = declaration.rsplit_once("encoding") else { return false };
+    if before.contains("encoding") {
+        return true;
+    }
     let encoding = encoding.trim_start_matches(['=', ' ', '\t', '\r', '\n', '"', '\'']);
     let name: String = encoding.chars().take_while(|c| !matches!(c, '"' | '\'')).collect();
     !["utf-8", "utf8", "us-ascii", "ascii"].contains(&name.to_ascii_lowercase().as_str())

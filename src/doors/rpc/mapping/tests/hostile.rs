@@ -35,6 +35,7 @@ fn a_domain_that_can_be_read_in_two_ways_is_not_passed_on() {
         format!(
             "<?xml version='1.0' encoding='UTF-7'?><domain><name>a</name>+ADw-uuid+AD4-{other}+ADw-/uuid+AD4-</domain>"
         ),
+        "<?xml version=\"encoding='utf-8'\" encoding='UTF-7'?><domain><name>a</name></domain>".to_owned(),
         "<?xml version='1.0' encoding = \"IBM037\"?><domain><name>a</name></domain>".to_owned(),
         "\u{feff}<?xml version='1.0' encoding='UTF-7'?><domain><name>a</name></domain>".to_owned(),
         "<domain><name>a</name>".to_owned(),
