@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::fact::{Fact, Origin};
 use super::state::{Phase, Standing, State, Tracked};
-use crate::model::{Action, Cause, Code, Command, CommandId, Ending, Outcome};
+use crate::model::{Action, Cause, Code, Command, CommandId, Ending, Operation, Outcome};
 
 /// A client's connection ended before its call was released.
 pub(crate) fn left(command: CommandId) -> Fact {
@@ -48,7 +48,9 @@ pub(crate) fn unmade(state: &State, carried: &BTreeSet<CommandId>) -> Vec<Fact> 
 /// run it twice.
 pub(crate) fn brings_back(state: &State, command: &Command) -> bool {
     let action = command.operation.action();
-    let created = matches!(action, Action::PowerStart | Action::PowerRestore) && !has_left(state);
+    let arrives = matches!(&command.operation, Operation::Relayed(args) if args.arrives());
+    let starts = matches!(action, Action::PowerStart | Action::PowerRestore);
+    let created = starts && (arrives || !has_left(state));
     let managers = command.provider.is_operator()
         || state.authority.as_ref().is_some_and(|authority| authority.primary == command.provider);
     command.call.is_some() && managers && (created || action == Action::DefinitionDefine)

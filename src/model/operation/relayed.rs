@@ -71,6 +71,12 @@ impl RelayedArgs {
         self.touches.iter().any(|touched| matches!(touched, Resource::Device(_) | Resource::Devices))
     }
 
+    /// Whether the VM comes from another host by this call.
+    #[must_use]
+    pub fn arrives(&self) -> bool {
+        self.action == Action::PowerStart && self.procedure.starts_with("domain_migrate_")
+    }
+
     /// The disks that are touched; none when that is about all of them.
     pub(super) fn disks(&self) -> Option<BTreeSet<String>> {
         let disks: BTreeSet<String> = (self.touches.iter())
@@ -108,7 +114,7 @@ impl RelayedArgs {
             Action::MigrateBegin => open(HoldKey::Migration),
             Action::MigrateAbort => Effect::Closed(HoldKey::Migration),
             Action::InspectRead => Effect::Nothing,
-            // It may be running or halted then, by flags that are not known here; suspended by its own power management.
+            // It may be running or halted then, by flags that are not known here, or sleep by its guest's own doing.
             Action::PowerStart | Action::PowerSuspend | Action::PowerResume | Action::PowerRestore => Effect::Elsewhere,
             Action::SnapshotCreate
             | Action::SnapshotRevert

@@ -136,6 +136,7 @@ fn a_vm_is_brought_back_by_its_manager_and_by_nobody_else() {
         ("north", "definition.define relays=domain_define_xml", true),
         ("operator", "definition.define relays=domain_define_xml", true),
         ("south", "definition.define relays=domain_define_xml", false),
+        ("north", "power.start relays=domain_migrate_prepare3_params", true),
         ("north", "power.start", false),
         ("north", "power.resume call=domain_resume", false),
     ] {
@@ -143,5 +144,20 @@ fn a_vm_is_brought_back_by_its_manager_and_by_nobody_else() {
         world.feed(Input::Vanished { why: Observation::Told(Cause::Undefined) });
         let refused = refused(&world.submit(by, &format!("a: {line}")));
         assert_eq!(refused, (!taken).then_some(Code::VmGone), "{by} {line}");
+    }
+}
+
+#[test]
+fn a_vm_that_has_left_comes_back_from_there_and_is_not_started_here() {
+    for (line, taken) in [
+        ("power.start relays=domain_create_xml", false),
+        ("power.restore relays=domain_restore", false),
+        ("power.start relays=domain_migrate_prepare3_params", true),
+        ("definition.define relays=domain_define_xml", true),
+    ] {
+        let mut world = World::shared(Policy::default());
+        world.feed(Input::Vanished { why: Observation::Told(Cause::MigratedAway) });
+        let refused = refused(&world.submit("north", &format!("a: {line}")));
+        assert_eq!(refused, (!taken).then_some(Code::VmGone), "{line}");
     }
 }

@@ -191,6 +191,8 @@ impl Conversation {
             (Purpose::Change(..), found, Standing::Free | Standing::Own) => match role {
                 Role::Host => {
                     let made = match found {
+                        // It is there when its migration is finished, and not before.
+                        Found::New(_) if matches!(subject, Subject::Arriving { .. }) => Made::Nothing,
                         Found::New(vm) => Made::Vm(vm),
                         Found::Nothing | Found::Vm(_) | Found::Disk(..) | Found::Unknown(_) => Made::Nothing,
                     };

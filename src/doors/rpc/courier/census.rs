@@ -15,6 +15,8 @@ use crate::model::VmId;
 
 /// How often all VMs are looked at though nobody said that anything happened. Pools change without an event.
 const ALL: Duration = Duration::from_secs(60);
+/// How long the doors wait for the first count. One VM that hangs can hold it up.
+const FIRST: Duration = Duration::from_secs(2);
 /// How often it is tried again while libvirt does not answer.
 const AGAIN: Duration = Duration::from_secs(2);
 /// How long is waited for more to happen before a VM is looked at.
@@ -25,12 +27,13 @@ const GATHER: Duration = Duration::from_millis(100);
 pub struct Census(Arc<RwLock<Arc<HostNames>>>);
 
 impl Census {
-    /// Begins to count; the first count has ended, or failed, when this returns. It goes on as long as the runtime does.
+    /// Begins to count; the first count has ended, or failed, or takes long, when
+    /// this returns. It goes on as long as the runtime does.
     pub async fn begin(lanes: &Lanes) -> Self {
         let census = Self::default();
         let happened = lanes.happened();
         let mut counter = Counter { census: census.clone(), lanes: lanes.clone(), names: HostNames::default() };
-        let counted = counter.count_all().await;
+        let counted = tokio::time::timeout(FIRST, counter.count_all()).await.unwrap_or(Counted::Not);
         tokio::spawn(counter.run(happened, counted));
         census
     }

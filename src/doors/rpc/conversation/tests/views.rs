@@ -10,6 +10,7 @@ const LOOKUP_BY_NAME: u32 = 23;
 const NUM_OF_DOMAINS: u32 = 51;
 const RESTORE: u32 = 54;
 const CONFIRM3: u32 = 218;
+const PREPARE3: u32 = 214;
 const FINISH3: u32 = 217;
 const VOL_WIPE: u32 = 165;
 const LIST_ALL_DOMAINS: u32 = 273;
@@ -121,6 +122,27 @@ fn the_end_of_a_migration_is_never_held() {
     assert_eq!(desk.client(FINISH3, 3, &finish), ["libvirtd call 217#3"]);
     assert_eq!(desk.client(CONFIRM3, 4, &cookie_and_flags(domain(OTHERS))), ["client 218#4 error 42"]);
     assert_eq!(desk.client(FINISH3, 5, &cookie_and_flags(text("vm2"))), ["client 217#5 error 42"]);
+}
+
+#[test]
+fn a_vm_that_another_host_sends_is_enrolled_when_it_has_come() {
+    let mut desk = Desk::of_the_host();
+    let mut prepare = Writer::new();
+    // Nothing of a cookie and an URI, flags, the name, nothing of a bandwidth, what comes.
+    prepare
+        .opaque(&[])
+        .bool(false)
+        .u64(0)
+        .optional_string(Some("vm3"))
+        .u64(0)
+        .string("<domain><name>vm3</name></domain>");
+    assert_eq!(desk.client(PREPARE3, 1, &prepare.into_bytes()), ["resolve 1"]);
+    let new = Heard::Resolved(Ticket(1), Found::New(Some(vm(FREE))));
+    assert_eq!(desk.hear(new), ["libvirtd call 214#1"]);
+    assert_eq!(desk.libvirtd(PREPARE3, 1, &[]), ["client 214#1 ok"], "it is not there yet, and its reply is not kept");
+    let finish = cookie_and_flags(text("vm3"));
+    assert_eq!(desk.client(FINISH3, 2, &finish), ["libvirtd call 217#2"]);
+    assert_eq!(desk.libvirtd(FINISH3, 2, &domain(FREE)), ["enroll 2 3"]);
 }
 
 #[test]
