@@ -1,4 +1,6 @@
-//! Which VM has a lane, and how requests and events find it.
+//! Which VM has a lane, and how requests find it; `events` are carried there as well.
+
+mod events;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,11 +12,11 @@ use tokio::sync::{Mutex, broadcast, mpsc, oneshot, watch};
 use super::asker::Asker;
 use super::carrier::Carrier;
 use super::clock::Clock;
-use super::runner::{self, Begin, Ear, Mail, Piece, Request, Runner, Surroundings};
+use super::runner::{self, Begin, Ear, Mail, Request, Runner, Surroundings};
 use super::sight::Sight;
 use crate::delegation::{Change, ChangeRequest};
 use crate::discovery::{Recognised, recognise};
-use crate::hypervisor::{AskHypervisorError, Event, Hypervisor, Whole};
+use crate::hypervisor::{AskHypervisorError, Hypervisor, Whole};
 use crate::journal::{Journal, ReplayError};
 use crate::model::{
     ClockEstimate, Code, Command, CommandId, ConflictId, HoldKey, Now, Outcome, ProviderId, Refusal, VmId, VmState,
@@ -103,7 +105,7 @@ impl Lanes {
             let begin = Begin::Recovered(listed.remove(&state.vm()));
             lanes.spawn(state, begin);
         }
-        tokio::spawn(dispatch(Arc::downgrade(&lanes.0), events));
+        tokio::spawn(events::dispatch(Arc::downgrade(&lanes.0), events));
         lanes
     }
 
@@ -455,40 +457,6 @@ impl History {
     #[must_use]
     pub const fn new(states: BTreeMap<VmId, State>, last: Option<Now>) -> Self {
         Self { states, last }
-    }
-}
-
-/// Carries the hypervisor's events to the lanes they are about.
-async fn dispatch(lanes: std::sync::Weak<Inner>, mut events: mpsc::Receiver<Event>) {
-    while let Some(event) = events.recv().await {
-        let Some(inner) = lanes.upgrade() else { return };
-        // Nobody need be listening.
-        let _ = match &event {
-            Event::Changed(vm, _) | Event::Happened(vm, _) | Event::Gone(vm, _) => inner.happened.send(Some(*vm)),
-            Event::Reconnected => inner.happened.send(None),
-            Event::Power(..) | Event::Disconnected => Ok(0),
-        };
-        let addresses = inner.lanes.read().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            Event::Power(vm, power) => tell(&addresses, vm, Piece::Power(power)),
-            Event::Changed(vm, cause) | Event::Gone(vm, cause) => tell(&addresses, vm, Piece::Changed(cause)),
-            Event::Happened(vm, happening) => tell(&addresses, vm, Piece::Happened(happening)),
-            Event::Disconnected => {
-                inner.connected.store(false, Ordering::Relaxed);
-                tracing::warn!("the connection to libvirt was lost");
-            }
-            Event::Reconnected => {
-                inner.connected.store(true, Ordering::Relaxed);
-                tracing::info!("libvirt is connected; every lane looks again");
-                addresses.values().for_each(|address| address.ear.tell(Piece::Changed(None)));
-            }
-        }
-    }
-}
-
-fn tell(addresses: &BTreeMap<VmId, Address>, vm: VmId, piece: Piece) {
-    if let Some(address) = addresses.get(&vm) {
-        address.ear.tell(piece);
     }
 }
 
