@@ -42,9 +42,10 @@ test-consumers: ## The providers' own software on our artifacts; TIER=light|open
 	@tools/install-deps.sh --try consumers
 	@tools/test-consumers.sh $(TIER)
 
-sim: ## The simulation, over SEEDS seeds, and a day of commands on a lane
+sim: ## The simulation, over SEEDS seeds, every state with a fault, and a day of commands on a lane
 	@tools/install-deps.sh build
 	COVIRT_SEEDS=$(SEEDS) cargo test --locked --release --test sim -- --nocapture
+	cargo test --locked --release --test model_check -- --ignored --nocapture
 	COVIRT_SOAK_HOURS=24 cargo test --locked --release --test journal_soak -- --nocapture
 
 mutants: ## Mutation testing of the resolver; ARGS="--only REGEX" for a part, "--again" for what survived, "--behind" for the long judges

@@ -17,12 +17,12 @@
 //!   command has ended, somebody was told, and nothing is held.
 //!
 //! Bounded are: three commands (a crash that forgets one has it sent again), time that moves only to the next timer, asks that
-//! are answered while they are open. Each scene is walked through twice. Without faults, with up to two appends that the
-//! journal has not confirmed, whatever else happens meanwhile: that is what `make test` asks. And with one fault on each path
-//! (`COVIRT_FAULTS=2` and more), where the agent may die before and after every append is durable, nothing else happens in
-//! between, and at most one command is still to be sent: by hand, in a release build, with `-- --ignored`; these are larger,
-//! and none of them has been walked to its end yet. Where all is over nothing goes wrong any more. A change of the VM is
-//! seen before the answer of the call that made it. The simulation has no such bounds, and sees no more than chance shows it.
+//! are answered while they are open. Each scene is walked through without faults, with up to two appends that the journal has
+//! not confirmed, whatever else happens meanwhile, and with one fault on each path (`COVIRT_FAULTS=2` and more), where at most
+//! one command is still to be sent and the agent may die before and after every append is durable. `make test` walks all
+//! without a fault, and one with a fault on a prompt journal; the others, up to 2.7 million states, are `make sim`'s, in a
+//! release build. Where all is over nothing goes wrong any more. A change of the VM is seen before the answer of the call that
+//! made it. The simulation has no such bounds, and sees no more than chance shows it.
 //!
 //! `model_check/figures.txt` has the number of states and of ends, so that every change of behaviour is seen;
 //! `COVIRT_BLESS=1` writes it. A broken promise prints a shortest path to it as a scenario.
