@@ -80,11 +80,9 @@ pub(super) fn list(connect: &Connect) -> Result<Vec<Listing>, Fault> {
         let vm = VmId(domain.uuid().map_err(fault)?);
         let name = domain.name().map_err(fault)?;
         let figures = resting.remove(&vm).filter(|_| domain.id().is_none());
-        if figures.is_none() && has_left(&domain).map_err(fault)? {
-            continue;
-        }
-        match look_with(&domain, figures, known.of(vm)) {
-            Ok(Look { state, whole }) => listings.push(Listing { vm, name, state, whole }),
+        match look_in_list(&domain, figures, known.of(vm)) {
+            Ok(Some(Look { state, whole })) => listings.push(Listing { vm, name, state, whole }),
+            Ok(None) => {}
             Err(error) => match fault(error) {
                 // It went between the two questions.
                 Fault::NoSuchVm(_) => {}
@@ -93,6 +91,14 @@ pub(super) fn list(connect: &Connect) -> Result<Vec<Listing>, Fault> {
         }
     }
     Ok(listings)
+}
+
+/// A VM of a list; none of one that has left for another host and only its name is still here.
+fn look_in_list(domain: &Domain, figures: Option<Figures>, may_have: MayHave) -> Result<Option<Look>, Error> {
+    if figures.is_none() && has_left(domain)? {
+        return Ok(None);
+    }
+    look_with(domain, figures, may_have).map(Some)
 }
 
 /// Which VMs have any of what is asked of each; none when the driver cannot tell.
