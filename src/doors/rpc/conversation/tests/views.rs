@@ -142,7 +142,7 @@ fn a_vm_that_another_host_sends_is_enrolled_when_it_has_come() {
     assert_eq!(desk.libvirtd(PREPARE3, 1, &[]), ["client 214#1 ok"], "it is not there yet, and its reply is not kept");
     let finish = cookie_and_flags(text("vm3"));
     assert_eq!(desk.client(FINISH3, 2, &finish), ["libvirtd call 217#2"]);
-    assert_eq!(desk.libvirtd(FINISH3, 2, &domain(FREE)), ["enroll 2 3"]);
+    assert_eq!(desk.libvirtd(FINISH3, 2, &domain(FREE)), ["enroll 3 3"]);
 }
 
 #[test]
