@@ -5,7 +5,7 @@
 //!  reply, event, error ──reply, event, error──▶ the same, another payload, or nothing
 //! ```
 //!
-//! Assumes that [`call`] is asked about every call before it is passed on, and that the mapping checks what only it can
+//! Assumes that [`call()`] is asked about every call before it is passed on, and that the mapping checks what only it can
 //! read. Guarantees that a list and its count agree, that what is shown is to the last byte as libvirt wrote it, and
 //! that what cannot be read is not shown. Looks at nothing, and keeps nothing, where nothing of a VM can be.
 //!
