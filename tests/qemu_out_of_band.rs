@@ -359,6 +359,8 @@ fn a_vm_is_its_uuid_and_a_start_is_its_id() {
     // Another UUID is another VM, whatever its name.
     let xml = libvirt.virsh(&["dumpxml", "--inactive", guest.name()]);
     libvirt.virsh(&["destroy", guest.name()]);
+    // Undefined at once, it may be gone by the look that the end of its run asked for.
+    listener.next("it is off", |event| event["fact"]["state"]["power"] == "shut-off");
     libvirt.virsh(&["undefine", guest.name()]);
     let gone = listener.next("it is gone", |event| event["kind"] == "vanished").1;
     assert_eq!(gone["fact"]["origin"], json!({ "origin": "out-of-band", "cause": "undefined" }), "{gone:#}");

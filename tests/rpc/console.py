@@ -19,9 +19,13 @@ end = time.monotonic() + LIMIT
 came = bytearray()
 
 
-def read():
-    ready, _, _ = select.select([terminal], [], [], max(0.0, end - time.monotonic()))
+def read(patience=LIMIT):
+    """What came, which is nothing once the other side is gone; None if nothing came for as long as `patience`."""
+    left = end - time.monotonic()
+    ready, _, _ = select.select([terminal], [], [], max(0.0, min(left, patience)))
     if not ready:
+        if patience < left:
+            return None
         sys.exit(f"not within {LIMIT} s: {bytes(came[-400:])}")
     try:
         piece = os.read(terminal, 65536)
@@ -38,9 +42,16 @@ def until(text):
 
 
 until(b"Escape character")
-# The shell answers when it is there; the quotes keep the echo of what is typed from being taken for the answer.
-os.write(terminal, b"\recho rea''dy\r")
-until(b"ready\r\n")
+# virsh throws away what is typed before it has the terminal in raw mode, and the shell may not be there yet, so it is
+# asked until it answers. The quotes keep the echo of what is typed from being taken for the answer.
+while b"ready\r\n" not in came:
+    os.write(terminal, b"\recho rea''dy\r")
+    while b"ready\r\n" not in came:
+        piece = read(patience=1.0)
+        if piece is None:
+            break
+        if not piece:
+            sys.exit(f"virsh ended: {bytes(came[-400:])}")
 os.write(terminal, b"echo be''gin; seq 1 4000; echo en''d\r")
 until(b"begin\r\n")
 until(b"end\r\n")
