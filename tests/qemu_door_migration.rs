@@ -11,7 +11,7 @@ mod support;
 
 use std::process::Command;
 
-use door::Door;
+use door::{Door, PROVIDER};
 use serde_json::{Value, json};
 use support::qemu::{Guest, PrivateLibvirt, Skip};
 use support::skip;
@@ -68,6 +68,7 @@ fn a_guest_moves_through_doors_at_either_end() {
     let sockets = tempfile::Builder::new().prefix("covirt-").tempdir().expect("make a folder");
     let guest = Guest::boot(&two[0].libvirt, "wanders");
     let boot = boot_id(&two[0].libvirt, &guest);
+    let vm = two[0].libvirt.virsh(&["domuuid", guest.name()]).trim().to_owned();
 
     let moves = [
         (Way::Door, Way::Direct, Kind::PeerToPeer),
@@ -98,5 +99,12 @@ fn a_guest_moves_through_doors_at_either_end() {
         assert_eq!(there.trim(), "running", "{kind:?} from {from:?} to {to:?}");
         assert!(!source.libvirt.virsh(&["list", "--all", "--name"]).contains(guest.name()), "it has left");
         assert_eq!(boot_id(&target.libvirt, &guest), boot, "{kind:?} from {from:?} to {to:?}");
+        // Whoever brought it here is its primary.
+        if to == Way::Door
+            && let Some(mut south) = target.door.client()
+        {
+            let view = south.get(&format!("/v1/vms/{vm}")).ok();
+            assert_eq!(view["delegations"]["primary"], PROVIDER, "{kind:?} from {from:?} to {to:?}: {view:#}");
+        }
     }
 }
