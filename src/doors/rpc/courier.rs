@@ -15,10 +15,10 @@ mod errands;
 mod eyes;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use super::conversation::{Conversation, Deed, Heard, Submit, Ticket};
@@ -27,7 +27,7 @@ use super::frame::Frame;
 use super::relay::{Outputs, Policy, Side};
 use crate::doors::identity::Role;
 use crate::lanes::Lanes;
-use crate::model::{Action, ClientCall, Code, CommandId, Ending, Outcome, VmId};
+use crate::model::{Action, ClientCall, Code, CommandId, Ending, Outcome, ProviderId, VmId};
 use crate::resolver::CallResult;
 
 pub use self::census::Census;
@@ -42,13 +42,21 @@ const AFTER_THE_CLIENT: Duration = Duration::from_secs(30);
 pub struct Couriers {
     lanes: Lanes,
     census: Census,
+    looks: Looks,
 }
+
+/// How many questions of one provider's are at the hypervisor at once: all of its connections together take few of the
+/// agent's own from the lanes.
+const LOOKS: usize = 2;
+
+/// Each provider's places for questions.
+type Looks = Arc<Mutex<BTreeMap<ProviderId, Arc<Semaphore>>>>;
 
 impl Couriers {
     /// For clients whose calls go to these lanes.
     #[must_use]
-    pub const fn new(lanes: Lanes, census: Census) -> Self {
-        Self { lanes, census }
+    pub fn new(lanes: Lanes, census: Census) -> Self {
+        Self { lanes, census, looks: Looks::default() }
     }
 }
 
@@ -56,7 +64,11 @@ impl Policies for Couriers {
     type Policy = Courier;
 
     fn open(&self, client: Client, inbox: mpsc::Sender<News>) -> Courier {
-        let errands = Errands { lanes: self.lanes.clone(), client: Arc::new(client), inbox };
+        let looks = {
+            let mut all = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+            all.entry(client.provider.clone()).or_insert_with(|| Arc::new(Semaphore::new(LOOKS))).clone()
+        };
+        let errands = Errands { lanes: self.lanes.clone(), client: Arc::new(client), inbox, looks };
         Courier {
             talk: Conversation::new(),
             census: self.census.clone(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use super::{News, Release, unmade};
@@ -54,6 +54,8 @@ pub(super) struct Errands {
     pub(super) lanes: Lanes,
     pub(super) client: Arc<Client>,
     pub(super) inbox: mpsc::Sender<News>,
+    /// The provider's places for questions to the hypervisor.
+    pub(super) looks: Arc<Semaphore>,
 }
 
 /// Nothing is begun any more once the agent has stopped.
@@ -171,7 +173,11 @@ impl Errands {
     pub(super) fn resolve(&self, ticket: Ticket, subject: Subject) {
         let errands = self.clone();
         begin(async move {
-            let found = tokio::time::timeout(RESOLVE, errands.find(subject)).await;
+            let found = tokio::time::timeout(RESOLVE, async {
+                let _place = errands.looks.acquire().await;
+                errands.find(subject).await
+            });
+            let found = found.await;
             let found = found.unwrap_or_else(|_| Found::Unknown("libvirt did not answer in time".to_owned()));
             errands.tell(Heard::Resolved(ticket, found)).await;
         });
