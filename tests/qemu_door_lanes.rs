@@ -195,3 +195,32 @@ fn a_vm_that_nobody_co_manages_is_plain_libvirts_for_the_host_role() {
         (!log.contains("panicked")).then_some(())
     });
 }
+
+#[test]
+fn a_backup_begun_at_a_door_stays_open_for_everybody_until_its_client_ends_it() {
+    let libvirt = match PrivateLibvirt::get() {
+        Ok(libvirt) => libvirt,
+        Err(Skip(reason)) => {
+            return skip("a_backup_begun_at_a_door_stays_open_for_everybody_until_its_client_ends_it", &reason);
+        }
+    };
+    let mut doors = Doors::booted(&libvirt, "backup", "");
+    doors.delegate(&["disk.resize"], "shared");
+    let xml = format!(
+        "<domainbackup mode='pull'><server transport='unix' socket='{}/nbd-{}'/></domainbackup>",
+        libvirt.folder().display(),
+        std::process::id()
+    );
+    let file = doors.agent.folder().join("backup.xml");
+    std::fs::write(&file, xml).unwrap();
+    doors.virsh("north", &["backup-begin", "@", file.to_str().unwrap()]).ok();
+    let holds = doors.north.get(&format!("/v1/vms/{}/holds", doors.vm)).ok();
+    assert_eq!((&holds["holds"][0]["hold"], &holds["holds"][0]["owner"]), (&json!("backup"), &json!("north")));
+    let resize = doors.begin("south", &["blockresize", "@", "vda", "100M"]);
+    doors.command("south", "disk.resize", "queued");
+    doors.virsh("north", &["domjobabort", "@"]).ok();
+    resize.end().ok();
+    assert_eq!(doors.command("north", "backup.end", "done")["code"], "executed");
+    let holds = doors.north.get(&format!("/v1/vms/{}/holds", doors.vm)).ok();
+    assert_eq!(holds["holds"], json!([]));
+}
