@@ -222,6 +222,19 @@ fn backups_hold_what_the_guest_had_and_each_provider_has_its_own_chain() {
     stage.done("checkpoint.delete", &json!({ "name": "north.one" }));
     assert_eq!(stage.checkpoints(), json!(["north.two", "outsider", "south.a"]));
     stage.forbidden("checkpoint.delete", &json!({ "name": "north.one" }), "north.one");
+
+    // What is more urgent ends a backup cleanly: its checkpoint goes with it, and its owner is told for whom.
+    let chained = json!({ "mode": "pull", "socket": socket, "checkpoint": "south.b" });
+    assert_eq!(stage.south.run(&vm, "backup.begin", &chained)["state"], "done");
+    let stop = json!({ "id": uuid::Uuid::now_v7(), "action": "power.stop", "class": "critical" });
+    stage.north.post(&format!("/v1/vms/{vm}/commands"), &stop).ok();
+    assert_eq!(stage.ended(stop["id"].as_str().expect("an id"))["state"], "done");
+    let given_up = stage.told("hold-given-up");
+    assert_eq!(given_up.last().expect("it yields")["fact"]["why"], json!({ "why": "yielded", "to": stop["id"] }));
+    until("the broken chain is cut", LONG, || {
+        (stage.checkpoints() == json!(["north.two", "outsider", "south.a"])).then_some(())
+    });
+    stage.nobody_met_libvirts_lock();
 }
 
 #[test]
@@ -334,4 +347,61 @@ fn a_snapshot_leaves_alone_the_disks_that_it_does_not_name() {
     assert_eq!(stage.read()["snapshots"], json!(["every", "first", "second"]));
     let full = json!({ "name": "full", "disks": ["vda"] });
     assert_eq!(stage.refused("snapshot.create", &full), "malformed", "memory is of no disk alone");
+}
+
+#[test]
+fn what_is_open_goes_on_when_libvirtd_is_killed_and_what_waits_goes_on_waiting() {
+    let test = "what_is_open_goes_on_when_libvirtd_is_killed_and_what_waits_goes_on_waiting";
+    let libvirt = match PrivateLibvirt::own() {
+        Ok(libvirt) => libvirt,
+        Err(Skip(reason)) => return skip(test, &reason),
+    };
+    let mut stage = Stage::booted(&libvirt, "midjob", "");
+    stage.delegate(&["backup.*"], "shared");
+    let vm = stage.vm.clone();
+    let pull = json!({ "mode": "pull", "socket": stage.file("sock"), "scratch": { "vda": stage.file("scratch") } });
+    let begun = stage.south.run(&vm, "backup.begin", &pull);
+    assert_eq!(begun["state"], "done", "{begun:#}");
+    let uri = begun["result"]["disks"]["vda"]["uri"].as_str().expect("where it is read").to_owned();
+
+    // libvirt would make each of these wait for its lock, and then refuse it.
+    let waiting: Vec<String> = [
+        ("snapshot.create", json!({ "name": "meanwhile", "kind": "disk-only" })),
+        ("disk.resize", json!({ "disk": "vda", "capacity": stage.capacity() + MIB })),
+        ("power.stop", json!({})),
+    ]
+    .iter()
+    .map(|(action, args)| stage.submit(action, args))
+    .collect();
+    let waits = |stage: &mut Stage<'_>| {
+        let views: Vec<Value> = waiting.iter().map(|id| stage.north.command(&vm, id)).collect();
+        views.iter().all(|view| view["state"] == "queued").then_some(views)
+    };
+    let is_open = |stage: &mut Stage<'_>| {
+        let list = stage.north.get(&format!("/v1/vms/{vm}/holds")).ok();
+        (list["holds"].as_array().expect("holds").len() == 1).then(|| list["holds"][0].clone())
+    };
+    until("all of them wait", LONG, || {
+        let views = waits(&mut stage)?;
+        views[0]["reason"].as_str()?.starts_with("the backup of south is open").then_some(())
+    });
+
+    libvirt.kill9();
+    until("the agent knows", LONG, || stage.agent.log().contains("libvirt is lost").then_some(()));
+    libvirt.up();
+    assert_eq!(stage.open(), json!(["backup"]), "libvirt knows of it again");
+    let hold = is_open(&mut stage).expect("the lane does as well");
+    assert_eq!((&hold["hold"], &hold["owner"]), (&json!("backup"), &json!("south")), "{hold:#}");
+    assert!(waits(&mut stage).is_some(), "nothing that waits was let go");
+    qemu_img(&["info", "--force-share", &uri]);
+
+    // Its owner ends it as if nothing had been, and the others have their turn.
+    let ended = stage.south.run(&vm, "backup.end", &json!({}));
+    assert_eq!(ended["state"], "done", "{ended:#}");
+    let states: Vec<Value> = waiting.iter().map(|id| stage.ended(id)["state"].clone()).collect();
+    assert_eq!(states, ["done", "done", "done"]);
+    let closed = stage.told("hold-closed");
+    assert_eq!((closed.len(), &closed[0]["fact"]["how"]["how"]), (1, &json!("by-command")), "{closed:#?}");
+    assert_eq!(stage.domstate(), "shut off");
+    stage.nobody_met_libvirts_lock();
 }

@@ -1,4 +1,4 @@
-//! Deterministic simulation: a seed becomes two or three providers, a lane or two, a hypervisor, a journal and a clock,
+//! Deterministic simulation: a seed becomes two to four providers, a lane or two, a hypervisor, a journal and a clock,
 //! with delay, loss, duplicates, reordering, late answers, lost sessions, out-of-band changes, ends of jobs that nobody tells,
 //! full queues, crashes that lose what is not durable or that nobody heard was, and lost answers; clocks that are off, drift
 //! and were measured up to two hours ago; the operator, who decides what escalates and breaks the glass; hand-overs; libvirt
@@ -11,6 +11,8 @@
 
 #[path = "sim/clocks.rs"]
 mod clocks;
+#[path = "sim/draws.rs"]
+mod draws;
 #[path = "sim/oracle.rs"]
 mod oracle;
 #[path = "sim/plan.rs"]
@@ -29,31 +31,22 @@ mod samples;
 
 use std::panic::catch_unwind;
 
-use rig::Draws;
+use draws::Draws;
 
 fn seeds() -> Vec<(u64, Draws)> {
     if let Some(seed) = std::env::var("COVIRT_SEED").ok().and_then(|text| text.parse().ok()) {
-        let draws = std::env::var("COVIRT_DRAWS").unwrap_or_default();
-        return vec![(seed, draws_of(&draws))];
+        return vec![(seed, Draws::named(std::env::var("COVIRT_DRAWS").ok().as_deref()))];
     }
     let kept = include_str!("sim/seeds.txt").lines().filter_map(|line| {
         let mut words = line.split_whitespace();
         let seed = words.next()?.parse().ok()?;
-        Some((seed, draws_of(words.next().unwrap_or_default())))
+        Some((seed, Draws::named(words.next())))
     });
     let count = std::env::var("COVIRT_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1000);
     kept.chain((1..=count).map(|seed| (seed, Draws::All))).collect()
 }
 
 /// What a seed is drawn from, by the word beside it.
-fn draws_of(word: &str) -> Draws {
-    match word {
-        "early" => Draws::Early,
-        "requests" => Draws::Requests,
-        _ => Draws::All,
-    }
-}
-
 #[test]
 fn whatever_fails_around_it_a_lane_keeps_its_invariants() {
     let mut total = oracle::Tally::default();
@@ -69,11 +62,7 @@ fn whatever_fails_around_it_a_lane_keeps_its_invariants() {
         match catch_unwind(run) {
             Ok(tally) => total.add(&tally),
             Err(_) => {
-                let draws = match draws {
-                    Draws::Early => "COVIRT_DRAWS=early ",
-                    Draws::Requests => "COVIRT_DRAWS=requests ",
-                    Draws::All => "",
-                };
+                let draws = draws.setting();
                 panic!("seed {seed} fails; replay it: {draws}COVIRT_SEED={seed} COVIRT_TRACE=1 cargo test --test sim")
             }
         }

@@ -13,36 +13,14 @@ use covirt::resolver::{
 };
 use serde_json::Value;
 
+use super::bound::{Bound, Journal};
 use super::fingerprint::{Mark, Marker};
 use super::oracle::{Oracle, Tally};
 use super::scenes::Scene;
 use super::world::{EPOCH, machine, provider, running, vm};
 
-/// How far a walk goes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Bound {
-    /// How many faults there are on a path at most.
-    pub(crate) faults: usize,
-    pub(crate) journal: Journal,
-}
-
-/// How the journal keeps up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Journal {
-    /// Two appends may wait for it, whatever else happens meanwhile.
-    Slow,
-    /// One append waits for it, during which nothing else happens but that something goes wrong; afterwards none does.
-    Prompt,
-}
-
-impl Bound {
-    const fn unconfirmed(self) -> usize {
-        match self.journal {
-            Journal::Slow => 2,
-            Journal::Prompt => 1,
-        }
-    }
-}
+/// More executions than any number of commands and errands of a scene takes.
+const EXECUTIONS: usize = 12;
 
 /// Something that may happen next.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,7 +83,10 @@ pub(crate) struct Node {
     /// Calls that took effect, whether or not anybody remembers.
     took_effect: BTreeSet<CommandId>,
     probes: BTreeSet<CommandId>,
+    /// Asks without an answer.
     asks: Vec<Ask>,
+    /// Until when an answer counts, by the asks' epochs.
+    answerable: BTreeMap<u64, Mono>,
     /// Every execution, in order.
     pub(crate) executed: Vec<CommandId>,
     pub(crate) faults: Vec<&'static str>,
@@ -132,6 +113,7 @@ impl Node {
             took_effect: BTreeSet::new(),
             probes: BTreeSet::new(),
             asks: Vec::new(),
+            answerable: BTreeMap::new(),
             executed: Vec::new(),
             faults: Vec::new(),
             bound,
@@ -170,7 +152,7 @@ impl Node {
     fn all_but_faults(&self, scene: &Scene, moves: &mut Vec<Move>) {
         moves.extend(self.unsent.iter().copied().map(Move::Submit));
         moves.extend(self.calls.keys().copied().map(Move::Finish));
-        for ask in &self.asks {
+        for ask in self.asks.iter().filter(|ask| self.at < self.answerable[&ask.epoch].0) {
             let Party::Provider(who) = &ask.who else { continue };
             moves.extend(scene.answers.iter().map(|said| Move::Answer(ask.conflict, who.clone(), *said)));
         }
@@ -209,9 +191,8 @@ impl Node {
         while self.is_prompt() && !self.appends.is_empty() {
             self.confirm();
         }
-        let open: Vec<Ask> = self.asks.drain(..).filter(|ask| is_pending(self.lane.state(), ask)).collect();
-        self.asks = open;
         let state = self.lane.state();
+        self.asks.retain(|ask| is_pending(state, ask));
         self.probes.retain(|id| state.command(*id).is_some_and(|tracked| *tracked.phase() == Phase::Unknown));
     }
 
@@ -239,8 +220,8 @@ impl Node {
                 self.feed(Input::Finished { command: *id, result });
             }
             Move::Answer(conflict, who, said) => {
-                let place = self.asks.iter().position(|ask| ask.conflict == *conflict && is(&ask.who, who)).unwrap();
-                let Ask { epoch, .. } = self.asks.remove(place);
+                let (place, epoch) = self.asked(*conflict, who).map(|(place, ask)| (place, ask.epoch)).unwrap();
+                self.asks.remove(place);
                 let (conflict, by, said, how) = (*conflict, who.clone(), *said, Heard::Said);
                 self.feed(Input::Answered { token: Some(NOBODY), conflict, epoch, by, said, how });
             }
@@ -329,6 +310,7 @@ impl Node {
     fn perform(&mut self, output: Output) {
         match output {
             Output::Append { step, at, facts } => {
+                self.answerable.extend(facts.iter().filter_map(asked_until));
                 let mut marker = Marker::default();
                 marker.value(&facts);
                 let facts = Rc::new(facts.into_iter().map(|fact| (at, fact)).collect());
@@ -337,6 +319,11 @@ impl Node {
             }
             Output::Execute(call) => {
                 self.executed.push(call.command());
+                assert!(
+                    self.executed.len() <= EXECUTIONS,
+                    "liveness: what is executed has no end: {:?}",
+                    self.executed
+                );
                 self.calls.insert(call.command(), call);
             }
             Output::Probe(call) => {
@@ -416,8 +403,12 @@ impl Node {
 
     /// Who the other of what was asked is: an ask is named by it.
     pub(crate) fn asked_about(&self, conflict: ConflictId, who: &ProviderId) -> Option<CommandId> {
-        let ask = self.asks.iter().find(|ask| ask.conflict == conflict && is(&ask.who, who))?;
-        Some(ask.theirs.id)
+        self.asked(conflict, who).map(|(_, ask)| ask.theirs.id)
+    }
+
+    fn asked(&self, conflict: ConflictId, who: &ProviderId) -> Option<(usize, &Ask)> {
+        let mut asks = self.asks.iter().enumerate();
+        asks.find(|(_, ask)| ask.conflict == conflict && is(&ask.who, who))
     }
 
     pub(crate) const fn wakes_at(&self) -> Option<Mono> {
@@ -458,6 +449,13 @@ const NOBODY: u64 = 1_000;
 
 fn is(party: &Party, who: &ProviderId) -> bool {
     matches!(party, Party::Provider(provider) if provider == who)
+}
+
+fn asked_until(fact: &Fact) -> Option<(u64, Mono)> {
+    match fact {
+        Fact::Asked { epoch, deadline, .. } => Some((*epoch, *deadline)),
+        _ => None,
+    }
 }
 
 fn is_pending(state: &State, ask: &Ask) -> bool {

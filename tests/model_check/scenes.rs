@@ -3,7 +3,8 @@
 use covirt::model::{Code, Command, CommandId, Ending, HoldKey, Outcome};
 use covirt::resolver::{Phase, Policy, Rule, Said, waiting};
 
-use super::node::{Bound, Node};
+use super::bound::Bound;
+use super::node::Node;
 use super::script;
 use super::world::{World, numbered, vm};
 

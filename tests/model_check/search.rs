@@ -4,8 +4,9 @@ use std::any::Any;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::bound::Bound;
 use super::fingerprint::Mark;
-use super::node::{Bound, Move, Node};
+use super::node::{Move, Node};
 use super::scenes::Scene;
 
 /// What was found where no promise was broken.

@@ -4,7 +4,8 @@ use covirt::model::CommandId;
 use covirt::resolver::Evidence;
 use serde_json::Value;
 
-use super::node::{Bound, Move, Node};
+use super::bound::Bound;
+use super::node::{Move, Node};
 use super::scenes::Scene;
 use super::script;
 use super::world::World;

@@ -34,15 +34,16 @@ impl Rig {
 
     pub(super) fn grant(&mut self, who: usize) -> ChangeRequest {
         let exclusive = self.roll.percent(20);
-        // Different sets for everybody: the primary alone reads the metadata, the third may not set vCPUs either.
+        // Different sets for everybody: the primary alone reads the metadata, the third may not set vCPUs either, nor the
+        // fourth memory.
         let mut actions: BTreeSet<Action> =
             Action::ALL.into_iter().filter(|a| !matches!(a, Action::InspectRead | Action::MonitorCommand)).collect();
         if exclusive {
             let groups: &[&str] = if who == 1 { &["snapshot", "power"] } else { &["cpu", "memory"] };
             let group = *self.roll.pick(groups);
             actions.retain(|action| action.group() == group);
-        } else if who == 2 {
-            actions.remove(&Action::CpuSet);
+        } else if let Some(withheld) = [Action::CpuSet, Action::MemorySet].get(who.wrapping_sub(2)) {
+            actions.remove(withheld);
         }
         let lease = self.roll.percent(20).then(|| Duration::from_millis(500 + self.roll.below(4000)));
         let mode = if exclusive { Mode::Exclusive } else { Mode::Shared };

@@ -8,13 +8,14 @@ use covirt::model::{
 };
 use covirt::resolver::{
     Accepted, Ask, Call, CallResult, Consent, Evidence, GatherFor, Heard, HookUse, Input, Lane, Observation, Output,
-    Party, Policy, Said, State,
+    Party, Policy, Said, State, pair,
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::clocks::Clocks;
+use super::draws::Draws;
 use super::machine;
 use super::oracle::{Oracle, Tally};
 use super::roll::Roll;
@@ -63,6 +64,7 @@ pub(super) struct Rig {
     pub(super) more: Option<Roll>,
     /// Draws that came later still.
     pub(super) clients: Option<Roll>,
+    latest: Option<Roll>,
     now: u64,
     /// What our clocks showed when it began.
     pub(super) base: u64,
@@ -84,19 +86,14 @@ const POLL: u64 = 5_000_000;
 /// For how long the providers' clocks may have run since they were measured.
 const TWO_HOURS: u64 = 7_200_000_000;
 
-/// What is drawn for a seed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Draws {
-    /// What was drawn before escalation, hand-overs, broken glass, ageing clocks and untold ends of jobs.
-    Early,
-    /// What was drawn before there were clients' own calls.
-    Requests,
-    All,
-}
-
 pub(crate) fn run(seed: u64, draws: Draws) -> Done {
     let mut roll = Roll::new(seed);
-    let names: &[&str] = if roll.percent(40) { &["north", "south", "west"] } else { &["north", "south"] };
+    let mut latest = (draws == Draws::All).then(|| Roll::new(!seed.rotate_left(32)));
+    let names: &[&str] = match roll.percent(40) {
+        _ if latest.as_mut().is_some_and(|latest| latest.percent(20)) => &["north", "south", "west", "east"],
+        true => &["north", "south", "west"],
+        false => &["north", "south"],
+    };
     let providers: Vec<(ProviderId, i64)> = names
         .iter()
         .map(|name| (name.parse().unwrap(), *roll.pick(&[0, 0, 20_000, -2_000_000, 240_000_000])))
@@ -108,6 +105,7 @@ pub(crate) fn run(seed: u64, draws: Draws) -> Done {
         roll,
         clocks: Clocks::new(&providers, base, more.as_mut()),
         more,
+        latest,
         clients: (draws == Draws::All).then(|| Roll::new(seed.rotate_left(32) ^ 1)),
         now: 0,
         base,
@@ -335,11 +333,21 @@ impl Rig {
                 let first = self.roll.percent(50).then_some(ask.mine.id);
                 Input::HookAnswered { conflict, epoch, first }
             }
-            Party::Provider(by) => Input::Answered { token: Some(0), conflict, epoch, by, said, how: Heard::Said },
+            Party::Provider(by) => {
+                let said = if self.is_stubborn(lane, ask) { Said::MineFirst } else { said };
+                Input::Answered { token: Some(0), conflict, epoch, by, said, how: Heard::Said }
+            }
         };
         for _ in 0..=u64::from(self.roll.percent(10)) {
             self.arrives(lane, self.now + delay, input.clone());
         }
+    }
+
+    /// Two of whom the operator is to decide want to be first more often than not: else it would hardly ever come to that.
+    fn is_stubborn(&mut self, lane: usize, ask: &Ask) -> bool {
+        let Some(latest) = &mut self.latest else { return false };
+        let escalates = &self.benches[lane].lane.policy().escalate;
+        escalates.contains(&pair(ask.mine.provider.clone(), ask.theirs.provider.clone())) && latest.percent(80)
     }
 
     fn act(&mut self, lane: usize, call: &Call) -> CallResult {

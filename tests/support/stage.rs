@@ -102,6 +102,14 @@ impl<'a> Stage<'a> {
         self.done("inspect.read", &json!({}))
     }
 
+    /// Fails if libvirt's own refusal to do two things at once was ever given to a provider: the lane could have seen that.
+    #[track_caller]
+    pub(crate) fn nobody_met_libvirts_lock(&mut self) {
+        let lock = |event: &Value| event["fact"].to_string().contains("state change lock");
+        let met: Vec<Value> = self.told("ended").into_iter().filter(lock).collect();
+        assert!(met.is_empty(), "{met:#?}");
+    }
+
     /// The journalled facts of this kind about the VM, in order.
     #[track_caller]
     pub(crate) fn told(&mut self, kind: &str) -> Vec<Value> {

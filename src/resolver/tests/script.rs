@@ -116,6 +116,16 @@ pub(crate) fn run(world: &mut World, line: &str) -> Vec<String> {
                 _ => panic!("{verb:?} is not a verb that scenarios know"),
             });
         }
+        ["somebody", "starts", "the", "VM", "anew", "without", device] => {
+            let device = device.parse().unwrap();
+            let start = StartId(Some(world.next_start));
+            world.next_start += 1;
+            world.feed(Input::Happened(Cause::Redefined.into()));
+            world.told(Cause::Started, |vm| {
+                (vm.power, vm.start, vm.definition) = (PowerState::Running, start, Some("d2".to_owned()));
+                assert!(vm.devices.remove(&device), "it has none");
+            });
+        }
         ["the", "guest", "shuts", "down"] => {
             world.told(Cause::GuestShutdown, |vm| (vm.power, vm.start) = (PowerState::ShutOff, StartId(None)));
         }

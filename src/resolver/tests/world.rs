@@ -305,6 +305,7 @@ impl World {
                 "touches" => touches = value.split(',').map(deeds::resource).collect(),
                 "expects-state" => guard["state"] = json,
                 "expects-vcpus" => guard["vcpus"] = json,
+                "expects-generation" if value == "now" => guard["generation"] = self.generation().into(),
                 "expects-memory" => guard["memory_kib"] = json,
                 "expects-generation" => guard["generation"] = json,
                 _ => args[key] = json,
@@ -332,6 +333,11 @@ impl World {
             epoch,
             call: call.or(relayed).map(|procedure| ClientCall { procedure, uid: 1000, pid: Some(77) }),
         }
+    }
+
+    /// The VM as a provider last read it: now.
+    fn generation(&self) -> String {
+        self.lane.state().believed().unwrap().generation()
     }
 
     pub(super) fn submit(&mut self, by: &str, line: &str) -> Vec<Output> {
