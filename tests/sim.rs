@@ -46,7 +46,6 @@ fn seeds() -> Vec<(u64, Draws)> {
     kept.chain((1..=count).map(|seed| (seed, Draws::All))).collect()
 }
 
-/// What a seed is drawn from, by the word beside it.
 #[test]
 fn whatever_fails_around_it_a_lane_keeps_its_invariants() {
     let mut total = oracle::Tally::default();
