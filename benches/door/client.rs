@@ -59,13 +59,16 @@ impl Client {
         Reader::new(reply.payload()).i32().expect("a state")
     }
 
-    /// Reads a whole volume; how many bytes came.
+    /// Reads a whole volume; how many bytes came. libvirtd may send the first of them before its reply to the call.
     pub(crate) fn download(&mut self, path: &str) -> usize {
-        self.begin(VOL_DOWNLOAD, path, 0);
-        let mut came = 0;
-        loop {
-            match self.receive().payload().len() {
-                0 => break,
+        let asked = self.about(path, 0);
+        self.send(VOL_DOWNLOAD, &asked);
+        let (mut came, mut is_replied, mut is_over) = (0, false, false);
+        while !(is_replied && is_over) {
+            let frame = self.receive();
+            match frame.payload().len() {
+                _ if frame.header().kind == Kind::Reply => is_replied = true,
+                0 => is_over = true,
                 size => came += size,
             }
         }
@@ -75,7 +78,8 @@ impl Client {
 
     /// Writes a whole volume.
     pub(crate) fn upload(&mut self, path: &str, bytes: usize) {
-        self.begin(VOL_UPLOAD, path, bytes);
+        let asked = self.about(path, bytes);
+        self.call(VOL_UPLOAD, &asked);
         let packet = Frame::new(self.stream_header(VOL_UPLOAD, Status::Continue), &vec![0x5a; PACKET]);
         let mut left = bytes;
         while left >= PACKET {
@@ -88,13 +92,14 @@ impl Client {
         self.finish(VOL_UPLOAD);
     }
 
-    fn begin(&mut self, procedure: u32, path: &str, bytes: usize) {
+    /// The arguments of an upload or a download: which volume, from where, how much.
+    fn about(&mut self, path: &str, bytes: usize) -> Vec<u8> {
         let mut named = Writer::new();
         named.string(path);
         let mut asked = Writer::new();
         asked.raw(self.call(VOL_LOOKUP_BY_PATH, &named.into_bytes()).payload());
         asked.u64(0).u64(bytes as u64).u32(0);
-        self.call(procedure, &asked.into_bytes());
+        asked.into_bytes()
     }
 
     fn finish(&mut self, procedure: u32) {
