@@ -120,19 +120,26 @@ class Build:
         return [error for error in errors if error["spans"]]
 
     def guilty(self, errors):
-        """Whose text, between its marks, an error is in."""
+        """Whose text, between its marks, an error is in; or what the error is about, if it is told of a place outside: what a mutant
+        moved is missed behind it."""
         found = set()
         for error in errors:
-            for span in error["spans"]:
-                text = self.texts.get(self.woven / span["file_name"])
-                if not span["is_primary"] or text is None:
-                    continue
-                for mark in re.finditer(rb"/\*<(\d+)\*/.*?/\*\1>\*/", text, re.DOTALL):
-                    if mark.start() <= span["byte_start"] and span["byte_end"] <= mark.end():
-                        found.add(int(mark[1]))
-                        # What has no such trait has it nowhere else either.
-                        if (error["code"] or {}).get("code") in ("E0277", "E0369"):
-                            self.ill_typed.add(int(mark[1]))
+            primary = [span for span in error["spans"] if span["is_primary"]]
+            of_error = self.marked(primary) or self.marked(error["spans"])
+            found |= of_error
+            # What has no such trait has it nowhere else either.
+            if (error["code"] or {}).get("code") in ("E0277", "E0369"):
+                self.ill_typed |= of_error
+        return found
+
+    def marked(self, spans):
+        """The mutants between whose marks these are."""
+        found = set()
+        for span in spans:
+            text = self.texts.get(self.woven / span["file_name"], b"")
+            for mark in re.finditer(rb"/\*<(\d+)\*/.*?/\*\1>\*/", text, re.DOTALL):
+                if mark.start() <= span["byte_start"] and span["byte_end"] <= mark.end():
+                    found.add(int(mark[1]))
         return found
 
 
