@@ -126,6 +126,8 @@ fn libvirtd_that_goes_closes_its_clients_and_the_call_is_settled_by_a_look() {
     let command = doors.command("south", "power.suspend", "cancelled");
     assert_eq!(command["code"], "client-gone", "{command:#}");
     libvirt.up();
+    // Until then a command of north's would end at once, because libvirt is not reached.
+    until("the agent knows", doors::LONG, || doors.agent.log().contains("every lane looks again").then_some(()));
     doors.unlock();
     assert_eq!(doors.domstate(), "running");
 }
