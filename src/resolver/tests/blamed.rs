@@ -139,3 +139,28 @@ fn a_command_at_which_the_power_state_was_seen_to_change_is_the_cause_even_if_it
     world.submit("north", "c: power.suspend");
     assert_eq!((ending(&mut world, "c").as_str(), cause(&mut world, "c")), ("impossible state-forbids", None));
 }
+
+#[test]
+fn what_was_undone_past_us_is_no_cause_any_more() {
+    let saved = |vm: &mut VmState| (vm.power, vm.start, vm.saved) = (PowerState::ShutOff, StartId(None), true);
+    let off = |vm: &mut VmState| (vm.power, vm.start) = (PowerState::ShutOff, StartId(None));
+    let paused = |vm: &mut VmState| (vm.power, vm.start) = (PowerState::Paused, StartId(Some(77)));
+    type Change = fn(&mut VmState);
+    for (before, first, cause, undone) in [
+        (None, "power.suspend", Cause::Destroyed, off as Change),
+        (None, "power.save", Cause::Started, paused),
+        (Some(saved as Change), "power.restore", Cause::Destroyed, off),
+    ] {
+        let mut world = World::shared(Policy { gather: std::time::Duration::ZERO, ..Policy::default() });
+        before.map(|before| world.out_of_band(before));
+        world.submit("north", &format!("f: {first}"));
+        world.submit("north", "m: metadata.set uri=urn:m key=m after=f");
+        world.submit("south", "c: power.suspend after=m");
+        world.finish("f");
+        world.told(cause, undone);
+        world.finish("m");
+        let outcome = world.outcome("c").unwrap();
+        assert_eq!((outcome.code, outcome.cause), (Code::StateForbids, None), "{first}, then {cause}");
+        assert!(outcome.reason.contains("out of band"), "{}", outcome.reason);
+    }
+}

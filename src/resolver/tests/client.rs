@@ -14,6 +14,10 @@ fn what_only_a_client_can_ask_for_is_refused_to_everybody_else() {
         command.call = None;
         assert_eq!(refused(&world.send(command)), Some(Code::OnlyRelayed), "{action}");
     }
+    // A call that a client would make is not another's to make, whatever the action is.
+    let mut command = world.command("operator", "stop: power.stop relays=domain_destroy");
+    command.call = None;
+    assert_eq!(refused(&world.send(command)), Some(Code::OnlyRelayed));
     // What opens a channel comes through a door, and no other way.
     assert_eq!(refused(&world.submit("north", "a: console.open")), Some(Code::OpensChannel));
     world.submit("north", "b: console.open call=domain_open_console");

@@ -275,3 +275,37 @@ fn only_its_owners_session_ends_a_freeze_and_only_its_owner_or_the_operator_asks
     world.feed(Input::SessionLost { provider: provider("south") });
     assert_eq!(given_up(&world), by_the_operator, "it is given up once");
 }
+
+#[test]
+fn what_ends_something_open_passes_what_that_holds_back_and_nothing_else() {
+    let mut world = at_once();
+    world.submit("south", "o: backup.begin mode=push files=vda");
+    world.finish("o");
+    // North is at the hypervisor with what touches the disks as well.
+    world.submit("north", "n: cpu.set vcpus=4 class=emergency");
+    for line in ["x: backup.end after=n", "y: backup.end", "z: power.stop"] {
+        world.submit("south", line);
+    }
+    let state = world.lane.state();
+    let by_heads: Vec<CommandId> = state.heads(state.lines(), &state.gaps()).iter().map(|it| it.command().id).collect();
+    let by_waits = state.live().filter(|it| it.is_queued() && state.waits(it).is_none()).map(|it| it.command().id);
+    assert_eq!(by_heads, by_waits.collect::<Vec<_>>());
+    assert!(!by_heads.contains(&world.id("y")), "x comes before it");
+}
+
+#[test]
+fn the_agents_own_commands_are_numbered() {
+    let mut world = at_once();
+    for name in ["o", "p"] {
+        world.submit("south", &format!("{name}: guest.freeze lease_s=1"));
+        world.finish(name);
+        world.pass(std::time::Duration::from_secs(2));
+        let errand = world.calls.keys().copied().next().unwrap();
+        let name = world.name(errand);
+        world.finish(&name);
+    }
+    let errands = world.lane.state().commands().filter(|it| it.command().provider == ProviderId::agent());
+    let mut numbers: Vec<_> = errands.map(|it| it.command().order.seq).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [Some(1), Some(2)]);
+}

@@ -435,3 +435,14 @@ fn what_happens_beside_a_command_is_its_doing_where_it_writes_that() {
         assert_eq!(origins(&world).is_empty(), ours, "{cause} during {line}");
     }
 }
+
+#[test]
+fn a_call_that_would_bring_a_vm_back_explains_nothing_else_of_one_that_is_there() {
+    let mut world = World::alone(Policy { gather: std::time::Duration::ZERO, ..Policy::default() });
+    world.submit("north", "a: definition.define relays=domain_define_xml");
+    world.told(Cause::Destroyed, off);
+    let id = world.id("a");
+    let ours = Origin::Command { command: id };
+    assert!(world.calls.contains_key(&id), "it runs");
+    assert!(!origins(&world).contains(&ours), "{:?}", origins(&world));
+}

@@ -85,3 +85,29 @@ fn a_conflict_is_known_as_long_as_one_of_the_two_is() {
     };
     assert_eq!([4, 3, 2].map(known), [(4, 1), (3, 1), (2, 0)]);
 }
+
+#[test]
+fn a_lane_that_only_reads_history_forgets_nothing() {
+    let mut world = World::alone(Policy::default());
+    let mut state = State::remembering_all(world::vm());
+    // One more than a lane that lives remembers.
+    let commands: Vec<String> = (0..=super::super::state::RETAINED).map(|n| format!("m{n}")).collect();
+    for name in &commands {
+        world.submit("north", &format!("{name}: metadata.set uri=urn:it key=a"));
+        world.finish(name);
+    }
+    state = state.replay(world.journal.iter().map(|(_, at, fact)| (*at, fact)));
+    assert_eq!(state.commands().count(), commands.len());
+    assert_eq!(world.lane.state().commands().count(), commands.len() - 1);
+}
+
+#[test]
+fn what_the_hypervisor_answers_is_kept_with_the_command() {
+    let mut world = World::alone(Policy::default());
+    world.submit("north", "a: power.suspend");
+    let id = world.id("a");
+    world.calls.remove(&id);
+    let said = serde_json::json!({ "said": "by libvirt" });
+    world.feed(Input::Finished { command: id, result: CallResult::Done(said.clone()) });
+    assert_eq!(world.outcome("a").unwrap().result, said);
+}
