@@ -5,23 +5,32 @@
 mod covirtd;
 mod support;
 
-use std::io::{Read, Write};
+use std::io::{IoSlice, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use covirt::doors::rpc::frame::{Frame, Header, Kind, REMOTE, Status};
 use covirtd::Covirtd;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use support::{skip, until};
 
 const SOON: Duration = Duration::from_secs(60);
 
+/// What kind of connection this is: here, it is answered under another serial.
+const ANSWERED_WRONGLY: u32 = 3;
+
 /// An agent whose door leads to a libvirt that answers every call with nothing.
 struct House {
     agent: Covirtd,
+    /// How many connections libvirt has had.
+    connected: Arc<AtomicUsize>,
     folder: tempfile::TempDir,
 }
 
@@ -31,15 +40,18 @@ impl House {
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).expect("open the folder");
         let upstream = folder.path().join("upstream");
         let listener = UnixListener::bind(&upstream).expect("bind");
+        let connected = Arc::new(AtomicUsize::new(0));
+        let count = connected.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
+                count.fetch_add(1, Ordering::Relaxed);
                 std::thread::Builder::new().stack_size(64 * 1024).spawn(move || answer(stream)).expect("a thread");
             }
         });
         let (dir, upstream) = (folder.path().join("doors"), upstream.display());
         let config = format!("{provider}\n[doors]\ndir = '{}'\nupstream = '{upstream}'\n", dir.display());
         let agent = Covirtd::start(env!("CARGO_BIN_EXE_covirtd"), "test:///default", &config);
-        Self { agent, folder }
+        Self { agent, connected, folder }
     }
 
     fn socket(&self, provider: &str) -> PathBuf {
@@ -61,7 +73,9 @@ impl House {
 fn answer(mut stream: UnixStream) {
     while let Some(call) = read(&mut stream) {
         if call.header().kind == Kind::Call {
-            let reply = Frame::answer(call.header(), Status::Ok, &[0; 4]);
+            let mut head = *call.header();
+            head.serial += u32::from(head.procedure == ANSWERED_WRONGLY);
+            let reply = Frame::answer(&head, Status::Ok, &[0; 4]);
             if stream.write_all(reply.bytes()).is_err() {
                 return;
             }
@@ -79,8 +93,11 @@ fn read(stream: &mut UnixStream) -> Option<Frame> {
 
 /// Which ways of authentication there are: what every client asks first.
 fn call(serial: u32) -> Frame {
-    let (program, kind, status) = (REMOTE, Kind::Call, Status::Ok);
-    Frame::new(Header { program, version: 1, procedure: 66, kind, serial, status }, &[])
+    message(66, Kind::Call, serial)
+}
+
+fn message(procedure: u32, kind: Kind, serial: u32) -> Frame {
+    Frame::new(Header { program: REMOTE, version: 1, procedure, kind, serial, status: Status::Ok }, &[])
 }
 
 #[track_caller]
@@ -103,10 +120,12 @@ fn is_closed(client: &mut UnixStream) {
 #[test]
 fn five_hundred_clients_are_in_at_once_and_each_is_answered() {
     let house = House::open("door = true");
+    let before = house.connected.load(Ordering::Relaxed);
     let mut clients: Vec<UnixStream> = (0..500).map(|_| house.client()).collect();
     for serial in 1..3 {
         clients.iter_mut().for_each(|client| is_answered(client, serial));
     }
+    assert_eq!(house.connected.load(Ordering::Relaxed) - before, 500, "each client has its own at libvirt");
 }
 
 #[test]
@@ -135,6 +154,39 @@ fn a_client_out_of_step_is_closed_with_a_line_in_the_log_and_no_other_is() {
         is_closed(&mut client);
         house.until_logged(says);
     }
+    is_answered(&mut other, 2);
+}
+
+#[test]
+fn who_breaks_the_protocol_in_whole_messages_ends_its_own_connection_with_a_line_in_the_log() {
+    let house = House::open("door = true");
+    let mut other = house.client();
+    is_answered(&mut other, 1);
+    let twice = [call(2), call(2)].iter().flat_map(|frame| frame.bytes().to_vec()).collect();
+    let plain = |procedure, kind| message(procedure, kind, 2).bytes().to_vec();
+    for (bytes, says) in [
+        (twice, "it used the serial of a call that has no answer yet"),
+        (plain(66, Kind::Reply), "it sent a reply to a call that nobody made"),
+        (plain(318, Kind::Event), "it sent an event, which only libvirtd does"),
+        (plain(ANSWERED_WRONGLY, Kind::Call), "libvirtd sent a reply that nobody asked for"),
+    ] {
+        let mut client = house.client();
+        is_answered(&mut client, 1);
+        client.write_all(&bytes).expect("the door takes it");
+        is_closed(&mut client);
+        house.until_logged(says);
+    }
+    // A descriptor with a message that announces none.
+    let mut client = house.client();
+    is_answered(&mut client, 1);
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let rights = [other.as_fd()];
+    assert!(control.push(SendAncillaryMessage::ScmRights(&rights)));
+    let (frame, flags) = (call(2), SendFlags::empty());
+    sendmsg(&client, &[IoSlice::new(frame.bytes())], &mut control, flags).expect("the door takes it");
+    is_closed(&mut client);
+    house.until_logged("descriptors came with bytes that they do not belong to");
     is_answered(&mut other, 2);
 }
 

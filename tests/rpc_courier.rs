@@ -152,6 +152,25 @@ impl World {
         tokio::time::timeout(SOON, submission.ended).await.unwrap().unwrap()
     }
 
+    /// Waits until the lane sees this.
+    async fn sees(&self, is: impl Fn(&Lane) -> bool + Clone + Send + 'static) {
+        let awaited = async {
+            // Nobody tells when it has looked.
+            while !self
+                .lanes
+                .read(vm(1), {
+                    let is = is.clone();
+                    move |lane: &Lane, _| is(lane)
+                })
+                .await
+                .unwrap()
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(SOON, awaited).await.expect("it sees it");
+    }
+
     /// Waits until south has a command of this procedure in such a phase.
     async fn until(&self, procedure: &'static str, is: impl Fn(&Phase) -> bool + Clone + Send + 'static) -> CommandId {
         let look = move |lane: &Lane, _| {
@@ -253,10 +272,14 @@ async fn a_call_is_held_released_and_answered_by_libvirtd_itself() {
     let world = World::new().await;
     let mut south = world.connect("south", &[]);
     world.lock().await;
+    let before = world.lanes.now().wall;
     south.call(SUSPEND, 1, &domain(1)).await;
     south.call(RESUME, 2, &domain(1)).await;
     let first = world.until("domain_suspend", |phase| *phase == Phase::Queued).await;
     let second = world.until("domain_resume", |phase| *phase == Phase::Queued).await;
+    let issued = move |lane: &Lane, _| [first, second].map(|id| lane.state().command(id).unwrap().command().issued_at);
+    let [one, two] = world.lanes.read(vm(1), issued).await.unwrap().map(|at| at.expect("when it came"));
+    assert!(before <= one && one <= two && two <= world.lanes.now().wall, "{before:?} {one:?} {two:?}");
     south.call(GET_INFO, 3, &domain(1)).await;
     south.arrives(GET_INFO, 3).await;
     south.reply(GET_INFO, 3, &[0; 20]).await;
@@ -278,7 +301,7 @@ async fn a_call_is_held_released_and_answered_by_libvirtd_itself() {
     assert_eq!(made.count(), 0, "the agent makes no call of its own");
     let call = world.lanes.read(vm(1), move |lane, _| lane.state().command(first).unwrap().command().call.clone());
     let call = call.await.unwrap().unwrap();
-    assert_eq!((call.uid, call.pid), (1000, Some(77)));
+    assert_eq!((call.uid, call.gid, call.pid), (1000, Some(1000), Some(77)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -394,6 +417,17 @@ async fn a_migration_that_is_seen_under_way_counts_as_begun_and_its_own_provider
     let holds =
         world.lanes.read(vm(1), |lane, _| lane.state().holds().map(|hold| hold.key().clone()).collect::<Vec<_>>());
     assert_eq!(holds.await.unwrap(), [HoldKey::Migration]);
+    // How it goes is its own provider's to say, at once, and nobody else's while it is open.
+    const SET_MAX_DOWNTIME: u32 = 166;
+    let downtime = [domain(1), vec![0; 12]].concat();
+    let mut north = world.connect("north", &[]);
+    north.call(SET_MAX_DOWNTIME, 9, &downtime).await;
+    world.until("domain_migrate_set_max_downtime", |phase| *phase == Phase::Queued).await;
+    south.call(SET_MAX_DOWNTIME, 9, &downtime).await;
+    south.arrives(SET_MAX_DOWNTIME, 9).await;
+    south.reply(SET_MAX_DOWNTIME, 9, &[]).await;
+    assert_eq!(south.answered(SET_MAX_DOWNTIME, 9).await, None);
+    drop(north);
     // From then on its end is a command of its own.
     south.call(ABORT_JOB, 3, &domain(1)).await;
     south.arrives(ABORT_JOB, 3).await;
@@ -405,6 +439,68 @@ async fn a_migration_that_is_seen_under_way_counts_as_begun_and_its_own_provider
     assert_eq!(world.outcome(abort).await.ending, End::Done);
     south.reply(PERFORM3, 1, &[]).await;
     assert_eq!(south.answered(PERFORM3, 1).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_own_block_job_is_steered_and_ended_by_its_provider_however_it_names_the_disk() {
+    const BLOCK_PULL: u32 = 240;
+    const BLOCK_JOB_ABORT: u32 = 237;
+    const SET_SPEED: u32 = 239;
+    const PIVOT: u32 = 2;
+    let about = |disk: &str, numbers: &[u8]| {
+        let mut writer = Writer::new();
+        writer.string(disk).raw(numbers);
+        [domain(1), writer.into_bytes()].concat()
+    };
+    let world = World::new().await;
+    let mut north = world.connect("north", &[]);
+    world.fake.change(vm(1), |state| {
+        state.devices = ["disk:vda", "disk:vdb"].map(|name| name.parse().unwrap()).into();
+    });
+    world.sees(|lane| lane.state().believed().is_some_and(|seen| seen.devices.len() == 2)).await;
+    let block = |disk: &str| HoldKey::Block(disk.to_owned());
+    let holds = || async {
+        let held = |lane: &Lane, _| lane.state().holds().map(|hold| hold.key().clone()).collect::<BTreeSet<_>>();
+        world.lanes.read(vm(1), held).await.unwrap()
+    };
+    let mut serial = 0;
+    for named in ["vda", "/images/a.qcow2"] {
+        serial += 1;
+        north.call(BLOCK_PULL, serial, &about("vda", &[0; 12])).await;
+        north.arrives(BLOCK_PULL, serial).await;
+        world.fake.change(vm(1), |state| _ = state.jobs.insert(HoldKey::Block("vda".to_owned())));
+        north.reply(BLOCK_PULL, serial, &[]).await;
+        assert_eq!(north.answered(BLOCK_PULL, serial).await, None);
+        let pull = world.until("domain_block_pull", |phase| matches!(phase, Phase::Ended(_))).await;
+        assert_eq!(world.outcome(pull).await.ending, End::Done);
+        assert_eq!(holds().await, [block("vda")].into());
+        // How fast it is is part of it, whoever may tune.
+        serial += 1;
+        north.call(SET_SPEED, serial, &about(named, &[0; 12])).await;
+        north.arrives(SET_SPEED, serial).await;
+        north.reply(SET_SPEED, serial, &[]).await;
+        assert_eq!(north.answered(SET_SPEED, serial).await, None);
+        serial += 1;
+        north.call(BLOCK_JOB_ABORT, serial, &about(named, &PIVOT.to_be_bytes())).await;
+        north.arrives(BLOCK_JOB_ABORT, serial).await;
+        let abort = world.until("domain_block_job_abort", |phase| *phase == Phase::Running).await;
+        world.fake.change(vm(1), |state| state.jobs.clear());
+        north.reply(BLOCK_JOB_ABORT, serial, &[]).await;
+        assert_eq!(north.answered(BLOCK_JOB_ABORT, serial).await, None);
+        assert_eq!(world.outcome(abort).await.ending, End::Done);
+        assert_eq!(holds().await, [].into(), "closed by the command, {named}");
+    }
+    let steered = world.lanes.read(vm(1), |lane, _| {
+        let tunes = |tracked: &&covirt::resolver::Tracked| tracked.command().operation.action() == Action::TuningSet;
+        lane.state().commands().filter(tunes).count()
+    });
+    assert_eq!(steered.await.unwrap(), 0, "it is no command of its own");
+    // A job that others have begun is not ended by a name that may be its.
+    world.fake.change(vm(1), |state| _ = state.jobs.insert(HoldKey::Block("vdb".to_owned())));
+    world.sees(|lane| lane.state().holds().count() == 1).await;
+    serial += 1;
+    north.call(BLOCK_JOB_ABORT, serial, &about("/images/b.qcow2", &[0; 4])).await;
+    world.until("domain_block_job_abort", |phase| *phase == Phase::Queued).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -104,7 +104,8 @@ fn admission(operation: Operation) -> Fact {
 /// The same, as a libvirt client's own call.
 fn carried(admitted: Fact) -> Fact {
     let Fact::Admitted(mut admission) = admitted else { return admitted };
-    admission.command.call = Some(ClientCall { procedure: "domain_suspend".to_owned(), uid: 107, pid: Some(4711) });
+    admission.command.call =
+        Some(ClientCall { procedure: "domain_suspend".to_owned(), uid: 107, gid: Some(64), pid: Some(4711) });
     admission.digest = admission.command.digest();
     Fact::Admitted(admission)
 }

@@ -149,6 +149,9 @@ pub struct ClientCall {
     pub procedure: String,
     /// Whose process the client is.
     pub uid: u32,
+    /// Of which group that is; journals before this was kept have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gid: Option<u32>,
     /// Which process it was when it connected, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<i32>,

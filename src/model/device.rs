@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::units::Mac;
+use super::xml;
 
 /// A disk or an interface of a VM: `disk:vda`, `nic:52:54:00:11:22:33`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -64,25 +65,24 @@ pub fn is_target(text: &str) -> bool {
     (2..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
 
-/// The device that libvirt's XML of a disk or an interface describes.
+/// The device that libvirt's XML of a disk or an interface describes. What names it twice, or in a namespace, might be
+/// another to libvirt: it names none.
 ///
 /// *Errors*: a sentence's end, when it is not the XML of one disk or interface that is named.
 pub fn named_in(xml: &str) -> Result<DeviceName, String> {
-    let document = roxmltree::Document::parse(xml).map_err(|error| format!("xml cannot be read: {error}"))?;
+    let document = xml::parse(xml).map_err(|error| format!("xml cannot be read: {error}"))?;
     let device = document.root_element();
-    let attribute = |child: &str, name: &str| {
-        device.children().find(|node| node.has_tag_name(child)).and_then(|node| node.attribute(name))
-    };
-    match device.tag_name().name() {
-        "disk" => {
+    let attribute = |child: &str, name: &str| xml::child(device, child).and_then(|node| xml::attribute(node, name));
+    match xml::name(device) {
+        Some("disk") => {
             let target = attribute("target", "dev").filter(|target| is_target(target));
             target.map(|target| DeviceName::Disk(target.to_owned())).ok_or("the disk needs <target dev='…'>".to_owned())
         }
-        "interface" => {
+        Some("interface") => {
             let mac = attribute("mac", "address").ok_or("the interface needs <mac address='…'>")?;
             mac.parse().map(DeviceName::Nic).map_err(|_| format!("{mac:?} is no MAC"))
         }
-        other => Err(format!("<{other}> is neither a disk nor an interface")),
+        Some(_) | None => Err(format!("<{}> is neither a disk nor an interface", device.tag_name().name())),
     }
 }
 
@@ -109,5 +109,22 @@ mod tests {
         for xml in ["<disk/>", "<interface/>", "<hostdev/>", "<disk", "<disk><target dev='../x'/></disk>"] {
             assert!(named_in(xml).is_err(), "{xml}");
         }
+    }
+
+    #[test]
+    fn what_may_be_another_device_to_libvirt_names_none() {
+        for xml in [
+            "<disk><target dev='vda'/><target dev='vdb'/></disk>",
+            "<disk xmlns:o='u'><o:target dev='vda'/></disk>",
+            "<disk xmlns:o='u'><o:target dev='vda'/><target dev='vdb'/></disk>",
+            "<disk xmlns:o='u'><target o:dev='vda' dev='vdb'/></disk>",
+            "<disk xmlns='u'><target dev='vda'/></disk>",
+            "<interface><mac address='52:54:00:0a:0b:0c'/><mac address='52:54:00:0a:0b:0d'/></interface>",
+            "<?xml version='1.0' encoding='utf-7'?><disk><target dev='vda'/></disk>",
+        ] {
+            assert!(named_in(xml).is_err(), "{xml}");
+        }
+        let attributes: String = (0..10_000).map(|i| format!("a{i}='' ")).collect();
+        named_in(&format!("<disk><target dev='vda' {attributes}/></disk>")).unwrap_err();
     }
 }

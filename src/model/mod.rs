@@ -18,6 +18,7 @@ pub mod secret;
 pub mod state;
 pub mod time;
 pub mod units;
+pub(crate) mod xml;
 
 pub use action::Action;
 pub use cause::{Actor, Cause, Happening};

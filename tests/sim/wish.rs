@@ -50,7 +50,7 @@ pub(crate) fn carried(roll: &mut Roll, wish: Operation) -> (Operation, Option<Cl
             Operation::Relayed(RelayedArgs { action, procedure: procedure.clone(), touches: [].into() })
         }
     };
-    (operation, Some(ClientCall { procedure, uid: 0, pid: None }))
+    (operation, Some(ClientCall { procedure, uid: 0, gid: None, pid: None }))
 }
 
 /// The actions that a request can ask for, in the order in which seeds draw them.

@@ -21,6 +21,7 @@
 //! | `subject` | which VM a call is about, and so what becomes of it |
 //! | `lane` | what the lane says of held calls |
 //! | `upstream` | what libvirtd sends |
+//! | `migrations` | those that the client has begun, and so may end |
 //! | `own` | our own calls on the client's connection to libvirtd |
 //! | `ends` | one side has gone |
 //! | `error` | what libvirt's error means to a command |
@@ -36,6 +37,7 @@ mod client;
 mod ends;
 mod error;
 mod lane;
+mod migrations;
 mod own;
 mod subject;
 #[cfg(test)]
@@ -52,6 +54,7 @@ use crate::resolver::CallResult;
 
 pub use self::around::{Around, Role, Standing};
 use self::book::{Book, Call};
+use self::migrations::Migrations;
 use self::own::Own;
 
 /// How many released calls are at libvirtd at once. It stops reading a connection, signs of life included, with five.
@@ -181,6 +184,7 @@ enum Ends {
 pub struct Conversation {
     book: Book,
     own: Own,
+    migrations: Migrations,
     opening: Opening,
     ends: Ends,
     /// Calls that are to be held and were not submitted yet, as they came.
@@ -207,6 +211,7 @@ impl Conversation {
         Self {
             book: Book::new(),
             own: Own::new(),
+            migrations: Migrations::new(),
             opening: Opening::NotYet,
             ends: Ends::Both,
             waiting: VecDeque::new(),

@@ -231,7 +231,8 @@ impl Courier {
         self.fates.retain(|_, fate| fate.has_changed().is_ok());
         self.fates.insert(ticket, told);
         let peer = self.errands.client.peer;
-        let call = ClientCall { procedure: submit.procedure.to_owned(), uid: peer.uid, pid: peer.pid };
+        let procedure = submit.procedure.to_owned();
+        let call = ClientCall { procedure, uid: peer.uid, gid: Some(peer.gid), pid: peer.pid };
         self.errands.submit(Sent { ticket, id, submit, call, after, fate });
     }
 

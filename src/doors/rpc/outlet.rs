@@ -41,6 +41,8 @@ pub(super) struct Outlet {
     written: usize,
     /// How many of its descriptors are sent.
     sent: usize,
+    /// How much was taken in all. *Units*: bytes and descriptors.
+    taken: u64,
 }
 
 impl Outlet {
@@ -61,6 +63,11 @@ impl Outlet {
     /// Whether not even the peer that this goes to should be read for now, because every message of it may be answered.
     pub(super) fn is_crowded(&self) -> bool {
         self.queue.len() > CROWDED
+    }
+
+    /// How much was taken since the beginning; it grows whenever anything is.
+    pub(super) const fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// Lets go of everything: there is nobody to write to any more.
@@ -113,6 +120,7 @@ impl Outlet {
 
     fn wrote(&mut self, mut count: usize) {
         self.left -= count;
+        self.taken += count as u64;
         while count > 0 {
             let Some(first) = self.queue.front() else { return };
             let step = count.min(first.bytes().len() - self.written);
@@ -132,7 +140,7 @@ impl Outlet {
             control.push(SendAncillaryMessage::ScmRights(&rights));
             let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
             sendmsg(socket, &[IoSlice::new(&[0])], &mut control, flags)?;
-            self.sent += 1;
+            (self.sent, self.taken) = (self.sent + 1, self.taken + 1);
         }
         if self.sent >= descriptors.len() {
             self.next();

@@ -62,6 +62,8 @@ pub enum Place {
 pub enum Returns {
     /// Nothing: a door can make it itself.
     Nothing,
+    /// The number nought: a door can make it itself.
+    Zero,
     /// The VM, by name, UUID and number.
     Domain,
     /// What only libvirt can say.
@@ -119,6 +121,7 @@ fn read_line(program: u32, line: &'static str) -> Option<Procedure> {
     };
     let returns = match words.next()? {
         "nothing" => Returns::Nothing,
+        "zero" => Returns::Zero,
         "domain" => Returns::Domain,
         "other" => Returns::Other,
         _ => return None,

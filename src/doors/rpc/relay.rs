@@ -9,7 +9,8 @@
 //!
 //! What becomes of a message is the [`Policy`]'s decision; the relay reads, asks, and writes what it is told to, at once
 //! where the socket takes it. The two directions are independent: a peer that takes nothing stops only the reading of the
-//! other one, and that only when much is waiting for it.
+//! other one, and that only when much is waiting for it. A client that takes nothing for long is closed; libvirt may take its
+//! time.
 //!
 //! Guarantees: order is kept in each direction; memory is bounded by [`Intake`]'s and [`Outlet`]'s limits and by what the
 //! policy keeps; when one end is gone the other is closed, after what was on its way to it was written or a moment has
@@ -29,6 +30,12 @@ use super::frame::{Frame, Status};
 use super::intake::{Filled, Intake, ReadFrameError};
 use super::outlet::{Flushed, Outlet};
 use super::refusal::Answer;
+
+mod patience;
+mod transparent;
+
+use self::patience::Patience;
+pub use self::transparent::{NoNews, Transparent};
 
 /// How long what is on its way to an end is still written once the relay is over.
 const LINGER: Duration = Duration::from_secs(2);
@@ -146,6 +153,9 @@ pub enum RelayError {
         /// Why.
         source: io::Error,
     },
+    /// An end is there and takes nothing of what waits for it.
+    #[error("{0} takes nothing any more")]
+    Stalled(Side),
     /// The socket cannot be waited for.
     #[error("the system gives no word of a socket")]
     Watch(#[source] io::Error),
@@ -169,6 +179,7 @@ struct End {
     room: Option<AsyncFd<UnixStream>>,
     intake: Intake,
     presence: Presence,
+    patience: Patience,
 }
 
 fn watched(socket: UnixStream, interest: Interest) -> io::Result<AsyncFd<UnixStream>> {
@@ -182,7 +193,7 @@ impl End {
     fn new(socket: UnixStream) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let socket = watched(socket, Interest::READABLE)?;
-        Ok(Self { socket, room: None, intake: Intake::new(), presence: Presence::Here })
+        Ok(Self { socket, room: None, intake: Intake::new(), presence: Presence::Here, patience: Patience::new() })
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Filled, ReadFrameError>> {
@@ -416,7 +427,8 @@ impl<P: Policy> Relay<P> {
                 return Poll::Ready(room.map(|()| Turn::Room));
             }
         }
-        Poll::Pending
+        let waits = (!self.out.client.is_empty()).then(|| self.out.client.taken());
+        self.client.patience.poll_lost(waits, cx).map(|()| Err(RelayError::Stalled(Side::Client)))
     }
 
     /// Ready when there is room for something that waits.
@@ -461,34 +473,6 @@ pub(super) async fn turn_away(client: UnixStream, why: &Answer) {
         }
     };
     let _ = tokio::time::timeout(LINGER, turned_away).await;
-}
-
-/// Passes everything on as it came.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Transparent;
-
-/// News that nobody sends.
-#[derive(Debug, Clone, Copy)]
-pub enum NoNews {}
-
-impl Policy for Transparent {
-    type News = NoNews;
-
-    fn client_says(&mut self, frame: Frame, out: &mut Outputs) {
-        out.to_upstream(frame);
-    }
-
-    fn upstream_says(&mut self, frame: Frame, out: &mut Outputs) {
-        out.to_client(frame);
-    }
-
-    fn told(&mut self, news: NoNews, _out: &mut Outputs) {
-        match news {}
-    }
-
-    fn gone(&mut self, side: Side, out: &mut Outputs) {
-        out.close(format!("{side} is gone"));
-    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use virt::connect::Connect;
 use virt::error::Error;
 use virt::sys;
 
-use super::xml::{child, devices};
+use super::xml::{child, devices, without_metadata};
 use crate::model::VmId;
+use crate::model::xml::parse;
 
 /// One image of a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl Image {
 
 /// A disk's images, the active one first; none when there is no such disk.
 pub(super) fn chain_of(xml: &str, target: &str) -> Vec<Image> {
-    let Ok(document) = Document::parse(xml) else { return Vec::new() };
+    let Ok(document) = parse(xml) else { return Vec::new() };
     let disk =
         disks(&document).find(|disk| child(*disk, "target").and_then(|node| node.attribute("dev")) == Some(target));
     let Some(disk) = disk else { return Vec::new() };
@@ -57,17 +58,23 @@ pub(super) fn in_use(connect: &Connect, paths: &BTreeSet<&str>, but: Option<VmId
             Err(error) if error.code().to_raw() == sys::VIR_ERR_NO_DOMAIN => continue,
             other => other?,
         };
-        if let Some(path) = images(&xml).into_iter().find(|path| paths.contains(path.as_str())) {
-            return Ok(Some(format!("{path} is an image of the VM {}", domain.name()?)));
+        match images(&without_metadata(&xml)) {
+            Some(images) => {
+                if let Some(path) = images.into_iter().find(|path| paths.contains(path.as_str())) {
+                    return Ok(Some(format!("{path} is an image of the VM {}", domain.name()?)));
+                }
+            }
+            None => return Ok(Some(format!("what images the VM {} has cannot be read", domain.name()?))),
         }
     }
     Ok(None)
 }
 
-fn images(xml: &str) -> BTreeSet<String> {
-    let Ok(document) = Document::parse(xml) else { return BTreeSet::new() };
+/// None when the XML cannot be read.
+fn images(xml: &str) -> Option<BTreeSet<String>> {
+    let document = parse(xml).ok()?;
     let nodes = disks(&document).flat_map(|disk| disk.descendants());
-    nodes.filter(|node| node.has_tag_name("source")).filter_map(path_in).collect()
+    Some(nodes.filter(|node| node.has_tag_name("source")).filter_map(path_in).collect())
 }
 
 fn disks<'a, 'input>(document: &'a Document<'input>) -> impl Iterator<Item = Node<'a, 'input>> {
@@ -113,6 +120,7 @@ mod tests {
 
     #[test]
     fn every_image_of_a_vm_counts_as_used() {
-        assert_eq!(images(XML).into_iter().collect::<Vec<_>>(), ["/dev/base", "/middle", "/top"]);
+        assert_eq!(images(XML).unwrap().into_iter().collect::<Vec<_>>(), ["/dev/base", "/middle", "/top"]);
+        assert_eq!(images("<"), None, "nobody knows");
     }
 }

@@ -7,6 +7,7 @@ use super::xml::{child, devices};
 use crate::hypervisor::evidence::Seen;
 use crate::model::device::named_in;
 use crate::model::operation::{Bandwidth, DiskIotuneArgs, NicQosArgs};
+use crate::model::xml::parse;
 use crate::model::{DeviceName, Operation};
 
 /// A device as a domain's XML describes it.
@@ -53,7 +54,7 @@ pub(super) fn limits(disk: &Element) -> Result<Vec<(String, u64)>, Fault> {
 }
 
 fn read(xml: &str) -> Result<Document<'_>, Fault> {
-    Document::parse(xml).map_err(|error| Fault::Failed(format!("the domain's XML: {error}")))
+    parse(xml).map_err(|error| Fault::Failed(format!("the domain's XML: {error}")))
 }
 
 fn described<'a, 'input>(document: &'a Document<'input>) -> impl Iterator<Item = Node<'a, 'input>> {

@@ -1,6 +1,5 @@
 //! What a backup, a resize or a block job leaves to be seen beyond the VM's state, for calls whose answer was lost.
 
-use roxmltree::Document;
 use std::ffi::CStr;
 use virt::domain::Domain;
 use virt::error::Error;
@@ -12,6 +11,7 @@ use crate::hypervisor::evidence::{Seen, seen_in};
 use crate::model::operation::{
     BackupBeginArgs, BackupMode, BlockCommitArgs, BlockCopyArgs, BlockPullArgs, DiskResizeArgs,
 };
+use crate::model::xml::parse;
 use crate::model::{HoldKey, Operation, VmState};
 
 /// A disk is only ever made larger, so that one that is larger still was as large as was asked.
@@ -89,7 +89,7 @@ fn open_backup(domain: &Domain) -> Result<String, Error> {
 }
 
 fn is_as_asked(xml: &str, args: &BackupBeginArgs) -> bool {
-    let Ok(document) = Document::parse(xml) else { return false };
+    let Ok(document) = parse(xml) else { return false };
     let attribute_of = |tag, name| {
         document.descendants().filter(move |node| node.has_tag_name(tag)).filter_map(move |node| node.attribute(name))
     };

@@ -1,5 +1,6 @@
 //! Writing XML that libvirt is given, and finding elements in XML that it gave.
 
+use std::borrow::Cow;
 use std::fmt::{Arguments, Write};
 
 use roxmltree::{Document, Node};
@@ -34,6 +35,19 @@ pub(super) fn put(xml: &mut String, text: Arguments<'_>) {
 /// The first element of this name right inside another.
 pub(super) fn child<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Option<Node<'a, 'input>> {
     node.children().find(|child| child.has_tag_name(name))
+}
+
+/// A domain's XML as libvirt gave it, without what anybody has put into its metadata, which may be made to take long. Its
+/// name is in no other element's, and texts have no `<` in them.
+pub(super) fn without_metadata(domain: &str) -> Cow<'_, str> {
+    let (open, close) = ("<metadata>", "</metadata>");
+    match (domain.find(open), domain.rfind(close)) {
+        (Some(from), Some(to)) if from < to => {
+            let (before, behind) = (domain.get(..from), domain.get(to + close.len()..));
+            Cow::Owned([before, behind].into_iter().flatten().collect())
+        }
+        _ => Cow::Borrowed(domain),
+    }
 }
 
 /// What is right inside a domain's `<devices>`.

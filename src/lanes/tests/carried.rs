@@ -80,7 +80,7 @@ fn answered_by(answer: oneshot::Receiver<CallResult>) -> impl FnOnce(Call) -> La
 }
 
 fn carried(who: &str, action: &str, id: u128) -> Command {
-    let call = ClientCall { procedure: "domain_something".to_owned(), uid: 0, pid: Some(7) };
+    let call = ClientCall { procedure: "domain_something".to_owned(), uid: 0, gid: None, pid: Some(7) };
     Command { call: Some(call), ..World::command(1, who, action, id) }
 }
 

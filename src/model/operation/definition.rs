@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{check_lease, check_text, check_timeout};
 use crate::model::ids::VmId;
+use crate::model::xml;
 
 /// The most a definition may be. *Units*: bytes.
 const XML_MAX: usize = 1024 * 1024;
@@ -30,9 +31,8 @@ impl DefinitionDefineArgs {
 
     /// The VM's name in it.
     pub(super) fn name(&self) -> Option<String> {
-        let document = roxmltree::Document::parse(&self.xml).ok()?;
-        let name = document.root_element().children().find(|node| node.has_tag_name("name"))?;
-        Some(name.text()?.to_owned()).filter(|name| !name.is_empty())
+        let document = xml::parse(&self.xml).ok()?;
+        xml::child_text(document.root_element(), "name").filter(|name| !name.is_empty())
     }
 
     /// Whether it defines this VM and not another.
@@ -42,14 +42,17 @@ impl DefinitionDefineArgs {
     }
 }
 
-fn uuid_in(xml: &str) -> Result<VmId, String> {
-    let document = roxmltree::Document::parse(xml).map_err(|error| format!("xml cannot be read: {error}"))?;
+fn uuid_in(text: &str) -> Result<VmId, String> {
+    let document = xml::parse(text).map_err(|error| format!("xml cannot be read: {error}"))?;
     let root = document.root_element();
-    if !root.has_tag_name("domain") {
+    if xml::name(root) != Some("domain") {
         return Err(format!("<{}> is no domain", root.tag_name().name()));
     }
-    let uuid = root.children().find(|node| node.has_tag_name("uuid")).and_then(|node| node.text());
-    let uuid = uuid.ok_or("xml needs the VM's <uuid>, or it would define another one")?;
+    let Some(uuid) = xml::child_text(root, "uuid") else {
+        let twice = "xml names the VM's <uuid> more than once, or in a namespace";
+        let missing = "xml needs the VM's <uuid>, or it would define another one";
+        return Err(if xml::has(root, "uuid") { twice } else { missing }.to_owned());
+    };
     uuid.trim().parse().map_err(|_| format!("{:?} is no UUID", uuid.trim()))
 }
 

@@ -61,5 +61,5 @@ pub(crate) fn operation(action: Action, which: usize) -> Operation {
 /// The client's call that makes it, for what comes in no other way.
 pub(crate) fn call(operation: &Operation) -> Option<ClientCall> {
     let Operation::Relayed(args) = operation else { return None };
-    Some(ClientCall { procedure: args.procedure.clone(), uid: 0, pid: Some(1) })
+    Some(ClientCall { procedure: args.procedure.clone(), uid: 0, gid: None, pid: Some(1) })
 }

@@ -331,7 +331,7 @@ impl World {
             guard: serde_json::from_value(guard).unwrap(),
             class: serde_json::from_value(class).unwrap(),
             epoch,
-            call: call.or(relayed).map(|procedure| ClientCall { procedure, uid: 1000, pid: Some(77) }),
+            call: call.or(relayed).map(|procedure| ClientCall { procedure, uid: 1000, gid: None, pid: Some(77) }),
         }
     }
 

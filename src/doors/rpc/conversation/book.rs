@@ -33,6 +33,11 @@ impl Call {
         self.name() == "storage_vol_upload"
     }
 
+    /// Whether it is the last step of a migration at the source.
+    pub(super) fn confirms_a_migration(&self) -> bool {
+        self.name().starts_with("domain_migrate_confirm")
+    }
+
     /// libvirt's name of it.
     pub(super) fn name(&self) -> &'static str {
         procedures::name_of(self.head.program, self.head.procedure).unwrap_or("unknown")

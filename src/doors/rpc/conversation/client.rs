@@ -119,6 +119,7 @@ impl Conversation {
 
     pub(super) fn pass(&mut self, call: Call, frame: Frame, made: Made) -> super::Ticket {
         let ticket = self.book.ticket();
+        self.migrations.leaves(ticket, &call, &frame);
         self.book.enter(ticket, call, Stage::Passed(made));
         self.deed(Deed::ToUpstream(frame));
         ticket

@@ -36,6 +36,7 @@ impl Conversation {
             self.ready.pop_front();
             match self.book.take(ticket) {
                 Some((call, Stage::Ready { frame, vm })) => {
+                    self.migrations.leaves(ticket, &call, &frame);
                     self.book.put(ticket, call, Stage::Forwarded { vm, settled: Settled::NotYet });
                     self.deed(Deed::ToUpstream(frame));
                 }
@@ -56,6 +57,7 @@ impl Conversation {
         match self.book.take(ticket) {
             Some((call, Stage::Submitted { frame, vm })) => {
                 self.no_longer_last(vm, ticket);
+                self.migrations.leaves(ticket, &call, &frame);
                 self.book.put(ticket, call, Stage::Passed(Made::Nothing));
                 self.deed(Deed::ToUpstream(frame));
             }
@@ -94,6 +96,7 @@ impl Conversation {
         match outcome.ending {
             Ending::Done | Ending::Coalesced => match procedures::returns(call.head.program, call.head.procedure) {
                 Returns::Nothing => self.tell(Frame::answer(&call.head, Status::Ok, &[])),
+                Returns::Zero => self.tell(Frame::answer(&call.head, Status::Ok, &0_u32.to_be_bytes())),
                 Returns::Domain => self.look_up(ticket, call, vm),
                 Returns::Other => {
                     let text = format!(

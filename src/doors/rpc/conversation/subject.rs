@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 
 use super::super::frame::Frame;
 use super::super::mapping::{Pace, Subject};
+use super::super::procedures::{self, Returns};
 use super::super::refusal::{Answer, ErrorCode};
 use super::book::{Call, Made, Purpose, Stage};
 use super::client::HOST_OBJECT;
+use super::migrations::Share;
 use super::{Around, Conversation, Deed, Found, Role, Standing, Submit, Ticket};
+use crate::model::action::Repeat;
 use crate::model::operation::RelayedArgs;
 use crate::model::{Action, Operation, Resource, VmId};
 
@@ -27,7 +30,17 @@ impl Conversation {
             | Subject::Process(_)
             | Subject::Arriving { .. } => true,
         };
-        if seen { self.pass_if_seen(call, frame, around) } else { self.absent(&call) }
+        if !seen {
+            return self.absent(&call);
+        }
+        // A definition was copied: the guest is not touched, but whose migration it is libvirt does not ask.
+        if call.confirms_a_migration() {
+            if !self.migrations.may_end(&subject, Share::Copy) {
+                return self.refuse(&call, Answer::vm(ErrorCode::Invalid, NOT_BEGUN));
+            }
+            self.migrations.ends(&subject);
+        }
+        self.pass_if_seen(call, frame, around);
     }
 
     /// A call that changes a VM.
@@ -53,7 +66,9 @@ impl Conversation {
             | Subject::Many(_) => None,
         };
         match (known, pace, subject) {
-            (known, Pace::Never, subject) => self.never_held(call, frame, known, &subject, around),
+            (known, Pace::Never, subject) => {
+                self.never_held(call, frame, known, (&subject, Share::of(&operation)), around);
+            }
             (Some(vm), pace, _) => self.change_known(call, frame, vm, (operation, pace), around),
             (None, _, Subject::VmName(_) | Subject::Vm(_)) => match around.role() {
                 Role::Host => self.pass_if_seen(call, frame, around),
@@ -85,14 +100,25 @@ impl Conversation {
         }
     }
 
-    /// The end of a migration: the guest stands still until it is through.
-    fn never_held(&mut self, call: Call, frame: Frame, known: Option<VmId>, subject: &Subject, around: &dyn Around) {
+    /// The end of a migration: the guest stands still until it is through. Of one that others have begun it is no end,
+    /// but theirs brought to nothing.
+    fn never_held(
+        &mut self,
+        call: Call,
+        frame: Frame,
+        known: Option<VmId>,
+        (subject, share): (&Subject, Share),
+        around: &dyn Around,
+    ) {
         let made = if matches!(subject, Subject::Arriving { .. }) { Made::Vm(None) } else { Made::Nothing };
         let seen = known.map_or(around.role() == Role::Host, |vm| around.sees(vm));
-        if seen {
+        if !seen {
+            self.absent(&call);
+        } else if self.migrations.may_end(subject, share) {
+            self.migrations.ends(subject);
             self.pass(call, frame, made);
         } else {
-            self.absent(&call);
+            self.refuse(&call, Answer::vm(ErrorCode::Invalid, NOT_BEGUN));
         }
     }
 
@@ -245,6 +271,7 @@ impl Conversation {
             earlier.insert(ticket);
             after
         };
+        let operation = for_itself(&call, operation);
         self.book.put(ticket, call, Stage::Submitted { frame, vm });
         let submit = Submit { vm, operation, pace, procedure, received, after };
         self.deed(Deed::Submit(ticket, Box::new(submit)));
@@ -261,9 +288,25 @@ impl Conversation {
     }
 }
 
+/// What only libvirt can answer is made for its own client, whoever else wishes the same: of another's execution nobody
+/// here knows the answer.
+fn for_itself(call: &Call, operation: Operation) -> Operation {
+    let action = operation.action();
+    let is_shared = action.spec().repeat == Repeat::Idempotent && !matches!(operation, Operation::Relayed(_));
+    match procedures::returns(call.head.program, call.head.procedure) {
+        Returns::Other if is_shared => {
+            let touches = operation.footprint().writes;
+            Operation::Relayed(RelayedArgs { action, procedure: call.name().to_owned(), touches })
+        }
+        Returns::Nothing | Returns::Zero | Returns::Domain | Returns::Other => operation,
+    }
+}
+
 const NEW_VM: &str = "covirt did not let this through: only a provider with the host role brings VMs to this host; ask \
     the host's operator";
 const NOT_YOURS: &str = "covirt did not let this through: it is about a VM that others manage and this provider has no \
     part in; ask its primary or the host's operator";
+const NOT_BEGUN: &str = "covirt did not let this through: no migration of this VM was begun on this connection, and only \
+    who began one ends it; begin one, or abort the one that is under way";
 const TOO_MANY: &str = "covirt did not let this through: as much of this connection as may be is held already; try again \
     when some of it has ended";

@@ -81,6 +81,7 @@ impl Conversation {
             return self.close("libvirtd sent a reply that nobody asked for");
         };
         self.passed_by = self.passed_by.saturating_add(1);
+        self.migrations.answered(ticket, head.status);
         match self.book.take(ticket) {
             Some((call, Stage::Forwarded { vm, settled: Settled::NotYet }))
                 if head.status == Status::Ok && call.goes_on_with_its_stream() =>

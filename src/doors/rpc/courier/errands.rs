@@ -13,9 +13,10 @@ use crate::doors::rpc::door::Client;
 use crate::doors::rpc::mapping::{KnownAs, Pace, Subject};
 use crate::hypervisor::{AskHypervisorError, DiskOf, Later};
 use crate::lanes::{Carrier, Lanes, Part};
-use crate::model::operation::NoArgs;
+use crate::model::operation::{NoArgs, RelayedArgs};
 use crate::model::{
-    Action, Class, ClientCall, Code, Command, CommandId, Guard, HoldKey, Operation, Order, Refusal, VmId,
+    Action, Class, ClientCall, Code, Command, CommandId, DeviceName, Guard, HoldKey, Operation, Order, ProviderId,
+    Refusal, Resource, VmId,
 };
 use crate::resolver::{Call, CallResult, Lane, Phase};
 
@@ -104,8 +105,8 @@ impl Errands {
         };
         let provider = self.client.provider.clone();
         if pace != Pace::Held {
-            let by = provider.clone();
-            let way = self.lanes.read(vm, move |lane, _| way_of(lane, &by, pace)).await;
+            let (by, asked) = (provider.clone(), operation.clone());
+            let way = self.lanes.read(vm, move |lane, _| way_of(lane, &by, pace, &asked)).await;
             match way {
                 Ok(Way::Wave) => {
                     tracing::debug!(%provider, %vm, procedure, "a call is part of what its provider has under way");
@@ -278,7 +279,7 @@ enum Way {
 }
 
 /// Whether what runs or is open on a VM is the provider's own.
-fn way_of(lane: &Lane, provider: &crate::model::ProviderId, pace: Pace) -> Way {
+fn way_of(lane: &Lane, provider: &ProviderId, pace: Pace, operation: &Operation) -> Way {
     let state = lane.state();
     let runs = |actions: &[Action]| {
         let own = state.commands().filter(|tracked| tracked.command().provider == *provider);
@@ -290,11 +291,37 @@ fn way_of(lane: &Lane, provider: &crate::model::ProviderId, pace: Pace) -> Way {
     match pace {
         Pace::Held | Pace::Never => Way::Submit,
         Pace::Steers if is_own(&HoldKey::Migration) || runs(&[Action::MigrateBegin]) => Way::Wave,
-        Pace::Steers => Way::Submit,
+        Pace::Steers => way_to_a_block_job(lane, provider, operation),
         Pace::Aborts if runs(ENDED_BY_ABORT) => Way::Wave,
         Pace::Aborts if open(&HoldKey::Backup).is_some() => Way::As(Operation::BackupEnd(NoArgs {})),
         Pace::Aborts if open(&HoldKey::Migration).is_some() => Way::As(Operation::MigrateAbort(NoArgs {})),
         Pace::Aborts => Way::Submit,
+    }
+}
+
+/// How a call goes on that steers or ends a block job, on a disk that it may name by its source.
+fn way_to_a_block_job(lane: &Lane, provider: &ProviderId, operation: &Operation) -> Way {
+    let Operation::Relayed(args) = operation else { return Way::Submit };
+    let named = args.touches.iter().find_map(|touched| match touched {
+        Resource::Tuning(DeviceName::Disk(target)) => Some(target.clone()),
+        _ => None,
+    });
+    let of_blocks = lane.state().holds().filter_map(|hold| match hold.key() {
+        HoldKey::Block(disk) if named.as_ref().is_none_or(|named| named == disk) => Some((disk, hold.owner())),
+        _ => None,
+    });
+    let meant: Vec<_> = of_blocks.collect();
+    // Of several disks nobody here knows which is meant: only where all are its own, none of another's is.
+    if meant.is_empty() || meant.iter().any(|(_, owner)| *owner != Some(provider)) {
+        return Way::Submit;
+    }
+    match (args.action, meant.as_slice()) {
+        (Action::BlockAbort, [(disk, _)]) => {
+            let touches = [Resource::Disk((*disk).clone()), Resource::Device(DeviceName::Disk((*disk).clone()))].into();
+            Way::As(Operation::Relayed(RelayedArgs { touches, ..args.clone() }))
+        }
+        (Action::BlockAbort | Action::TuningSet, _) => Way::Wave,
+        _ => Way::Submit,
     }
 }
 

@@ -71,8 +71,16 @@ pub(super) fn decode(mut call: Call<'_>) -> Result<Treatment, ReadXdrError> {
             };
             Ok(perform(&call, subject, &sending))
         }
-        "domain_migrate_confirm3" | "domain_migrate_confirm3_params" => {
-            Ok(Treatment::change(subject, call.relayed(Action::MigrateBegin, []), Pace::Never))
+        "domain_migrate_confirm3" => {
+            cookie(&mut call)?;
+            let flags = call.u64()?;
+            Ok(confirm(&call, subject, flags))
+        }
+        "domain_migrate_confirm3_params" => {
+            call.parameters()?;
+            cookie(&mut call)?;
+            let flags = call.u32()?;
+            Ok(confirm(&call, subject, flags.into()))
         }
         "domain_migrate_finish" | "domain_migrate_finish2" | "domain_migrate_finish3" => {
             let name = Some(call.text()?.to_owned());
@@ -146,6 +154,16 @@ fn arriving(call: &Call<'_>, name: Option<String>, xml: Option<String>, pace: Pa
 /// A migration whose steps the client makes begins.
 fn begin(call: &Call<'_>, subject: Subject, flags: u64) -> Treatment {
     offline(call, &subject, flags).unwrap_or_else(|| Treatment::held(subject, call.relayed(Action::MigrateBegin, [])))
+}
+
+/// What went is gone from here: the guest, the definition, or nothing where that was only copied.
+fn confirm(call: &Call<'_>, subject: Subject, flags: u64) -> Treatment {
+    let gone = match (flags & OFFLINE, flags & UNDEFINE_SOURCE) {
+        (0, _) => Action::MigrateBegin,
+        (_, 0) => return Treatment::Look { subject, secret: Secrecy::Open },
+        (_, _) => Action::DefinitionUndefine,
+    };
+    Treatment::change(subject, call.relayed(gone, []), Pace::Never)
 }
 
 /// Nothing but the definition goes: here it is read, with all that is in it, or removed.

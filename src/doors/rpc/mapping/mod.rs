@@ -83,7 +83,8 @@ pub enum Secrecy {
 pub enum Pace {
     /// When its lane releases it.
     Held,
-    /// At once: the end of a migration, during which the guest stands still.
+    /// At once, where it ends what was begun on the same connection: the end of a migration, during which the guest
+    /// stands still.
     Never,
     /// At once when it is part of what the same provider has open (the next step of its migration, the speed of its
     /// job); held otherwise.

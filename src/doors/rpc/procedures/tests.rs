@@ -127,6 +127,7 @@ fn numbers_and_names_are_found() {
     }
     assert_eq!(returns(REMOTE, 34), Returns::Nothing);
     assert_eq!(returns(REMOTE, 196), Returns::Domain);
+    assert_eq!(returns(REMOTE, 358), Returns::Zero);
 }
 
 #[test]

@@ -108,6 +108,21 @@ fn a_client_that_never_reads_stops_neither_the_other_direction_nor_fills_memory(
     assert!(matches!(ended, Ok(Ending::ClientLeft)), "{ended:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_for_long_is_closed() {
+    let ((_client, near), (upstream, far)) = (pair(), pair());
+    let (_news, inbox) = mpsc::channel(4);
+    let relay = tokio::spawn(Relay::new(near, far, Transparent, inbox).unwrap().run());
+    let writing = std::thread::spawn(move || {
+        let packet = message(header(Kind::Stream, 1), 0, &scramble(262_120, 1));
+        // Until the relay has gone.
+        while (&upstream).write_all(&packet).is_ok() {}
+    });
+    let ended = relay.await.unwrap();
+    assert!(matches!(ended, Err(RelayError::Stalled(Side::Client))), "{ended:?}");
+    writing.join().unwrap();
+}
+
 #[track_caller]
 fn receive_from(socket: &UnixStream) -> Sample {
     socket.set_nonblocking(false).unwrap();

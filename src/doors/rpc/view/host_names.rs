@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use roxmltree::{Document, Node, ParsingOptions};
+use roxmltree::Node;
 use uuid::Uuid;
 
 use super::eyes::{Eyes, Thing, Whose};
 use super::judge;
 use crate::model::VmId;
+use crate::model::xml::parse_up_to;
 
 /// The VMs of the host and what is theirs.
 #[derive(Debug, Clone, Default)]
@@ -236,12 +237,13 @@ impl Known {
     fn read(&mut self, xml: &str) {
         /// Far more than any domain has.
         const NODES_MAX: u32 = 500_000;
-        let options = ParsingOptions { allow_dtd: false, nodes_limit: NODES_MAX, ..ParsingOptions::default() };
-        let Ok(document) = Document::parse_with_options(xml, options) else {
+        let Ok(document) = parse_up_to(xml, NODES_MAX) else {
             self.vague = true;
             return;
         };
-        for node in document.root_element().descendants().filter(Node::is_element) {
+        // What is in its metadata is anybody's word.
+        let parts = document.root_element().children().filter(|part| !part.has_tag_name("metadata"));
+        for node in parts.flat_map(|part| part.descendants()).filter(Node::is_element) {
             match node.tag_name().name() {
                 "interface" => self.read_nic(node),
                 "source" => self.read_source(node),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use roxmltree::{Document, Node, ParsingOptions};
+use roxmltree::Node;
 
 use super::super::xdr::{ReadXdrError, Reader, Writer};
 use super::decided::Xml;
@@ -10,6 +10,7 @@ use super::eyes::{Eyes, Thing};
 use super::judge::{self, Nature};
 use super::{Shown, unknown};
 use crate::model::VmId;
+use crate::model::xml::parse_up_to;
 
 /// Far more than any network or volume has; a tree takes some hundred bytes for each.
 const NODES_MAX: u32 = 200_000;
@@ -33,8 +34,7 @@ impl Verdict {
 pub(super) fn sift(of: Xml, payload: &[u8], eyes: &dyn Eyes) -> Result<Shown, ReadXdrError> {
     let mut reader = Reader::new(payload);
     let text = reader.string()?;
-    let options = ParsingOptions { allow_dtd: false, nodes_limit: NODES_MAX, ..ParsingOptions::default() };
-    let Ok(document) = Document::parse_with_options(text, options) else { return Ok(unknown(payload, eyes)) };
+    let Ok(document) = parse_up_to(text, NODES_MAX) else { return Ok(unknown(payload, eyes)) };
     let root = document.root_element();
     let verdict = match of {
         Xml::Network => network(root, eyes),

@@ -2,7 +2,9 @@
 
 use super::super::*;
 use super::desk::*;
-use crate::doors::rpc::frame::{Header, KEEPALIVE, Kind, Status};
+use crate::doors::rpc::frame::{Header, KEEPALIVE, Kind, QEMU, Status};
+use crate::doors::rpc::xdr::Writer;
+use crate::model::operation::NoArgs;
 use crate::model::{Code, Ending};
 
 #[test]
@@ -85,6 +87,44 @@ fn a_coalesced_call_is_answered_by_us() {
     desk.call(CREATE_WITH_FLAGS, 3, OWN);
     assert_eq!(desk.ended(3, Ending::Coalesced, Code::SameWish), ["libvirtd call 24#2147483650"]);
     assert_eq!(desk.libvirtd_fails(LOOKUP_BY_UUID, 0x8000_0002, 42, "gone"), ["client 196#3 error 42"]);
+}
+
+#[test]
+fn what_only_libvirt_can_answer_is_no_wish_that_another_call_may_serve() {
+    const FSTHAW: u32 = 336;
+    const RENAME: u32 = 358;
+    const AGENT_COMMAND: u32 = 3;
+    let submitted = |desk: &Desk| match desk.deeds.last() {
+        Some(Deed::Submit(_, submit)) => submit.operation.clone(),
+        other => panic!("{other:?}"),
+    };
+    let mut desk = Desk::new();
+    let mut thaw = domain(OWN);
+    thaw.extend([0; 8]);
+    desk.client(FSTHAW, 1, &thaw);
+    let mut told = Writer::new();
+    told.raw(&domain(OWN)).string(r#"{"execute":"guest-fsfreeze-thaw"}"#).i32(5).u32(0);
+    let by_agent = submitted(&desk);
+    let head = Header { program: QEMU, ..head(AGENT_COMMAND, Kind::Call, 2) };
+    desk.hear(Heard::FromClient(Frame::new(head, &told.into_bytes())));
+    for operation in [by_agent, submitted(&desk)] {
+        assert!(matches!(operation, Operation::Relayed(_)), "{operation:?}");
+        let plain = Operation::GuestThaw(NoArgs {});
+        assert_eq!((operation.action(), operation.effect()), (plain.action(), plain.effect()));
+        assert_eq!(operation.footprint(), plain.footprint());
+    }
+    // Should it be served all the same, no number is made up.
+    assert_eq!(desk.ended(1, Ending::Coalesced, Code::SameWish), ["told domain_fsthaw 55", "client 336#1 error 55"]);
+    // The answer to a name is known.
+    let mut rename = domain(OWN);
+    let mut writer = Writer::new();
+    writer.optional_string(Some("vm8")).u32(0);
+    rename.extend(writer.into_bytes());
+    desk.client(RENAME, 3, &rename);
+    assert!(matches!(submitted(&desk), Operation::DefinitionRename(_)));
+    assert_eq!(desk.ended(3, Ending::Coalesced, Code::SameWish), ["client 358#3 ok"]);
+    let Some(Deed::ToClient(answer)) = desk.deeds.last() else { panic!() };
+    assert_eq!(answer.payload(), [0; 4]);
 }
 
 #[test]

@@ -3,12 +3,14 @@
 use super::super::*;
 use super::desk::*;
 use crate::doors::rpc::frame::{Header, Kind, Status};
+use crate::doors::rpc::procedures::{self, Handling, Place, Procedure};
 use crate::doors::rpc::xdr::Writer;
 
 const DEFINE_XML: u32 = 11;
 const LOOKUP_BY_NAME: u32 = 23;
 const NUM_OF_DOMAINS: u32 = 51;
 const RESTORE: u32 = 54;
+const BEGIN3: u32 = 213;
 const CONFIRM3: u32 = 218;
 const PREPARE3: u32 = 214;
 const FINISH3: u32 = 217;
@@ -41,6 +43,32 @@ fn cookie_and_flags(mut payload: Vec<u8>) -> Vec<u8> {
     payload
 }
 
+fn begin(flags: u64) -> Vec<u8> {
+    let mut payload = domain(OWN);
+    let mut writer = Writer::new();
+    // No XML, flags, no name, no limit.
+    writer.bool(false).u64(flags).bool(false).u64(0);
+    payload.extend(writer.into_bytes());
+    payload
+}
+
+/// The client begins to send its VM, and libvirtd agrees.
+fn begin_migration(desk: &mut Desk, serial: u32, ticket: u64, flags: u64) {
+    let action = if flags == 0 { "migrate.begin" } else { "definition.undefine" };
+    assert_eq!(desk.client(BEGIN3, serial, &begin(flags))[0][..], format!("submit {ticket} {action}"));
+    desk.released(ticket);
+    desk.libvirtd(BEGIN3, serial, &[0; 8]);
+}
+
+/// A VM that is to come.
+fn arriving(name: &str) -> Vec<u8> {
+    let mut writer = Writer::new();
+    // Nothing of a cookie and an URI, flags, the name, nothing of a bandwidth, what comes.
+    let xml = format!("<domain><name>{name}</name></domain>");
+    writer.opaque(&[]).bool(false).u64(0).optional_string(Some(name)).u64(0).string(&xml);
+    writer.into_bytes()
+}
+
 #[test]
 fn a_vm_that_a_provider_does_not_see_is_not_there() {
     for number in [OTHERS, FREE] {
@@ -51,6 +79,30 @@ fn a_vm_that_a_provider_does_not_see_is_not_there() {
         assert_eq!(desk.client(LOOKUP_BY_UUID, 3, uuid.as_bytes()), ["client 24#3 error 42"]);
         assert_eq!(desk.client(LOOKUP_BY_NAME, 4, &text(&format!("vm{number}"))), ["client 23#4 error 42"]);
     }
+}
+
+#[test]
+fn no_procedure_leads_to_a_vm_of_others() {
+    let mut absent = 0;
+    let named = |procedure: &&Procedure| matches!(procedure.place, Place::First | Place::InNamed);
+    for procedure in procedures::all().filter(named).filter(|procedure| procedure.handling != Handling::Refuse) {
+        for mut desk in [Desk::new(), Desk::of_the_host()] {
+            desk.world.secrets = true;
+            let mut payload = if procedure.place == Place::InNamed { text("named") } else { Vec::new() };
+            payload.extend(domain(OTHERS));
+            // Enough of nothing to be most procedures' other arguments.
+            payload.extend([0; 64]);
+            let head = Header { program: procedure.program, ..head(procedure.number, Kind::Call, 1) };
+            let said = desk.hear(Heard::FromClient(Frame::new(head, &payload)));
+            let answer = format!("client {}#1 error ", procedure.number);
+            let code = said.iter().find_map(|line| line.strip_prefix(&answer));
+            let leaves = |deed: &Deed| matches!(deed, Deed::ToUpstream(_) | Deed::Submit(..) | Deed::Resolve(..));
+            assert!(!desk.deeds.iter().any(leaves), "{}: {said:?}", procedure.name);
+            assert!(code.is_some(), "{}: {said:?}", procedure.name);
+            absent += usize::from(code == Some("42"));
+        }
+    }
+    assert!(absent > 2 * 150, "only {absent} were told that there is no such VM");
 }
 
 #[test]
@@ -115,6 +167,10 @@ fn a_call_whose_vm_is_not_known_yet_keeps_later_writes_and_nothing_else() {
 #[test]
 fn the_end_of_a_migration_is_never_held() {
     let mut desk = Desk::new();
+    begin_migration(&mut desk, 10, 1, 0);
+    assert_eq!(desk.client(PREPARE3, 11, &arriving("vm1")), ["submit 2 power.start"]);
+    desk.released(2);
+    desk.libvirtd(PREPARE3, 11, &[]);
     desk.call(SUSPEND, 1, OWN);
     let confirm = cookie_and_flags(domain(OWN));
     assert_eq!(desk.client(CONFIRM3, 2, &confirm), ["libvirtd call 218#2"]);
@@ -125,18 +181,64 @@ fn the_end_of_a_migration_is_never_held() {
 }
 
 #[test]
+fn only_a_migration_that_was_begun_on_the_connection_is_ended_on_it() {
+    let (confirm, finish) = (cookie_and_flags(domain(OWN)), cookie_and_flags(text("vm1")));
+    let mut desk = Desk::new();
+    let refused = |desk: &mut Desk, procedure: u32, serial: u32, payload: &[u8]| {
+        let said = desk.client(procedure, serial, payload);
+        assert!(said[1].ends_with("error 55") && said.len() == 2, "{said:?}");
+        assert!(last_error(&desk.deeds).contains("no migration of this VM was begun on this connection"));
+    };
+    refused(&mut desk, CONFIRM3, 1, &confirm);
+    refused(&mut desk, FINISH3, 2, &finish);
+    // What libvirt refused, or has not answered, is not begun.
+    desk.client(BEGIN3, 3, &begin(0));
+    desk.released(1);
+    refused(&mut desk, CONFIRM3, 4, &confirm);
+    desk.libvirtd_fails(BEGIN3, 3, 55, "another one is under way");
+    refused(&mut desk, CONFIRM3, 5, &confirm);
+    // One is ended once.
+    begin_migration(&mut desk, 6, 2, 0);
+    assert_eq!(desk.client(CONFIRM3, 7, &confirm), ["libvirtd call 218#7"]);
+    desk.libvirtd(CONFIRM3, 7, &[]);
+    refused(&mut desk, CONFIRM3, 8, &confirm);
+    // The host role does not end another's either.
+    let mut desk = Desk::of_the_host();
+    refused(&mut desk, FINISH3, 1, &cookie_and_flags(text("vm3")));
+}
+
+#[test]
+fn the_end_of_a_copied_definition_is_no_end_of_a_guest() {
+    const OFFLINE: u64 = 1024;
+    const UNDEFINE_SOURCE: u64 = 16;
+    let confirm = |flags: u64| {
+        let mut payload = domain(OWN);
+        let mut writer = Writer::new();
+        writer.opaque(&[]).u64(flags).u32(0);
+        payload.extend(writer.into_bytes());
+        payload
+    };
+    let passes = |desk: &mut Desk, serial: u32, flags: u64| {
+        desk.client(CONFIRM3, serial, &confirm(flags)) == [format!("libvirtd call 218#{serial}")]
+    };
+    let mut desk = Desk::new();
+    assert!(!passes(&mut desk, 1, OFFLINE), "whose it is libvirt does not ask");
+    desk.world.secrets = true;
+    assert_eq!(desk.client(BEGIN3, 2, &begin(OFFLINE)), ["libvirtd call 213#2"], "it only looks");
+    desk.libvirtd(BEGIN3, 2, &[0; 8]);
+    assert!(!passes(&mut desk, 3, 0), "a guest was not sent");
+    assert!(!passes(&mut desk, 4, OFFLINE | UNDEFINE_SOURCE), "nor the definition");
+    assert!(passes(&mut desk, 5, OFFLINE));
+    let mut desk = Desk::new();
+    begin_migration(&mut desk, 1, 1, OFFLINE | UNDEFINE_SOURCE);
+    assert!(!passes(&mut desk, 2, 0), "a guest was not sent");
+    assert!(passes(&mut desk, 3, OFFLINE | UNDEFINE_SOURCE));
+}
+
+#[test]
 fn a_vm_that_another_host_sends_is_enrolled_when_it_has_come() {
     let mut desk = Desk::of_the_host();
-    let mut prepare = Writer::new();
-    // Nothing of a cookie and an URI, flags, the name, nothing of a bandwidth, what comes.
-    prepare
-        .opaque(&[])
-        .bool(false)
-        .u64(0)
-        .optional_string(Some("vm3"))
-        .u64(0)
-        .string("<domain><name>vm3</name></domain>");
-    assert_eq!(desk.client(PREPARE3, 1, &prepare.into_bytes()), ["resolve 1"]);
+    assert_eq!(desk.client(PREPARE3, 1, &arriving("vm3")), ["resolve 1"]);
     let new = Heard::Resolved(Ticket(1), Found::New(Some(vm(FREE))));
     assert_eq!(desk.hear(new), ["libvirtd call 214#1"]);
     assert_eq!(desk.libvirtd(PREPARE3, 1, &[]), ["client 214#1 ok"], "it is not there yet, and its reply is not kept");

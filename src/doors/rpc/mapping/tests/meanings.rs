@@ -348,6 +348,13 @@ fn what_is_sent_to_another_host_and_how() {
         (name, perform(2 | 1024 | 16, &[]), "relayed definition.undefine"),
         ("domain_migrate_begin3", p().vm().none().h(1024).none().h(0), "look at the secrets of the VM"),
         ("domain_migrate_begin3_params", p().vm().parameters(&[], &[]).u(1024 | 16), "relayed definition.undefine"),
+        ("domain_migrate_confirm3", p().vm().s("").h(1 | 16).i(0), "[Never] relayed migrate.begin"),
+        ("domain_migrate_confirm3", p().vm().s("").h(1024).i(0), "look at the VM"),
+        (
+            "domain_migrate_confirm3_params",
+            p().vm().parameters(&[], &[]).s("").u(1024 | 16).i(0),
+            "[Never] relayed definition.undefine",
+        ),
         (
             "domain_migrate_perform3",
             p().vm().none().s("").some("q:b").none().h(2).none().h(0),

@@ -44,6 +44,25 @@ fn what_two_have_is_seen_by_whoever_sees_one_of_them() {
 }
 
 #[test]
+fn what_a_vms_metadata_says_is_not_its() {
+    let mut host = host();
+    let forged = "<devices><interface><mac address='52:54:00:00:00:02'/></interface>\
+        <disk><source file='/pool/theirs.qcow2'/></disk></devices>";
+    host.observe(MINE, "mine", &[&format!("<domain><metadata>{forged}</metadata></domain>")]);
+    for thing in [Thing::Mac("52:54:00:00:00:02"), Thing::Path("/pool/theirs.qcow2")] {
+        assert_eq!(whose(&host, thing, &[MINE]), Whose::Unseen, "{thing:?}");
+    }
+}
+
+#[test]
+fn xml_that_is_made_to_take_long_leaves_it_unknown_what_a_vm_has() {
+    let mut host = host();
+    let attributes: String = (0..200_000).map(|i| format!("a{i}='' ")).collect();
+    host.observe(id(9), "new", &[&format!("<domain><metadata><a {attributes}/></metadata></domain>")]);
+    assert_eq!(whose(&host, Thing::Mac("02:00:00:00:00:77"), &[]), Whose::Unknown);
+}
+
+#[test]
 fn nothing_is_nobodys_while_a_vm_may_be_missing_or_is_not_known_well() {
     let mut host = host();
     let stranger = Thing::Mac("02:00:00:00:00:77");
