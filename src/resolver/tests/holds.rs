@@ -277,7 +277,7 @@ fn only_its_owners_session_ends_a_freeze_and_only_its_owner_or_the_operator_asks
 }
 
 #[test]
-fn what_ends_something_open_passes_what_that_holds_back_and_nothing_else() {
+fn what_ends_something_open_passes_no_other_command_of_its_provider() {
     let mut world = at_once();
     world.submit("south", "o: backup.begin mode=push files=vda");
     world.finish("o");
@@ -286,11 +286,9 @@ fn what_ends_something_open_passes_what_that_holds_back_and_nothing_else() {
     for line in ["x: backup.end after=n", "y: backup.end", "z: power.stop"] {
         world.submit("south", line);
     }
-    let state = world.lane.state();
-    let by_heads: Vec<CommandId> = state.heads(state.lines(), &state.gaps()).iter().map(|it| it.command().id).collect();
-    let by_waits = state.live().filter(|it| it.is_queued() && state.waits(it).is_none()).map(|it| it.command().id);
-    assert_eq!(by_heads, by_waits.collect::<Vec<_>>());
-    assert!(!by_heads.contains(&world.id("y")), "x comes before it");
+    assert_eq!(executed(&world), ["o", "n"], "x waits for north's, y for x, z for the backup");
+    world.finish("n");
+    assert_eq!(executed(&world), ["o", "n", "x"]);
 }
 
 #[test]
