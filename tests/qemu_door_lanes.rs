@@ -56,6 +56,35 @@ fn two_conflicting_calls_both_end_as_the_rules_say_and_explain_tells_it() {
 }
 
 #[test]
+fn a_standing_answer_speaks_for_a_client_that_cannot_be_asked() {
+    let test = "a_standing_answer_speaks_for_a_client_that_cannot_be_asked";
+    let libvirt = match PrivateLibvirt::get() {
+        Ok(libvirt) => libvirt,
+        Err(Skip(reason)) => return skip(test, &reason),
+    };
+    let guest = Guest::define(&libvirt, "standing");
+    let mut doors = Doors::set_with(&libvirt, guest, "standing = 'mine-first'", MEETING);
+    doors.delegate(&["metadata.*"], "shared");
+    // Without the answer the one that came first would go first.
+    let mark = |of: &str| format!("<by>{of}</by>");
+    let write = |doors: &Doors<'_>, by: &str| {
+        doors.begin(by, &["metadata", "@", "urn:covirt:test", "--key", "t", "--config", "--set", &mark(by)])
+    };
+    let first = write(&doors, "north");
+    doors.command("north", "metadata.set", "queued");
+    let second = write(&doors, "south");
+    first.end().ok();
+    second.end().ok();
+    let (north, south) =
+        (doors.command("north", "metadata.set", "done"), doors.command("south", "metadata.set", "done"));
+    assert_eq!(north["rule"], "callback", "{north:#}");
+    assert!(at(&south, "finished_at") <= at(&north, "started_at"), "{south:#}\n{north:#}");
+    has(&doors.explain(&north), &["conflicts with south's metadata.set", "rule callback"]);
+    let kept = doors.virsh("north", &["metadata", "@", "urn:covirt:test"]).ok();
+    assert!(kept.contains("north") && !kept.contains("south"), "{kept}");
+}
+
+#[test]
 fn equal_wishes_are_one_execution_and_both_clients_are_told_that_it_is_done() {
     let libvirt = match PrivateLibvirt::get() {
         Ok(libvirt) => libvirt,

@@ -82,8 +82,14 @@ impl<'a> Doors<'a> {
 
     #[track_caller]
     pub(crate) fn set(libvirt: &'a PrivateLibvirt, guest: Guest, config: &str) -> Self {
+        Self::set_with(libvirt, guest, "", config)
+    }
+
+    /// With more in south's own table of the configuration.
+    #[track_caller]
+    pub(crate) fn set_with(libvirt: &'a PrivateLibvirt, guest: Guest, south: &str, config: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("covirt-").tempdir().expect("make a folder");
-        let doors = format!("door = true\n[doors]\ndir = '{}'\n{config}", folder.path().display());
+        let doors = format!("door = true\n{south}\n[doors]\ndir = '{}'\n{config}", folder.path().display());
         let north = "door = true\nroles = ['host']";
         let agent = Covirtd::start_with(env!("CARGO_BIN_EXE_covirtd"), libvirt.uri(), north, &doors);
         let (mut north, south) = (agent.client("north"), agent.client("south"));

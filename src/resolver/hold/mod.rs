@@ -101,9 +101,16 @@ impl Hold {
         let pulls_the_plug = command.class == Class::Emergency
             && matches!(action, Action::PowerStop | Action::PowerReset)
             && self.key != HoldKey::Migration;
+        // A guest that writes its memory faster than it is sent is halted by whoever sends it.
+        let lets_it_converge = owns && self.key == HoldKey::Migration && action == Action::PowerSuspend;
         // A guest that stands still cannot thaw.
         let wakes = self.key == HoldKey::Freeze && action == Action::PowerResume;
-        command.provider.is_agent() || ends_it || pulls_the_plug || wakes || (owns && self.key == HoldKey::Lock)
+        command.provider.is_agent()
+            || ends_it
+            || pulls_the_plug
+            || lets_it_converge
+            || wakes
+            || (owns && self.key == HoldKey::Lock)
     }
 
     /// What it is and whose, as the beginning of a sentence.

@@ -63,6 +63,22 @@ fn its_owner_and_the_operator_end_it_and_use_what_is_locked() {
 }
 
 #[test]
+fn who_sends_a_guest_to_another_host_may_halt_it_for_that() {
+    for (by, line, goes) in [
+        ("south", "power.suspend", true),
+        ("operator", "power.suspend", true),
+        ("north", "power.suspend", false),
+        ("south", "power.reset", false),
+    ] {
+        let mut world = at_once();
+        world.submit("south", "o: migrate.begin to=qemu+tls://b/system");
+        world.finish("o");
+        world.submit(by, &format!("c: {line}"));
+        assert_eq!(executed(&world).contains(&"c".to_owned()), goes, "{by}'s {line}");
+    }
+}
+
+#[test]
 fn a_frozen_guest_wakes_although_it_is_frozen() {
     let mut world = at_once();
     world.submit("south", "o: guest.freeze lease_s=600");
