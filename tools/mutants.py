@@ -2,12 +2,16 @@
 """Tries many mutants in one build: all are woven into the crate behind switches, and each costs a run of the tests.
 
     mutants.py WORK WEAVE [--only REGEX] [--again] [--behind] [--skip REGEX]
+    mutants.py WORK WEAVE --alone REGEX [--every N]
 
 WORK/crate is the crate, WORK/mutants.json its mutants, WEAVE the program of tools/weave. What cannot be woven or does not compile
 so is left to cargo-mutants, but for what is of no type. Who notices is asked quickest first, and only the tests that reach the mutated
 place; a run has a bound of time on the processor, not by the clock, so that a busy machine makes no mutant look noticed.
 WORK/tried.jsonl says what became of each (it is appended to; what is in it is not tried again), WORK/mutants.out/{caught,unviable}.txt
 tell `cargo mutants --iterate` what is left to it.
+
+--alone says how many would be noticed if there were no tests but those that match, of every N-th mutant that tests notice; it
+changes none of these files.
 """
 
 import argparse
@@ -200,6 +204,20 @@ class Judges:
         return last, "without end" if process.returncode in (-24, -6) else "noticed"
 
 
+def alone(work, build, given):
+    """How many mutants some tests notice by themselves."""
+    judges = Judges(build, lambda test: bool(re.search(given.alone, test)))
+    told = map(json.loads, (work / "tried.jsonl").read_text().splitlines())
+    noticed = {told["name"] for told in told if told["became"] != "survived"}
+    some = [number for number in sorted(build.switches) if build.mutants[number]["name"] in noticed][:: given.every]
+    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("COVIRT_MUTANTS_JOBS", 2))) as pool:
+        became = dict(zip(some, pool.map(judges.who_notices, some)))
+    for number, (test, _, asked) in became.items():
+        print(f"{test or 'nobody'} ({asked} asked): {build.mutants[number]['name']}")
+    reached = [test for test, _, asked in became.values() if asked]
+    print(f"of {len(some)}: {len(reached)} reached, {sum(test is not None for test in reached)} noticed")
+
+
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("work", type=pathlib.Path)
@@ -208,10 +226,14 @@ def main():
     options.add_argument("--only", default="", help="the mutants to try, by a pattern of their names")
     options.add_argument("--again", action="store_true", help="try what survived once more, too")
     options.add_argument("--behind", action="store_true", help="ask those who are not asked of each of what survived")
+    options.add_argument("--alone", help="ask these tests alone")
+    options.add_argument("--every", type=int, default=1, help="with --alone: try every so many of the mutants that are noticed")
     given = options.parse_args()
     work = given.work.resolve()
     build = Build(work, given.weave.resolve())
     build.make()
+    if given.alone:
+        return alone(work, build, given)
     judges = Judges(build, lambda test: bool(re.search(given.skip, test)) == given.behind)
     slow = sorted(((took, test) for test, (took, _) in judges.tests.items()), reverse=True)[:8]
     print(f"{len(build.switches)} of {len(build.mutants)} woven, {len(judges.tests)} tests; slowest: {slow}", flush=True)

@@ -152,7 +152,9 @@ fn what_was_undone_past_us_is_no_cause_any_more() {
         (Some(saved as Change), "power.restore", Cause::Destroyed, off),
     ] {
         let mut world = World::shared(Policy { gather: std::time::Duration::ZERO, ..Policy::default() });
-        before.map(|before| world.out_of_band(before));
+        if let Some(before) = before {
+            world.out_of_band(before);
+        }
         world.submit("north", &format!("f: {first}"));
         world.submit("north", "m: metadata.set uri=urn:m key=m after=f");
         world.submit("south", "c: power.suspend after=m");
