@@ -105,21 +105,21 @@ impl Wire {
     /// Reads all that is there.
     fn read(&mut self) {
         while self.end == End::Open {
-            let before = memory::live();
+            let (before, unread) = (memory::live(), self.sent.len() - self.out);
             let (next, peak) = memory::peak_of(|| self.intake.next());
             match next {
                 Ok(Some(frame)) => {
                     self.check(&frame);
                     drop(frame);
-                    self.weigh(before, peak);
+                    self.weigh(before, peak, unread);
                     continue;
                 }
-                Ok(None) => self.weigh(before, peak),
+                Ok(None) => self.weigh(before, peak, unread),
                 Err(error) => return self.fault(&error),
             }
             let before = memory::live();
             let (filled, peak) = memory::peak_of(|| self.intake.fill(&self.socket));
-            self.weigh(before, peak);
+            self.weigh(before, peak, unread);
             match filled {
                 Ok(Filled::Some | Filled::All) => {}
                 Ok(Filled::Nothing) => return,
@@ -138,10 +138,9 @@ impl Wire {
     }
 
     /// Room is made only for what came: at most as much again.
-    fn weigh(&mut self, before: isize, peak: usize) {
+    fn weigh(&mut self, before: isize, peak: usize, unread: usize) {
         let kept_before = usize::try_from(self.kept).expect("more than nothing");
         self.kept += memory::live() - before;
-        let unread = self.sent.len() - self.out;
         // A message that is given away is a copy of what the stage had; one that grows is there twice while it does.
         let most = STAGE + 3 * unread.max(STEP) + BESIDE;
         assert!(kept_before + peak <= most, "{kept_before} and {peak} for {unread}");
@@ -225,7 +224,7 @@ fn message(input: &mut Input<'_>) -> (Vec<u8>, usize) {
     let mut payload = u32::from(announced).to_be_bytes()[..if kind.has_descriptors() { 4 } else { 0 }].to_vec();
     // Up to a megabyte; bytes that differ from place to place.
     let length = if length < 0x8000 { usize::from(length) } else { usize::from(length - 0x8000) * 32 };
-    payload.extend((0..length).map(|at| (at.wrapping_mul(0x9e37_79b9) >> 8) as u8));
+    payload.extend((0..length).map(|at| at.wrapping_mul(0x9e37_79b9).to_be_bytes()[6]));
     (Frame::new(head, &payload).bytes().to_vec(), usize::from(announced))
 }
 
