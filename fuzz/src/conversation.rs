@@ -14,6 +14,7 @@ use covirt::doors::rpc::mapping::{Pace, Subject, Treatment, treatment};
 use covirt::doors::rpc::procedures;
 use covirt::doors::rpc::xdr::{Reader, Writer};
 use covirt::model::{Code, CommandId, Ending, Outcome, Refusal};
+use covirt::resolver::CallResult;
 
 use super::input::Input;
 use super::memory;
@@ -66,6 +67,8 @@ struct Judge {
     replies: usize,
     /// A connection that only reads is libvirtd's to refuse.
     may_be_read_only: bool,
+    /// libvirtd answers what it was asked: no reason to give anything up.
+    is_right: bool,
     gone: bool,
     closed: bool,
 }
@@ -97,7 +100,8 @@ impl Judge {
                     assert!(submit.after.is_none_or(|after| self.submitted.contains_key(&after) && after < *ticket));
                     self.tickets.push(*ticket);
                 }
-                Deed::Settle(ticket, _) => {
+                Deed::Settle(ticket, result) => {
+                    assert!(!self.is_right || !matches!(result, CallResult::Lost(_)), "lost by an answer");
                     assert!(self.released.contains(ticket), "settled unreleased");
                     assert!(self.settled.insert(*ticket), "settled twice");
                 }
@@ -118,8 +122,10 @@ impl Judge {
     fn forwarded(&mut self, head: Header) {
         let key = (head.program, head.serial);
         let mut leave = None;
-        if head.serial < OWN_SERIALS {
-            let asked = self.asked.get(&key).expect("made for its client");
+        // Every other one is a call of our own.
+        let asked = self.asked.get(&key);
+        assert!(asked.is_some() || (head.program == REMOTE && head.serial >= OWN_SERIALS), "made for nobody");
+        if let Some(asked) = asked {
             assert_eq!(asked.procedure, head.procedure);
             let ticket = self.at_lanes.get(&key).copied();
             let is_free = ticket.is_some_and(|ticket| self.released.contains(&ticket) || self.waved.contains(&ticket));
@@ -159,6 +165,7 @@ impl Scene {
         let deeds = self.talk.hear(heard, &self.world);
         let after = memory::live();
         self.judge.look(&deeds);
+        self.judge.is_right = false;
         let looked = memory::live();
         drop(deeds);
         // What was heard was there before, and has been taken in or dropped.
@@ -301,7 +308,10 @@ fn call(input: &mut Input<'_>) -> ((u32, u32), Kind, Option<u32>, Vec<u8>) {
     let how = input.byte();
     let what = if how % 2 == 0 { (REMOTE, input.one_of(&USUAL)) } else { seeds::procedure(input.short()) };
     let kind = if how / 2 % 8 == 7 { Kind::CallWithDescriptors } else { Kind::Call };
-    let serial = (how / 16 % 4 == 3).then(|| u32::from(input.byte() % 16));
+    let serial = (how / 16 % 4 == 3).then(|| {
+        let serial = u32::from(input.byte());
+        if serial < 240 { serial % 16 } else { OWN_SERIALS + serial % 16 }
+    });
     let front = match how / 64 {
         0 | 1 => MINE.domain(),
         2 => input.one_of(&GUESTS).domain(),
@@ -330,6 +340,7 @@ fn reply(scene: &mut Scene, input: &mut Input<'_>) {
         if judge.asked.contains_key(&(call.program, call.serial)) {
             judge.replies += frame.bytes().len();
         }
+        judge.is_right = true;
         Some(Heard::FromUpstream(frame))
     });
 }
