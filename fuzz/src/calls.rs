@@ -65,8 +65,9 @@ fn look(world: &World, (program, number): (u32, u32), payload: &[u8]) {
     let (asked, peak) = peak_of(|| view::call(program, number, payload, world));
     assert!(peak <= 4 * most, "{peak} for {}", payload.len());
     if let Ok(Asked::Recount(recount)) = asked {
-        let question = recount.question(payload).expect("it was read far enough for that").payload;
-        assert!(question.len() <= most);
+        // Arguments that cannot be read are told to the client.
+        let question = recount.question(payload).map_or(0, |question| question.payload.len());
+        assert!(question <= most);
     }
     // What is not there is named as the call named it, three times at most, a UUID in 36 letters.
     let absent = view::absent(program, number, payload);

@@ -359,9 +359,11 @@ fn stray(scene: &mut Scene, input: &mut Input<'_>) {
     let length = usize::from(input.byte());
     let frame = Frame::new(head, input.take(length));
     scene.hear(|judge, _| {
-        judge
-            .at_libvirtd
-            .retain(|(call, _)| (call.program, call.procedure, call.serial) != (program, procedure, serial));
+        // Of a call of our own only the serial counts.
+        let own = !judge.asked.contains_key(&(program, serial));
+        judge.at_libvirtd.retain(|(call, _)| {
+            (call.program, call.serial) != (program, serial) || (!own && call.procedure != procedure)
+        });
         judge.replies += frame.bytes().len();
         Some(Heard::FromUpstream(frame))
     });

@@ -16,7 +16,9 @@ use super::memory;
 use super::seeds;
 
 /// What one run may send. *Units*: bytes. Several times what is read at once, and what a large message is given at first.
-const SENT_MAX: usize = 3 * 1024 * 1024;
+const SENT_MAX: usize = 1536 * 1024;
+/// How many writes of one run are cut as they are told to; the rest is sent at once, so that a run stays short.
+const PIECES_MAX: usize = 192;
 /// What a socket takes for certain while nobody reads. *Units*: bytes.
 const AT_ONCE: usize = 32 * 1024;
 /// What the intake has for small messages, and what it gives a large one at first. *Units*: bytes.
@@ -54,6 +56,7 @@ struct Wire {
     /// All bytes, and what descriptors came with which of them.
     sent: Vec<u8>,
     files: BTreeMap<usize, Vec<u64>>,
+    pieces: usize,
     /// Up to where it came out again.
     out: usize,
     end: End,
@@ -67,18 +70,19 @@ impl Wire {
         let before = memory::live();
         let intake = Intake::new();
         let kept = memory::live() - before;
-        let sent = Vec::with_capacity(SENT_MAX + AT_ONCE);
-        Self { peer, socket, intake, sent, files: BTreeMap::new(), out: 0, end: End::Open, kept }
+        let sent = Vec::with_capacity(AT_ONCE);
+        Self { peer, socket, intake, sent, files: BTreeMap::new(), pieces: 0, out: 0, end: End::Open, kept }
     }
 
     /// Sends bytes in pieces; the intake reads after each.
-    fn send(&mut self, bytes: &[u8], piece: usize) {
-        for piece in bytes.chunks(piece.clamp(1, AT_ONCE)) {
-            if self.end != End::Open || self.sent.len() >= SENT_MAX {
-                return;
-            }
-            self.peer.write_all(piece).expect("there is room");
-            self.sent.extend(piece);
+    fn send(&mut self, mut bytes: &[u8], piece: usize) {
+        while !bytes.is_empty() && self.end == End::Open && self.sent.len() < SENT_MAX {
+            self.pieces += 1;
+            let piece = if self.pieces < PIECES_MAX { piece.clamp(1, AT_ONCE) } else { AT_ONCE };
+            let (now, later) = bytes.split_at(piece.min(bytes.len()));
+            self.peer.write_all(now).expect("there is room");
+            self.sent.extend(now);
+            bytes = later;
             self.read();
         }
     }
@@ -222,8 +226,8 @@ fn message(input: &mut Input<'_>) -> (Vec<u8>, usize) {
     let head = Header { program: REMOTE, version: 1, procedure: input.word(), kind, serial: input.word(), status };
     let (announced, length) = (if kind.has_descriptors() { input.byte() % 34 } else { 0 }, input.short());
     let mut payload = u32::from(announced).to_be_bytes()[..if kind.has_descriptors() { 4 } else { 0 }].to_vec();
-    // Up to a megabyte; bytes that differ from place to place.
-    let length = if length < 0x8000 { usize::from(length) } else { usize::from(length - 0x8000) * 32 };
+    // Mostly such as are read at once, some that are larger, up to half a megabyte; bytes that differ from place to place.
+    let length = if length < 0xf000 { usize::from(length % 20_000) } else { usize::from(length - 0xf000) * 128 };
     payload.extend((0..length).map(|at| at.wrapping_mul(0x9e37_79b9).to_be_bytes()[6]));
     (Frame::new(head, &payload).bytes().to_vec(), usize::from(announced))
 }
@@ -233,7 +237,7 @@ fn message(input: &mut Input<'_>) -> (Vec<u8>, usize) {
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds: Vec<Vec<u8>> = Vec::new();
     for kind in 0..7_u8 {
-        for (length, piece) in [(0_u16, 0_u16), (40, 1), (16_000, 999), (0x9000, 5000)] {
+        for (length, piece) in [(0_u16, 0_u16), (40, 1), (16_000, 999), (0xf800, 5000)] {
             let mut seed = Vec::new();
             for _ in 0..3 {
                 seed.extend([2, kind, 0, 0, 0, 0, 12, 0, 0, 0, 1]);

@@ -112,6 +112,9 @@ fn error(world: &World, payload: &[u8]) {
         Ok(other) => panic!("an error is always told: {other:?}"),
         Err(_) => return,
     };
+    if world.sees_all() {
+        return;
+    }
     let mut reader = Reader::new(text);
     let code = reader.i32().expect("it was read");
     if NOTHING_THERE.contains(&code) || !world.is_whole() {
@@ -175,6 +178,11 @@ fn list(world: &World, input: &mut Input<'_>) {
     let shown = match look(payload, world, || view::reply(REMOTE, number, payload, world)) {
         Ok(Shown::Same) => payload,
         Ok(Shown::Changed(changed)) => &changed.clone(),
+        // Of all that there are, for a client that takes that many.
+        Ok(Shown::Recount(recount)) if [112, 127].contains(&number) => {
+            let call = if number == 112 { &[0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0][..] } else { &[0, 0, 1, 0] };
+            &recount.answer(call, payload, world).expect("a list of libvirt's")
+        }
         other => panic!("{number}: a list of libvirt's is shown: {other:?}"),
     };
     is_clean(world, shown, number);
