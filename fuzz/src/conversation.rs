@@ -255,7 +255,10 @@ pub fn judge(data: &[u8]) {
             19 => {
                 floods += 1;
                 let (what, kind, _, payload) = call(&mut input);
-                let count = if floods > 1 { 8 } else { u32::from(input.byte()) * 17 };
+                let count = match input.byte() {
+                    255 if floods == 1 => CALLS_MAX + 1,
+                    byte => usize::from(byte % 64),
+                };
                 for _ in 0..count {
                     scene.call(what, kind, None, &payload);
                 }
