@@ -246,7 +246,7 @@ pub fn judge(data: &[u8]) {
             14 => lane(&mut scene, &mut input),
             15 | 16 => resolve(&mut scene, &mut input),
             17 => {
-                let (from_client, frame) = (input.byte() % 2 == 0, other(&mut input));
+                let (from_client, frame) = (input.byte().is_multiple_of(2), other(&mut input));
                 scene
                     .hear(|_, _| Some(if from_client { Heard::FromClient(frame) } else { Heard::FromUpstream(frame) }));
             }
@@ -279,7 +279,7 @@ pub fn judge(data: &[u8]) {
                 let head =
                     Header { program, version: 1, procedure: 1, kind: Kind::Event, serial: 0, status: Status::Ok };
                 let frame = Frame::new(head, &[]);
-                let from_client = input.byte() % 2 == 0;
+                let from_client = input.byte().is_multiple_of(2);
                 scene
                     .hear(|_, _| Some(if from_client { Heard::FromClient(frame) } else { Heard::FromUpstream(frame) }));
             }
@@ -309,7 +309,7 @@ pub fn judge(data: &[u8]) {
 fn call(input: &mut Input<'_>) -> ((u32, u32), Kind, Option<u32>, Vec<u8>) {
     const USUAL: [u32; 12] = [12, 28, 34, 196, 16, 24, 59, 8, 10, 1, 273, 208];
     let how = input.byte();
-    let what = if how % 2 == 0 { (REMOTE, input.one_of(&USUAL)) } else { seeds::procedure(input.short()) };
+    let what = if how.is_multiple_of(2) { (REMOTE, input.one_of(&USUAL)) } else { seeds::procedure(input.short()) };
     let kind = if how / 2 % 8 == 7 { Kind::CallWithDescriptors } else { Kind::Call };
     let serial = (how / 16 % 4 == 3).then(|| {
         let serial = u32::from(input.byte());
@@ -452,10 +452,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
         }
         seeds.push(vec![who, 19, 0, 2, 0, 255, 11, 0, 11, 1, 11, 2, 11, 3, 11, 4, 8, 0, 1, 0, 20, 8]);
     }
-    for (number, spoken) in spoken().filter(|spoken| spoken.kind != "event").enumerate() {
+    for (who, spoken) in (0..3).cycle().zip(spoken().filter(|spoken| spoken.kind != "event")) {
         let [high, low] = place(spoken.program, spoken.procedure);
         let length = u8::try_from(spoken.call.len()).unwrap_or(u8::MAX);
-        let call = [&[(number % 3) as u8, 0, 193, high, low, length], &spoken.call[..usize::from(length)]].concat();
+        let call = [&[who, 0, 193, high, low, length], &spoken.call[..usize::from(length)]].concat();
         let length = u8::try_from(spoken.answer.len()).unwrap_or(u8::MAX);
         let answer = [&[15, 0, 3, 0, 11, 0, 8, 0, 1, length], &spoken.answer[..usize::from(length)]].concat();
         seeds.push([call, answer, vec![14, 0, 4]].concat());

@@ -329,8 +329,8 @@ fn text(world: &World, input: &mut Input<'_>) {
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
-    for (number, spoken) in spoken().filter(|spoken| spoken.kind != "call").enumerate() {
-        let (who, place) = ([(number % 5) as u8], place(spoken.program, spoken.procedure));
+    for (who, spoken) in (0..5).cycle().zip(spoken().filter(|spoken| spoken.kind != "call")) {
+        let (who, place) = ([who], place(spoken.program, spoken.procedure));
         seeds.push(match spoken.kind {
             "event" => [&who, &[1], &place[..], &spoken.answer].concat(),
             "error" => [&who, &[2], &spoken.answer[..]].concat(),
