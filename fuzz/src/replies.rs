@@ -281,7 +281,11 @@ fn text(world: &World, input: &mut Input<'_>) {
         let between = input.one_of(&["", "\n    ", "<!-- äöü -->", "<a/>"]);
         let (at, part) = match input.byte() % 6 {
             0 => (0, format!("<host mac='{mac}' name='{name}' ip='192.0.2.{filler}'/>")),
-            1 => (0, format!("<host mac='{}' ip='192.0.2.7'></host>", mac.to_uppercase())),
+            // In what goes there may be what would go by itself.
+            1 => {
+                let inside = input.one_of(&["", "<interface connections='2'/>", "<network connections='3'></network>"]);
+                (0, format!("<host mac='{}' ip='192.0.2.7'>{inside}<a name='{name}'/></host>", mac.to_uppercase()))
+            }
             2 => (1, format!("<host ip='192.0.2.1'><hostname>{filler}</hostname><hostname> {name} </hostname></host>")),
             3 => (1, format!("<txt name='{name}' value='{filler}'/>")),
             4 => (
