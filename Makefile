@@ -10,19 +10,20 @@ export CARGO_TARGET_DIR := $(HOME)/.cache/covirt/target
 endif
 endif
 
-# make demo CONNECT=qemu:///system   make sim SEEDS=1000   make test FILTER=snapshot   make test-consumers TIER=light
+# make demo CONNECT=qemu:///system   make sim SEEDS=1000   make test FILTER=snapshot   make test-consumers TIER=light   make fuzz SECONDS=300
 export CONNECT VM
 SEEDS ?= 1000
+SECONDS ?= 60
 
 TIER ?= all
 
-.PHONY: help deps demo check test test-consumers sim mutants bench docs clean
+.PHONY: help deps demo check test test-consumers sim fuzz mutants bench docs clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 deps: ## Install everything the other targets need (apt, as root or with sudo)
-	@tools/install-deps.sh build qemu guest clients consumers check bench
+	@tools/install-deps.sh build qemu guest clients consumers check bench fuzz
 
 demo: ## Two providers on one VM: test:///default, or a real guest with CONNECT=qemu:///system
 	@tools/demo.sh
@@ -47,6 +48,10 @@ sim: ## The simulation, over SEEDS seeds, every state with a fault, and a day of
 	COVIRT_SEEDS=$(SEEDS) cargo test --locked --release --test sim -- --nocapture
 	cargo test --locked --release --test model_check -- --ignored --nocapture
 	COVIRT_SOAK_HOURS=24 cargo test --locked --release --test journal_soak -- --nocapture
+
+fuzz: ## Bytes that are guided by what they reach, at a door's code, SECONDS for each target; ARGS="framing" for one
+	@tools/install-deps.sh build fuzz
+	@tools/fuzz.sh $(SECONDS) $(ARGS)
 
 mutants: ## Mutation testing of the resolver; ARGS="--only REGEX" for a part, "--again" for what survived, "--behind" for the long judges
 	@tools/install-deps.sh build

@@ -20,6 +20,7 @@ step() {
 skipped() { echo "check: $1: skipped: $2"; }
 
 step format cargo fmt --check
+step 'format of the fuzzers' cargo fmt --check --manifest-path fuzz/Cargo.toml
 step lints cargo clippy --locked --quiet --all-targets -- -D warnings
 step documentation env RUSTDOCFLAGS='-D warnings' cargo doc --locked --quiet --no-deps --document-private-items
 step licences python3 tools/check_licences.py

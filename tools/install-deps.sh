@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make sure that the programs covirt's targets need are on this machine.
 #
-#   tools/install-deps.sh GROUP…        groups: build qemu guest clients consumers check bench
+#   tools/install-deps.sh GROUP…        groups: build qemu guest clients consumers check bench fuzz
 #   tools/install-deps.sh --try GROUP…  install when it can be done silently, never fail
 #
 # Every need is probed by what is really used (a command, a library, a file), so the script answers at once and
@@ -55,6 +55,7 @@ consumers  apt                     cmd:apt-get
 check  shellcheck                  cmd:shellcheck
 check  python3                     cmd:python3
 bench  socat                       cmd:socat
+fuzz   g++                         cmd:c++
 TABLE
 }
 
@@ -159,7 +160,7 @@ install() {
 main() {
     local try=0
     if [ "${1:-}" = --try ]; then try=1; shift; fi
-    [ $# -gt 0 ] || { say "usage: tools/install-deps.sh [--try] GROUP… (build qemu guest clients consumers check bench)"; exit 2; }
+    [ $# -gt 0 ] || { say "usage: tools/install-deps.sh [--try] GROUP… (build qemu guest clients consumers check bench fuzz)"; exit 2; }
     local group
     for group in "$@"; do
         needs | grep -q "^$group " || { say "unknown group '$group'"; exit 2; }

@@ -49,7 +49,7 @@ pub enum ReadFrameError {
 
 /// What a read brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Filled {
+pub enum Filled {
     /// Bytes, and there may be more.
     Some,
     /// Bytes, and there were no more at that moment.
@@ -91,7 +91,7 @@ enum Reach {
 
 /// One end's incoming half.
 #[derive(Debug)]
-pub(super) struct Intake {
+pub struct Intake {
     stage: Box<[u8]>,
     /// What of the stage was read and belongs to no message yet.
     begin: usize,
@@ -105,8 +105,16 @@ pub(super) struct Intake {
     arrived: VecDeque<(u64, OwnedFd)>,
 }
 
+impl Default for Intake {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Intake {
-    pub(super) fn new() -> Self {
+    /// Of a connection on which nothing has come yet.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             stage: vec![0; STAGE].into_boxed_slice(),
             begin: 0,
@@ -121,7 +129,7 @@ impl Intake {
     /// Reads once. [`Self::next`] must have said that there is no whole message.
     ///
     /// *Errors*: [`ReadFrameError`].
-    pub(super) fn fill(&mut self, socket: impl AsFd) -> Result<Filled, ReadFrameError> {
+    pub fn fill(&mut self, socket: impl AsFd) -> Result<Filled, ReadFrameError> {
         self.stage.copy_within(self.begin..self.end, 0);
         (self.begin, self.end) = (0, self.end - self.begin);
         let came_before = self.position + self.kept();
@@ -189,7 +197,8 @@ impl Intake {
     /// The next whole message, if there is one.
     ///
     /// *Errors*: [`ReadFrameError`].
-    pub(super) fn next(&mut self) -> Result<Option<Frame>, ReadFrameError> {
+    #[expect(clippy::should_implement_trait, reason = "it goes on after it had nothing to give")]
+    pub fn next(&mut self) -> Result<Option<Frame>, ReadFrameError> {
         let frame = match self.waiting.take() {
             Some(frame) => Some(frame),
             None => self.message()?,

@@ -42,6 +42,6 @@ pub mod xdr;
 
 pub use courier::{Census, Couriers};
 pub use door::{CONNECTIONS_MAX, Client, Door, Entry, OpenDoorError, Policies};
-pub use intake::ReadFrameError;
+pub use intake::{Filled, Intake, ReadFrameError};
 pub use relay::{Ending, NoNews, Outputs, Policy, Relay, RelayError, Side, Transparent};
 pub use upstream::{NoSocketError, ReachUpstreamError, Upstream};

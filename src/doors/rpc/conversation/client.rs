@@ -36,7 +36,7 @@ impl Conversation {
 
     fn call(&mut self, frame: Frame, around: &dyn Around) {
         let head = *frame.header();
-        if self.own.has(head.serial) || self.book.find(head.program, head.serial).is_some() {
+        if self.own.has(head.program, head.serial) || self.book.find(head.program, head.serial).is_some() {
             return self.misused("it used the serial of a call that has no answer yet");
         }
         if self.book.len() >= CALLS_MAX {

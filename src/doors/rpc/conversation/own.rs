@@ -25,9 +25,9 @@ impl Own {
         Self { asked: BTreeMap::new(), next: FIRST }
     }
 
-    /// Whether a call of ours has this serial.
-    pub(super) fn has(&self, serial: u32) -> bool {
-        self.asked.contains_key(&serial)
+    /// Whether a call of ours has this serial. Each program's are its own, and ours are of the remote one.
+    pub(super) fn has(&self, program: u32, serial: u32) -> bool {
+        program == REMOTE && self.asked.contains_key(&serial)
     }
 }
 
@@ -62,7 +62,7 @@ impl Conversation {
         loop {
             let serial = self.own.next;
             self.own.next = serial.checked_add(1).unwrap_or(FIRST);
-            if !self.own.has(serial) && self.book.find(REMOTE, serial).is_none() {
+            if !self.own.has(REMOTE, serial) && self.book.find(REMOTE, serial).is_none() {
                 return serial;
             }
         }

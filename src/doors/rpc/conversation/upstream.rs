@@ -68,7 +68,7 @@ impl Conversation {
 
     fn reply(&mut self, frame: Frame, around: &dyn Around) {
         let head = *frame.header();
-        if self.own.has(head.serial) {
+        if self.own.has(head.program, head.serial) {
             self.passed_by = self.passed_by.saturating_add(1);
             self.own_reply(&frame, around);
             return self.forward_ready();
@@ -77,6 +77,10 @@ impl Conversation {
         let asked = ticket
             .and_then(|ticket| self.book.call(ticket))
             .is_some_and(|call| (call.head.version, call.head.procedure) == (head.version, head.procedure));
+        if ticket.is_none() && self.ends == Ends::UpstreamOnly {
+            // The client has gone without it; what is awaited may come behind it.
+            return;
+        }
         let (Some(ticket), true) = (ticket, asked) else {
             return self.close("libvirtd sent a reply that nobody asked for");
         };

@@ -128,14 +128,14 @@ impl Listing {
             kept += u32::from(is_seen);
         }
         let total = match self.tail {
-            Tail::Nothing => 0,
-            Tail::Count => reader.u32()?,
+            Tail::Nothing => count,
+            Tail::Count => usize::try_from(reader.u32()?).unwrap_or(usize::MAX),
         };
         if count == 0 && total > 0 {
             return Ok(Shown::Recount(Recount { procedure: self.procedure }));
         }
-        // Of what stands behind the end of the list nothing is known.
-        if !reader.rest().is_empty() {
+        // Of another length, and of what stands behind the end of the list, nothing is known.
+        if total != count || !reader.rest().is_empty() {
             return Ok(Shown::Hidden);
         }
         let Some(mut changed) = changed else { return Ok(Shown::Same) };

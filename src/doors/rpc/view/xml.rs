@@ -18,7 +18,7 @@ const NODES_MAX: u32 = 200_000;
 /// What is to become of a text.
 enum Verdict {
     Hidden,
-    /// These parts go, in this order, none in another; without any it is passed on as it came.
+    /// These parts go, in this order; one may be in another. Without any it is passed on as it came.
     Without(Vec<Range<usize>>),
 }
 
@@ -61,7 +61,7 @@ fn without(text: &str, parts: &[Range<usize>]) -> String {
     let mut from = 0;
     for part in parts {
         kept.push_str(text.get(from..part.start).unwrap_or_default());
-        from = part.end;
+        from = from.max(part.end);
     }
     kept.push_str(text.get(from..).unwrap_or_default());
     kept

@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::desk::*;
-use crate::doors::rpc::frame::{Header, KEEPALIVE, Kind};
+use crate::doors::rpc::frame::{Header, KEEPALIVE, Kind, QEMU};
 
 #[test]
 fn a_client_that_goes_takes_its_held_calls_with_it() {
@@ -22,6 +22,17 @@ fn what_was_forwarded_is_awaited_when_the_client_has_gone() {
     assert_eq!(desk.hear(Heard::ClientGone), [""; 0]);
     let ping = Header { program: KEEPALIVE, ..head(1, Kind::Event, 0) };
     assert_eq!(desk.hear(Heard::FromUpstream(Frame::new(ping, &[]))), ["libvirtd keepalive 2"], "for the client");
+    assert_eq!(desk.libvirtd(SUSPEND, 1, &[]), ["settle 1 done", "close"]);
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_does_not_end_what_is_awaited() {
+    let mut desk = Desk::new();
+    desk.call(SUSPEND, 1, OWN);
+    desk.released(1);
+    desk.client(HOSTNAME, 2, &[]);
+    desk.hear(Heard::ClientGone);
+    assert_eq!(desk.libvirtd(HOSTNAME, 2, &[0; 4]), [""; 0]);
     assert_eq!(desk.libvirtd(SUSPEND, 1, &[]), ["settle 1 done", "close"]);
 }
 
@@ -101,6 +112,18 @@ fn a_serial_may_be_used_again_once_it_is_answered_and_however_large() {
         assert_eq!(desk.client(HOSTNAME, serial, &[]), [format!("libvirtd call 59#{serial}")]);
         assert_eq!(desk.libvirtd(HOSTNAME, serial, &[0; 4]), [format!("client 59#{serial} ok")]);
     }
+}
+
+#[test]
+fn a_serial_of_another_program_is_no_serial_of_ours() {
+    const COUNT: u32 = 51;
+    const MONITOR_EVENTS_OFF: u32 = 5;
+    let of_qemu = |kind| Header { program: QEMU, ..head(MONITOR_EVENTS_OFF, kind, 0x8000_0001) };
+    let mut desk = Desk::new();
+    assert_eq!(desk.hear(Heard::FromClient(Frame::new(of_qemu(Kind::Call), &[0; 4]))), ["libvirtd call 5#2147483649"]);
+    assert_eq!(desk.client(COUNT, 1, &[]), ["libvirtd call 273#2147483649"], "ours, with the same serial");
+    assert_eq!(desk.hear(Heard::FromUpstream(Frame::new(of_qemu(Kind::Reply), &[]))), ["client 5#2147483649 ok"]);
+    assert_eq!(desk.libvirtd(273, 0x8000_0001, &[0; 8]), ["client 51#1 ok"]);
 }
 
 #[test]

@@ -118,6 +118,27 @@ fn every_procedure_takes_nothing_and_everything() {
     }
 }
 
+/// As the recording beside it is written.
+const USUAL: &str = "fixtures/rpc/usual-calls.txt";
+
+#[test]
+fn the_usual_calls_are_written_down_for_the_fuzzer() {
+    let mut text = String::from(
+        "# Every usual call of src/doors/rpc/mapping/tests/usual.rs; written by its neighbour fuzz.rs with COVIRT_BLESS=1.\n\
+         # A line: call, program (hexadecimal), procedure, the call's payload, nothing; \"-\" is empty.\n",
+    );
+    for (name, payload, _) in rows() {
+        let Procedure { program, number, .. } = procedure(name);
+        let hex: String = payload.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        writeln!(text, "call {program:x} {number} {} -", if hex.is_empty() { "-" } else { &hex }).unwrap();
+    }
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(USUAL);
+    if std::env::var_os("COVIRT_BLESS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    assert!(std::fs::read_to_string(&path).unwrap() == text, "{USUAL} is old: COVIRT_BLESS=1");
+}
+
 #[test]
 fn every_usual_payload_cut_off_anywhere_is_refused_or_read() {
     for (name, payload, _) in rows() {

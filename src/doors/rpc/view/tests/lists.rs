@@ -31,6 +31,16 @@ fn a_list_has_only_the_vms_that_are_seen_and_its_count_says_so() {
 }
 
 #[test]
+fn a_list_that_is_of_another_length_than_it_says_is_not_shown() {
+    for told in [0, 2, u32::MAX] {
+        let mut other = vms(&[MINE]);
+        other.truncate(other.len() - 4);
+        other.extend(told.to_be_bytes());
+        assert_eq!(reply(REMOTE, 273, &other, &secondary()), Ok(Shown::Hidden), "{told}");
+    }
+}
+
+#[test]
 fn a_list_with_something_behind_it_is_not_shown() {
     let mut longer = vms(&[MINE]);
     longer.extend(*b"more");

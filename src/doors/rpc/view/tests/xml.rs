@@ -33,6 +33,15 @@ fn a_network_keeps_only_the_addresses_and_names_of_guests_that_are_seen() {
 }
 
 #[test]
+fn what_goes_goes_whole_though_a_part_of_it_would_go_by_itself() {
+    let network = |hosts: &str| format!("<network><ip><dhcp>{hosts}</dhcp></ip></network>");
+    let theirs = "<host mac='52:54:00:00:00:02'><interface connections='2'/><a name='theirs'/></host>";
+    let mine = "<host mac='52:54:00:00:00:01'/>";
+    let shown = shown(43, &network(&[theirs, mine].concat()), &secondary());
+    assert_eq!(text_of(&shown), network(mine));
+}
+
+#[test]
 fn a_bridge_has_only_the_ports_of_vms_that_are_seen() {
     let bridge =
         |ports: &str| format!("<interface type='bridge' name='br0'><bridge stp='on'>{ports}</bridge></interface>");
