@@ -40,6 +40,7 @@ impl Oracle {
                 Action::PowerStop | Action::PowerReset => {
                     command.class == Class::Emergency && *hold.key() != HoldKey::Migration
                 }
+                Action::PowerSuspend => owns && *hold.key() == HoldKey::Migration,
                 Action::PowerResume => *hold.key() == HoldKey::Freeze,
                 _ => false,
             };
