@@ -101,7 +101,8 @@ impl Hold {
         let pulls_the_plug = command.class == Class::Emergency
             && matches!(action, Action::PowerStop | Action::PowerReset)
             && self.key != HoldKey::Migration;
-        // A guest that writes its memory faster than it is sent is halted by whoever sends it.
+        // A guest that writes its memory faster than it is sent is halted by whoever sends it. libvirt lets no other change in,
+        // not even the way back.
         let lets_it_converge = owns && self.key == HoldKey::Migration && action == Action::PowerSuspend;
         // A guest that stands still cannot thaw.
         let wakes = self.key == HoldKey::Freeze && action == Action::PowerResume;

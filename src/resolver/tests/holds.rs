@@ -68,9 +68,13 @@ fn who_sends_a_guest_to_another_host_may_halt_it_for_that() {
         ("south", "power.suspend", true),
         ("operator", "power.suspend", true),
         ("north", "power.suspend", false),
+        ("south", "power.resume", false),
         ("south", "power.reset", false),
     ] {
         let mut world = at_once();
+        if line == "power.resume" {
+            world.out_of_band(|vm| vm.power = PowerState::Paused);
+        }
         world.submit("south", "o: migrate.begin to=qemu+tls://b/system");
         world.finish("o");
         world.submit(by, &format!("c: {line}"));

@@ -79,16 +79,13 @@ proptest! {
     }
 }
 
-#[test]
-fn a_client_that_never_reads_stops_neither_the_other_direction_nor_fills_memory() {
-    let world = world(Transparent);
-    let event = message(header(Kind::Stream, 1), 0, &scramble(262_120, 1));
-    world.upstream.set_nonblocking(true).unwrap();
-    // Until it takes no more: there is a bound to what is kept.
-    let mut taken = 0;
-    let mut refused_since = None;
+/// Writes to an end until the relay takes no more: there is a bound to what is kept.
+fn flood(socket: &UnixStream) {
+    let packet = message(header(Kind::Stream, 1), 0, &scramble(262_120, 1));
+    socket.set_nonblocking(true).unwrap();
+    let (mut taken, mut refused_since) = (0, None);
     while refused_since.is_none_or(|since: std::time::Instant| since.elapsed() < Duration::from_millis(500)) {
-        match (&world.upstream).write(&event[taken % event.len()..]) {
+        match { socket }.write(&packet[taken % packet.len()..]) {
             Ok(count) => (taken, refused_since) = (taken + count, None),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 refused_since.get_or_insert_with(std::time::Instant::now);
@@ -96,8 +93,28 @@ fn a_client_that_never_reads_stops_neither_the_other_direction_nor_fills_memory(
             }
             Err(error) => panic!("{error}"),
         }
-        assert!(taken < 16 * 1024 * 1024, "{taken} bytes were taken for a client that reads none");
+        assert!(taken < 16 * 1024 * 1024, "{taken} bytes were taken for an end that reads none");
     }
+}
+
+#[test]
+fn a_libvirtd_that_never_reads_stops_neither_the_other_direction_nor_fills_memory() {
+    let mut world = world(Transparent);
+    flood(&world.client);
+    for serial in 0..1000 {
+        (&world.upstream).write_all(&ping(serial)).unwrap();
+        assert_eq!(receive_from(&world.client).bytes, ping(serial));
+    }
+    world.upstream = pair().0;
+    let relay = world.relay;
+    let ended = world.runtime.block_on(async { tokio::time::timeout(SOON, relay).await }).unwrap().unwrap();
+    assert!(matches!(ended, Ok(Ending::UpstreamLeft)), "{ended:?}");
+}
+
+#[test]
+fn a_client_that_never_reads_stops_neither_the_other_direction_nor_fills_memory() {
+    let world = world(Transparent);
+    flood(&world.upstream);
     for serial in 0..1000 {
         (&world.client).write_all(&ping(serial)).unwrap();
         assert_eq!(receive_from(&world.upstream).bytes, ping(serial));
