@@ -90,7 +90,7 @@ fn read(path: &Path) -> Vec<u8> {
 #[test]
 fn virsh_does_at_a_door_what_it_does_directly() {
     const NAME: &str = "virsh_does_at_a_door_what_it_does_directly";
-    let libvirt = match PrivateLibvirt::get() {
+    let libvirt = match PrivateLibvirt::own() {
         Ok(libvirt) => libvirt,
         Err(Skip(reason)) => return skip(NAME, &reason),
     };
@@ -121,7 +121,7 @@ fn virsh_does_at_a_door_what_it_does_directly() {
 
 #[test]
 fn events_reach_a_client_at_a_door() {
-    let libvirt = match PrivateLibvirt::get() {
+    let libvirt = match PrivateLibvirt::own() {
         Ok(libvirt) => libvirt,
         Err(Skip(reason)) => return skip("events_reach_a_client_at_a_door", &reason),
     };
@@ -143,7 +143,7 @@ fn events_reach_a_client_at_a_door() {
 
 #[test]
 fn volumes_pass_a_door_unchanged_both_ways() {
-    let libvirt = match PrivateLibvirt::get() {
+    let libvirt = match PrivateLibvirt::own() {
         Ok(libvirt) => libvirt,
         Err(Skip(reason)) => return skip("volumes_pass_a_door_unchanged_both_ways", &reason),
     };
@@ -179,7 +179,7 @@ fn volumes_pass_a_door_unchanged_both_ways() {
 #[test]
 fn console_picture_and_descriptor_pass_a_door_unchanged() {
     const NAME: &str = "console_picture_and_descriptor_pass_a_door_unchanged";
-    let libvirt = match PrivateLibvirt::get() {
+    let libvirt = match PrivateLibvirt::own() {
         Ok(libvirt) => libvirt,
         Err(Skip(reason)) => return skip(NAME, &reason),
     };

@@ -23,7 +23,7 @@ use support::skip;
 
 /// What a client needs, or none with the reason told.
 fn ready(test: &str) -> Option<(PrivateLibvirt, Clients)> {
-    match PrivateLibvirt::get() {
+    match PrivateLibvirt::own() {
         Ok(libvirt) => Some((libvirt, Clients::get(test)?)),
         Err(Skip(reason)) => {
             skip(test, &reason);

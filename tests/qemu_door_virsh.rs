@@ -90,7 +90,7 @@ fn between(heard: &str, first: &str, last: &str) -> Vec<String> {
 
 #[test]
 fn virsh_is_told_the_same_at_the_door() {
-    let libvirt = match PrivateLibvirt::get() {
+    let libvirt = match PrivateLibvirt::own() {
         Ok(libvirt) => libvirt,
         Err(Skip(reason)) => return skip("virsh_is_told_the_same_at_the_door", &reason),
     };

@@ -246,7 +246,12 @@ impl Twins {
                 self.both(|side| {
                     until(&format!("virsh {words:?} says {wanted:?}"), Duration::from_secs(90), || {
                         let output = side.virsh(words, LIMIT);
-                        (String::from_utf8_lossy(&output.stdout).trim() == side.fill(wanted)).then_some(())
+                        let (said, wanted) = (String::from_utf8_lossy(&output.stdout), side.fill(wanted));
+                        let is_so = match wanted.strip_prefix("… ") {
+                            Some(part) => said.contains(part),
+                            None => said.trim() == wanted,
+                        };
+                        is_so.then_some(())
                     });
                 });
                 Ok(())
