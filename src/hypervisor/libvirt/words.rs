@@ -121,9 +121,13 @@ mod tests {
         let xml = format!("<domain><metadata><devices>{disk}</devices>{disk}</metadata><devices/></domain>");
         assert_eq!(targets_on(&xml, "/a/other", ("p", "v")), [""; 0]);
         assert_eq!(without_metadata(&xml), "<domain><devices/></domain>");
+        let given = "<domain><metadata a='&lt;' b='/>'><c/></metadata><devices/></domain>";
+        assert_eq!(without_metadata(given), "<domain><devices/></domain>");
         let tricky = "<domain><metadata><!-- </metadata> --><metadata>a</metadata></metadata><devices/></domain>";
         assert_eq!(without_metadata(tricky), "<domain><devices/></domain>");
-        for whole in ["<domain><metadata/></domain>", "<domain/>", "</metadata><metadata>"] {
+        for whole in
+            ["<domain><metadata/></domain>", "<domain><metadata a='b'/></domain>", "<domain/>", "</metadata><metadata>"]
+        {
             assert_eq!(without_metadata(whole), whole);
         }
     }

@@ -40,8 +40,10 @@ pub(super) fn child<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Option<No
 /// A domain's XML as libvirt gave it, without what anybody has put into its metadata, which may be made to take long. Its
 /// name is in no other element's, and texts have no `<` in them.
 pub(super) fn without_metadata(domain: &str) -> Cow<'_, str> {
-    let (open, close) = ("<metadata>", "</metadata>");
-    match (domain.find(open), domain.rfind(close)) {
+    let close = "</metadata>";
+    // libvirt keeps what attributes somebody gave it.
+    let open = ["<metadata>", "<metadata "].into_iter().filter_map(|open| domain.find(open)).min();
+    match (open, domain.rfind(close)) {
         (Some(from), Some(to)) if from < to => {
             let (before, behind) = (domain.get(..from), domain.get(to + close.len()..));
             Cow::Owned([before, behind].into_iter().flatten().collect())
