@@ -517,3 +517,23 @@ async fn who_makes_a_vm_is_its_primary_when_the_answer_comes() {
     let primary = world.lanes.read(vm(5), |lane, _| lane.state().authority().map(|known| known.primary.clone()));
     assert_eq!(primary.await.unwrap(), Some(provider("north")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_many_connections_a_provider_has_it_asks_the_hypervisor_two_things_at_once() {
+    let world = World::new().await;
+    world.fake.hold_questions();
+    let mut connections: Vec<Connection> = (0..6).map(|_| world.connect("north", &[Role::Host])).collect();
+    for (connection, number) in connections.iter_mut().zip(10..) {
+        let mut writer = Writer::new();
+        writer.string(&format!("<domain><name>vm{number}</name><uuid>{}</uuid></domain>", vm(number)));
+        // Whether there is such a VM has to be asked; what comes behind it does not wait for that.
+        connection.call(DEFINE, 1, &writer.into_bytes()).await;
+        connection.call(GET_INFO, 2, &domain(1)).await;
+        connection.arrives(GET_INFO, 2).await;
+    }
+    let most = world.fake.answer_questions();
+    for connection in &mut connections {
+        connection.arrives(DEFINE, 1).await;
+    }
+    assert!(most <= 2, "{most} questions at once");
+}

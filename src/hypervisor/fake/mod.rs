@@ -72,6 +72,15 @@ pub struct FinishError(pub CommandId);
 pub struct Fake {
     world: Arc<Mutex<World>>,
     parked: Arc<watch::Sender<()>>,
+    questions: Arc<watch::Sender<Questions>>,
+}
+
+/// The questions for descriptions that have no answer yet.
+#[derive(Debug, Default)]
+struct Questions {
+    are_held: bool,
+    open: usize,
+    most: usize,
 }
 
 struct World {
@@ -101,7 +110,20 @@ impl Fake {
     pub fn new(mode: Mode) -> Self {
         let (vms, parked, executed) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         let world = World { mode, link: Link::Up, vms, next_start: 1000, parked, executed, events: None };
-        Self { world: Arc::new(Mutex::new(world)), parked: Arc::new(watch::Sender::new(())) }
+        let (parked, questions) = (watch::Sender::new(()), watch::Sender::new(Questions::default()));
+        Self { world: Arc::new(Mutex::new(world)), parked: Arc::new(parked), questions: Arc::new(questions) }
+    }
+
+    /// From now on whoever asks for a description waits for [`Self::answer_questions`].
+    pub fn hold_questions(&self) {
+        self.questions.send_modify(|questions| questions.are_held = true);
+    }
+
+    /// Answers them; the most that waited at once since the beginning.
+    #[must_use]
+    pub fn answer_questions(&self) -> usize {
+        self.questions.send_modify(|questions| questions.are_held = false);
+        self.questions.borrow().most
     }
 
     /// From now on calls wait, or do not; those that wait go on waiting.
@@ -377,10 +399,21 @@ impl Hypervisor for Fake {
 
     /// Their names only: there is no XML here.
     fn describe(&self, which: Option<VmId>) -> Later<Result<Vec<Description>, AskHypervisorError>> {
-        self.later(move |world| {
+        let questions = self.questions.clone();
+        let answer = self.later(move |world| {
             world.up()?;
             let vms = world.vms.iter().filter(|(vm, _)| which.is_none_or(|which| which == **vm));
             Ok(vms.map(|(vm, found)| Description { vm: *vm, name: found.name.clone(), xmls: Vec::new() }).collect())
+        });
+        Box::pin(async move {
+            questions.send_modify(|questions| {
+                questions.open += 1;
+                questions.most = questions.most.max(questions.open);
+            });
+            // The sender lives as long as this.
+            let _ = questions.subscribe().wait_for(|questions| !questions.are_held).await;
+            questions.send_modify(|questions| questions.open -= 1);
+            answer.await
         })
     }
 
