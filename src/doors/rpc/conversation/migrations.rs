@@ -66,19 +66,8 @@ impl Migrations {
 
     /// Whether a last step is of a migration of at least this share that was begun here.
     pub(super) fn may_end(&self, subject: &Subject, share: Share) -> bool {
-        match subject {
-            Subject::Vm(vm) => self.sent.get(vm).is_some_and(|sent| *sent >= share),
-            Subject::Arriving { name: Some(name), .. } => self.awaited.contains(name),
-            Subject::None
-            | Subject::VmName(_)
-            | Subject::VmNumber(_)
-            | Subject::DomainXml(_)
-            | Subject::SavedImage { .. }
-            | Subject::Volume { .. }
-            | Subject::Process(_)
-            | Subject::Arriving { name: None, .. }
-            | Subject::Many(_) => false,
-        }
+        matches!(subject, Subject::Vm(vm) if self.sent.get(vm).is_some_and(|sent| *sent >= share))
+            || matches!(subject, Subject::Arriving { name: Some(name), .. } if self.awaited.contains(name))
     }
 
     /// A last step goes to libvirtd: another one would be another's.
