@@ -239,7 +239,7 @@ fn backups_hold_what_the_guest_had_and_each_provider_has_its_own_chain() {
 
 #[test]
 fn disks_grow_and_are_merged_pulled_and_copied_without_a_bit_lost() {
-    let libvirt = match PrivateLibvirt::get() {
+    let libvirt = match PrivateLibvirt::own() {
         Ok(libvirt) => libvirt,
         Err(Skip(reason)) => {
             return skip("disks_grow_and_are_merged_pulled_and_copied_without_a_bit_lost", &reason);
@@ -273,10 +273,10 @@ fn disks_grow_and_are_merged_pulled_and_copied_without_a_bit_lost() {
     assert_eq!(backing(&own), below);
     same(&own, &whole);
 
-    // What is below now is another guest's, too; of others on this libvirtd as well, perhaps.
+    // What is below now is another guest's, too.
     let neighbour = Guest::define(&libvirt, "neighbour");
     neighbour.domain(&libvirt.connect()).create().expect("start it");
-    stage.forbidden("block.commit", &disk, "is an image of the VM ");
+    stage.forbidden("block.commit", &disk, "is an image of the VM neighbour");
     stage.forbidden("block.commit", &json!({ "disk": "vda", "base": "/nowhere" }), "is no image of vda");
     drop(neighbour);
 
