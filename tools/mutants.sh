@@ -5,8 +5,8 @@
 #   tools/mutants.sh --alone REGEX [--every N]
 #
 # --only tries the mutants whose name matches; --again tries what survived once more, too; --behind asks of those the judges
-# that take too long to be asked of each: the tests of all pairs, the simulation (COVIRT_SEEDS), the walk through all states. --alone asks how
-# many of what is noticed some tests would notice by themselves, of every N-th.
+# that take too long to be asked of each: the tests of all pairs, the simulation (COVIRT_SEEDS), the walk through all states.
+# --alone asks how many of what is noticed some tests would notice by themselves, of every N-th.
 #
 # The pure modules and their tests are made a crate of their own: model, delegation and resolver with the tests beside them,
 # the scenarios, the simulation and the model check as one test program. cargo-mutants says which mutants there are. Nearly
