@@ -98,7 +98,7 @@ fn a_saved_guest_goes_on_where_it_was() {
 
 #[test]
 fn a_definition_is_replaced_renamed_and_removed() {
-    let libvirt = match PrivateLibvirt::get() {
+    let libvirt = match PrivateLibvirt::own() {
         Ok(libvirt) => libvirt,
         Err(Skip(reason)) => return skip("a_definition_is_replaced_renamed_and_removed", &reason),
     };
@@ -153,8 +153,10 @@ fn a_definition_is_replaced_renamed_and_removed() {
         stage.forbidden(action, &json!({}), "");
     }
     stage.forbidden("autostart.set", &json!({ "enabled": true }), "");
+    libvirt.halt();
     let stopping = stage.submit("power.stop", &json!({}));
     let starting = stage.submit("power.start", &json!({}));
+    libvirt.go_on();
     assert_eq!(stage.ended(&stopping)["state"], "done");
     let started = stage.ended(&starting);
     assert_eq!((&started["state"], &started["code"]), (&json!("impossible"), &json!("vm-gone")), "{started:#}");
@@ -162,15 +164,18 @@ fn a_definition_is_replaced_renamed_and_removed() {
 
 #[test]
 fn a_vm_that_is_off_goes_with_its_definition() {
-    let libvirt = match PrivateLibvirt::get() {
+    let libvirt = match PrivateLibvirt::own() {
         Ok(libvirt) => libvirt,
         Err(Skip(reason)) => return skip("a_vm_that_is_off_goes_with_its_definition", &reason),
     };
     let mut stage = Stage::set(&libvirt, Guest::define(&libvirt, "undefined"), "");
     stage.done("snapshot.create", &json!({ "name": "kept" }));
     stage.forbidden("definition.undefine", &json!({}), "snapshot");
+    // libvirtd holds still until the second is there: a VM that has gone takes no commands.
+    libvirt.halt();
     let removing = stage.submit("definition.undefine", &json!({ "snapshots_metadata": true }));
     let waiting = stage.submit("autostart.set", &json!({ "enabled": true }));
+    libvirt.go_on();
     let removed = stage.ended(&removing);
     assert_eq!(removed["state"], "done", "{removed:#}");
     assert!(!libvirt.virsh(&["list", "--all", "--uuid"]).contains(&stage.vm));
