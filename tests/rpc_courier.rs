@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use covirt::delegation::{ChangeRequest, Mode as Hold};
-use covirt::doors::identity::{Peer, Role};
+use covirt::doors::identity::Role;
 use covirt::doors::rpc::frame::{Frame, HEAD, Header, Kind, REMOTE, Status, length_of};
 use covirt::doors::rpc::xdr::{Reader, Writer};
 use covirt::doors::rpc::{Census, Client, Couriers, Ending, Policies, Relay, RelayError};
@@ -15,8 +15,8 @@ use covirt::journal::{Disk, Journal, Restored};
 use covirt::lanes::{Asker, Delivery, History, Lanes};
 use covirt::model::operation::{LockAcquireArgs, NoArgs};
 use covirt::model::{
-    Action, Code, Command, CommandId, Ending as End, HoldKey, Kib, Operation, Outcome, PowerState, ProviderId, StartId,
-    VmId, VmState,
+    Action, Code, Command, CommandId, Ending as End, HoldKey, Kib, Operation, Outcome, Peer, PowerState, ProviderId,
+    StartId, VmId, VmState,
 };
 use covirt::resolver::{Ask, Lane, Phase, Policy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -115,7 +115,7 @@ impl World {
         let client = Client {
             provider: provider(name),
             roles: roles.iter().copied().collect::<BTreeSet<_>>(),
-            peer: Peer { uid: 1000, gid: 1000, pid: Some(77) },
+            peer: Peer::Local { uid: 1000, gid: Some(1000), pid: Some(77) },
         };
         let pair = || std::os::unix::net::UnixStream::pair().unwrap();
         let ((client_end, near), (upstream_end, far)) = (pair(), pair());
@@ -301,7 +301,7 @@ async fn a_call_is_held_released_and_answered_by_libvirtd_itself() {
     assert_eq!(made.count(), 0, "the agent makes no call of its own");
     let call = world.lanes.read(vm(1), move |lane, _| lane.state().command(first).unwrap().command().call.clone());
     let call = call.await.unwrap().unwrap();
-    assert_eq!((call.uid, call.gid, call.pid), (1000, Some(1000), Some(77)));
+    assert_eq!(call.peer, Peer::Local { uid: 1000, gid: Some(1000), pid: Some(77) });
 }
 
 #[tokio::test(flavor = "multi_thread")]

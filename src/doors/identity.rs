@@ -5,18 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Code, ProviderId, Refusal};
-
-/// The peer's credentials, as the kernel gave them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer {
-    /// Its user.
-    pub uid: u32,
-    /// Its group.
-    pub gid: u32,
-    /// Its process, if it was still there.
-    pub pid: Option<i32>,
-}
+use crate::model::{Code, Peer, ProviderId, Refusal};
 
 /// Whether a provider may begin to co-manage VMs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,8 +37,13 @@ pub struct Peers {
 }
 
 impl Peers {
-    pub(crate) fn include(&self, peer: Peer) -> bool {
-        self.uids.contains(&peer.uid) || self.gids.contains(&peer.gid)
+    pub(crate) fn include(&self, peer: &Peer) -> bool {
+        match peer {
+            Peer::Local { uid, gid, pid: _ } => {
+                self.uids.contains(uid) || gid.is_some_and(|gid| self.gids.contains(&gid))
+            }
+            Peer::Key { .. } => false,
+        }
     }
 }
 
@@ -69,6 +63,8 @@ pub struct Caller {
     pub provider: ProviderId,
     /// Whether it may begin to co-manage VMs.
     pub enrolling: Enrolling,
+    /// Who is at the other end.
+    pub peer: Peer,
 }
 
 impl Caller {
@@ -90,17 +86,18 @@ impl Directory {
     ///
     /// *Errors*: [`Code::Unidentified`] for a peer that may speak for nobody, or for several and names none;
     /// [`Code::Forbidden`] when it names somebody it may not speak for; [`Code::Malformed`] for no name at all.
-    pub fn identify(&self, peer: Peer, named: Option<&str>) -> Result<Caller, Refusal> {
+    pub fn identify(&self, peer: &Peer, named: Option<&str>) -> Result<Caller, Refusal> {
+        let caller = |provider, enrolling| Caller { provider, enrolling, peer: peer.clone() };
         let mut callers: Vec<Caller> = (self.providers.iter())
             .filter(|(_, (peers, _))| peers.include(peer))
-            .map(|(provider, (_, enrolling))| Caller { provider: provider.clone(), enrolling: *enrolling })
+            .map(|(provider, (_, enrolling))| caller(provider.clone(), *enrolling))
             .collect();
         if self.operator.include(peer) {
-            callers.insert(0, Caller { provider: ProviderId::operator(), enrolling: Enrolling::Yes });
+            callers.insert(0, caller(ProviderId::operator(), Enrolling::Yes));
         }
         if let Some(named) = named {
             let named: ProviderId = named.parse().map_err(|error| Refusal::new(Code::Malformed, format!("{error}")))?;
-            let message = format!("user {} may not speak for {named}", peer.uid);
+            let message = format!("{peer} may not speak for {named}");
             let found = callers.into_iter().find(|caller| caller.provider == named);
             return found.ok_or_else(|| Refusal::new(Code::Forbidden, message));
         }
@@ -111,14 +108,10 @@ impl Directory {
             return Ok(callers.swap_remove(0));
         }
         let message = if callers.is_empty() {
-            format!("user {} is no provider of this agent and not its operator", peer.uid)
+            format!("{peer} is no provider of this agent and not its operator")
         } else {
             let names: Vec<&str> = callers.iter().map(|caller| caller.provider.as_str()).collect();
-            format!(
-                "user {} may speak for {}; say for which with the covirt-provider header",
-                peer.uid,
-                names.join(", ")
-            )
+            format!("{peer} may speak for {}; say for which with the covirt-provider header", names.join(", "))
         };
         Err(Refusal::new(Code::Unidentified, message))
     }
@@ -140,8 +133,8 @@ mod tests {
     }
 
     fn who(uid: u32, gid: u32, named: Option<&str>) -> Result<String, Code> {
-        let peer = Peer { uid, gid, pid: None };
-        directory().identify(peer, named).map(|caller| caller.provider.to_string()).map_err(|refusal| refusal.code)
+        let peer = Peer::Local { uid, gid: Some(gid), pid: None };
+        directory().identify(&peer, named).map(|caller| caller.provider.to_string()).map_err(|refusal| refusal.code)
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixStream};
 
-use super::identity::Peer;
+use crate::model::Peer;
 
 /// Why the socket could not be bound.
 #[derive(Debug, thiserror::Error)]
@@ -78,5 +78,5 @@ impl Listener {
 
 /// Who is at the other end, by the kernel's word.
 pub(crate) fn peer_of(stream: &UnixStream) -> io::Result<Peer> {
-    stream.peer_cred().map(|cred| Peer { uid: cred.uid(), gid: cred.gid(), pid: cred.pid() })
+    stream.peer_cred().map(|cred| Peer::Local { uid: cred.uid(), gid: Some(cred.gid()), pid: cred.pid() })
 }

@@ -11,7 +11,7 @@ use crate::delegation::{Change, ChangeRequest, Drain, Grant, Mode};
 use crate::model::operation::RelayedArgs;
 use crate::model::{
     Action, Cause, Class, ClientCall, Code, Command, CommandId, ConflictId, Ending, Guard, HoldKey, Interval, Kib,
-    Mono, Now, Operation, Order, Outcome, PowerState, ProviderId, Resource, StartId, VmId, VmState, Wall,
+    Mono, Now, Operation, Order, Outcome, Peer, PowerState, ProviderId, Resource, StartId, VmId, VmState, Wall,
 };
 use crate::resolver::{
     Admission, Answer, Closed, Fact, Feasible, Finding, GivenUp, Heard, Origin, Party, Rule, StampNote, Verdict,
@@ -104,8 +104,10 @@ fn admission(operation: Operation) -> Fact {
 /// The same, as a libvirt client's own call.
 fn carried(admitted: Fact) -> Fact {
     let Fact::Admitted(mut admission) = admitted else { return admitted };
-    admission.command.call =
-        Some(ClientCall { procedure: "domain_suspend".to_owned(), uid: 107, gid: Some(64), pid: Some(4711) });
+    admission.command.call = Some(ClientCall {
+        procedure: "domain_suspend".to_owned(),
+        peer: Peer::Local { uid: 107, gid: Some(64), pid: Some(4711) },
+    });
     admission.digest = admission.command.digest();
     Fact::Admitted(admission)
 }

@@ -11,6 +11,7 @@ use super::code::Code;
 use super::footprint::{Footprint, Resource};
 use super::ids::{CommandId, ProviderId, VmId};
 use super::operation::Operation;
+use super::peer::Peer;
 use super::state::{PowerState, VmState};
 use super::time::Wall;
 use super::units::Kib;
@@ -147,20 +148,14 @@ pub struct Command {
 pub struct ClientCall {
     /// libvirt's name of it: `domain_suspend`.
     pub procedure: String,
-    /// Whose process the client is.
-    pub uid: u32,
-    /// Of which group that is; journals before this was kept have none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gid: Option<u32>,
-    /// Which process it was when it connected, where that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pid: Option<i32>,
+    /// The client, as it was when it connected.
+    #[serde(flatten)]
+    pub peer: Peer,
 }
 
 impl fmt::Display for ClientCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of user {}", self.procedure, self.uid)?;
-        self.pid.map_or(Ok(()), |pid| write!(f, ", process {pid}"))
+        write!(f, "{} of {}", self.procedure, self.peer)
     }
 }
 

@@ -7,7 +7,7 @@ use covirt::delegation::{ChangeRequest, Mode};
 use covirt::journal::Entry;
 use covirt::model::operation::RelayedArgs;
 use covirt::model::{
-    Action, Cause, ClientCall, Happening, HoldKey, Operation, PowerState, ProviderId, Resource, StartId, VmState,
+    Action, Cause, ClientCall, Happening, HoldKey, Operation, Peer, PowerState, ProviderId, Resource, StartId, VmState,
 };
 use covirt::resolver::{
     CallResult, Consent, Evidence, GatherFor, Heard, HookUse, Input, Observation, Output, Party, Phase, Policy, Said,
@@ -148,7 +148,10 @@ fn run(traffic: &mut Traffic, at: usize, action: &str, args: &Value) {
 /// Calls of clients: forwarded, lost, given up with their client; what was removed is defined again. At the end one is
 /// under way and one waits.
 fn clients_calls(traffic: &mut Traffic, at: usize) {
-    let client = |procedure: &str| ClientCall { procedure: procedure.to_owned(), uid: 107, gid: None, pid: Some(4711) };
+    let client = |procedure: &str| ClientCall {
+        procedure: procedure.to_owned(),
+        peer: Peer::Local { uid: 107, gid: None, pid: Some(4711) },
+    };
     let calls = |traffic: &mut Traffic, who: usize, action: Action, procedure: &str| {
         let mut command = traffic.command(at, who, "inspect.read", &json!({}));
         let touches = [Resource::Disk("vda".to_owned())].into();

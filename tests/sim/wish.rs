@@ -2,7 +2,7 @@
 
 use covirt::model::action::Way;
 use covirt::model::operation::RelayedArgs;
-use covirt::model::{Action, ClientCall, Operation, Resource, VmId};
+use covirt::model::{Action, ClientCall, Operation, Peer, Resource, VmId};
 use serde_json::json;
 
 use super::roll::Roll;
@@ -50,7 +50,7 @@ pub(crate) fn carried(roll: &mut Roll, wish: Operation) -> (Operation, Option<Cl
             Operation::Relayed(RelayedArgs { action, procedure: procedure.clone(), touches: [].into() })
         }
     };
-    (operation, Some(ClientCall { procedure, uid: 0, gid: None, pid: None }))
+    (operation, Some(ClientCall { procedure, peer: Peer::Local { uid: 0, gid: None, pid: None } }))
 }
 
 /// The actions that a request can ask for, in the order in which seeds draw them.

@@ -11,9 +11,9 @@ use serde::de::DeserializeOwned;
 
 use super::Api;
 use super::problem::ApiProblem;
-use crate::doors::identity::{Caller, Peer};
+use crate::doors::identity::Caller;
 use crate::doors::wire::PROVIDER_HEADER;
-use crate::model::{Code, Refusal};
+use crate::model::{Code, Peer, Refusal};
 
 /// The largest body the agent reads: a metadata element fits with its escapes.
 pub(crate) const BODY_MAX: usize = 1024 * 1024;
@@ -27,7 +27,7 @@ impl FromRequestParts<Api> for Caller {
     type Rejection = ApiProblem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Self::Rejection> {
-        let peer = parts.extensions.get::<Peer>().copied();
+        let peer = parts.extensions.get::<Peer>();
         let unknown = || Refusal::new(Code::Unidentified, "the kernel does not say who is at the other end");
         let named = match parts.headers.get(PROVIDER_HEADER) {
             None => None,

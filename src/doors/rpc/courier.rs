@@ -209,12 +209,12 @@ impl Courier {
             Deed::Enroll(ticket, vm) => self.errands.enroll(ticket, vm),
             Deed::Told(procedure, answer) => {
                 let (client, code) = (&self.errands.client, answer.code.number());
-                let (provider, uid) = (&client.provider, client.peer.uid);
-                tracing::info!(%provider, uid, procedure, code, why = answer.text, "a client's call was refused");
+                let (provider, peer) = (&client.provider, &client.peer);
+                tracing::info!(%provider, %peer, procedure, code, why = answer.text, "a client's call was refused");
             }
             Deed::DropClient(why) => {
-                let (provider, uid) = (&self.errands.client.provider, self.errands.client.peer.uid);
-                tracing::warn!(%provider, uid, why, "a client broke the protocol and was sent away");
+                let (provider, peer) = (&self.errands.client.provider, &self.errands.client.peer);
+                tracing::warn!(%provider, %peer, why, "a client broke the protocol and was sent away");
                 out.drop_client();
                 self.count_down();
             }
@@ -230,9 +230,9 @@ impl Courier {
         let (fate, told) = watch::channel(Fate::Open);
         self.fates.retain(|_, fate| fate.has_changed().is_ok());
         self.fates.insert(ticket, told);
-        let peer = self.errands.client.peer;
+        let peer = self.errands.client.peer.clone();
         let procedure = submit.procedure.to_owned();
-        let call = ClientCall { procedure, uid: peer.uid, gid: Some(peer.gid), pid: peer.pid };
+        let call = ClientCall { procedure, peer };
         self.errands.submit(Sent { ticket, id, submit, call, after, fate });
     }
 

@@ -20,9 +20,9 @@ use tokio::task::JoinSet;
 use super::refusal::{Answer, ErrorCode};
 use super::relay::{Ending, Policy, Relay, Transparent, turn_away};
 use super::upstream::{ReachUpstreamError, Upstream};
-use crate::doors::identity::{Peer, Peers, Role};
+use crate::doors::identity::{Peers, Role};
 use crate::doors::listener::{BindSocketError, Listener, peer_of};
-use crate::model::ProviderId;
+use crate::model::{Peer, ProviderId};
 
 /// How many connections of one provider are open at once; more wait to be accepted.
 pub const CONNECTIONS_MAX: u32 = 1024;
@@ -179,7 +179,7 @@ fn admit(path: &Path, peers: &Peers) -> io::Result<()> {
 /// Why a client was not let in.
 #[derive(Debug, thiserror::Error)]
 enum EnterError {
-    #[error("user {} of group {} is not one of this provider's, nor the operator's", .0.uid, .0.gid)]
+    #[error("{0} is not one of this provider's, nor the operator's")]
     NotAdmitted(Peer),
     #[error("libvirt cannot be reached")]
     Upstream(#[from] ReachUpstreamError),
@@ -197,18 +197,17 @@ async fn connection<P: Policies>(
     let provider = &entry.provider;
     match enter(stream, entry, upstream, policies).await {
         Ok((peer, relay)) => {
-            let (uid, pid) = (peer.uid, peer.pid.unwrap_or_default());
-            tracing::debug!(%provider, uid, pid, "a client came in by a door");
+            tracing::debug!(%provider, %peer, "a client came in by a door");
             let stopped = async { drop(stop.wait_for(|stop| *stop).await) };
             match relay.run_until(stopped).await {
-                Ok(Ending::Stopped) => tracing::debug!(%provider, uid, pid, "the agent stops, and parts with a client"),
-                Ok(Ending::ClientLeft) => tracing::debug!(%provider, uid, pid, "a client left"),
+                Ok(Ending::Stopped) => tracing::debug!(%provider, %peer, "the agent stops, and parts with a client"),
+                Ok(Ending::ClientLeft) => tracing::debug!(%provider, %peer, "a client left"),
                 Ok(Ending::UpstreamLeft) => {
-                    tracing::debug!(%provider, uid, pid, "libvirt closed a client's connection");
+                    tracing::debug!(%provider, %peer, "libvirt closed a client's connection");
                 }
-                Ok(Ending::Decided(why)) => tracing::info!(%provider, uid, pid, why, "a client's connection is closed"),
+                Ok(Ending::Decided(why)) => tracing::info!(%provider, %peer, why, "a client's connection is closed"),
                 Err(error) => {
-                    tracing::warn!(%provider, uid, pid, error = %chain(&error), "a client's connection is closed");
+                    tracing::warn!(%provider, %peer, error = %chain(&error), "a client's connection is closed");
                 }
             }
         }
@@ -223,7 +222,7 @@ async fn enter<P: Policies>(
     policies: &P,
 ) -> Result<(Peer, Relay<P::Policy>), EnterError> {
     let peer = peer_of(&stream)?;
-    if !entry.peers.include(peer) && !entry.operator.include(peer) {
+    if !entry.peers.include(&peer) && !entry.operator.include(&peer) {
         return Err(EnterError::NotAdmitted(peer));
     }
     let client = stream.into_std()?;
@@ -239,7 +238,7 @@ async fn enter<P: Policies>(
         rustix::net::sockopt::set_socket_send_buffer_size(socket, SEND_BUFFER).map_err(io::Error::from)?;
     }
     let (sender, inbox) = mpsc::channel(INBOX);
-    let known = Client { provider: entry.provider.clone(), roles: entry.roles.clone(), peer };
+    let known = Client { provider: entry.provider.clone(), roles: entry.roles.clone(), peer: peer.clone() };
     let policy = policies.open(known, sender);
     Ok((peer, Relay::new(client, upstream, policy, inbox)?))
 }

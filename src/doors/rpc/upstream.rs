@@ -8,6 +8,7 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep};
 
 use crate::doors::listener::peer_of;
+use crate::model::Peer;
 
 /// The modular daemon's socket and then the monolithic one's, as libvirt's own clients look for them.
 const SYSTEM: [&str; 2] = ["/run/libvirt/virtqemud-sock", "/run/libvirt/libvirt-sock"];
@@ -98,7 +99,7 @@ impl Upstream {
         };
         let own = i32::try_from(std::process::id()).ok();
         match peer_of(&stream) {
-            Ok(peer) if peer.pid.is_some() && peer.pid == own => Err(ReachUpstreamError::Ourselves(path)),
+            Ok(Peer::Local { pid: Some(pid), .. }) if Some(pid) == own => Err(ReachUpstreamError::Ourselves(path)),
             Ok(_) => Ok(stream),
             Err(source) => Err(ReachUpstreamError::Connect { path, source }),
         }

@@ -12,7 +12,9 @@ use crate::delegation::{ChangeRequest, Mode as Hold};
 use crate::hypervisor::{Fake, How, Later, Mode};
 use crate::journal::{Fault, Tail};
 use crate::lanes::{Carrier, Part, Submission};
-use crate::model::{Action, ClientCall, Code, Command, CommandId, Ending, Operation, Outcome, PowerState, Refusal};
+use crate::model::{
+    Action, ClientCall, Code, Command, CommandId, Ending, Operation, Outcome, Peer, PowerState, Refusal,
+};
 use crate::resolver::{Call, CallResult, Fact, Phase, Whose};
 
 /// What a door does with the call when it is released.
@@ -80,7 +82,8 @@ fn answered_by(answer: oneshot::Receiver<CallResult>) -> impl FnOnce(Call) -> La
 }
 
 fn carried(who: &str, action: &str, id: u128) -> Command {
-    let call = ClientCall { procedure: "domain_something".to_owned(), uid: 0, gid: None, pid: Some(7) };
+    let call =
+        ClientCall { procedure: "domain_something".to_owned(), peer: Peer::Local { uid: 0, gid: None, pid: Some(7) } };
     Command { call: Some(call), ..World::command(1, who, action, id) }
 }
 

@@ -3,7 +3,7 @@
 
 use covirt::model::action::Way;
 use covirt::model::operation::RelayedArgs;
-use covirt::model::{Action, ClientCall, Operation, Resource};
+use covirt::model::{Action, ClientCall, Operation, Peer, Resource};
 use serde_json::{Value, json};
 
 /// Arguments; `which` tells two of the same action apart. What must be a provider's own is north's, then south's.
@@ -61,5 +61,5 @@ pub(crate) fn operation(action: Action, which: usize) -> Operation {
 /// The client's call that makes it, for what comes in no other way.
 pub(crate) fn call(operation: &Operation) -> Option<ClientCall> {
     let Operation::Relayed(args) = operation else { return None };
-    Some(ClientCall { procedure: args.procedure.clone(), uid: 0, gid: None, pid: Some(1) })
+    Some(ClientCall { procedure: args.procedure.clone(), peer: Peer::Local { uid: 0, gid: None, pid: Some(1) } })
 }

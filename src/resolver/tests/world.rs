@@ -13,7 +13,7 @@ use covirt::model::action::{Reach, Way};
 use covirt::model::operation::RelayedArgs;
 use covirt::model::{
     Action, Cause, ClientCall, ClockEstimate, Code, Command, CommandId, Ending, Kib, Mono, Now, Operation, Outcome,
-    PowerState, ProviderId, StartId, VmId, VmState, Wall,
+    Peer, PowerState, ProviderId, StartId, VmId, VmState, Wall,
 };
 use covirt::resolver::{
     Ask, Call, CallResult, Evidence, Fact, Heard, Input, Lane, Observation, Output, Party, Policy, Said, State,
@@ -331,7 +331,9 @@ impl World {
             guard: serde_json::from_value(guard).unwrap(),
             class: serde_json::from_value(class).unwrap(),
             epoch,
-            call: call.or(relayed).map(|procedure| ClientCall { procedure, uid: 1000, gid: None, pid: Some(77) }),
+            call: call
+                .or(relayed)
+                .map(|procedure| ClientCall { procedure, peer: Peer::Local { uid: 1000, gid: None, pid: Some(77) } }),
         }
     }
 

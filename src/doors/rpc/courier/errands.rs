@@ -145,8 +145,8 @@ impl Errands {
                 return Some(Heard::Refused(ticket, refusal));
             }
         };
-        let uid = self.client.peer.uid;
-        tracing::debug!(%provider, uid, %vm, procedure, %action, command = %id, "a client's call is held");
+        let peer = &self.client.peer;
+        tracing::debug!(%provider, %peer, %vm, procedure, %action, command = %id, "a client's call is held");
         let _ = fate.send(Fate::Taken(id));
         match submission.ended.await {
             Ok(outcome) => Some(Heard::Ended(ticket, id, outcome)),
