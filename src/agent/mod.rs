@@ -2,11 +2,14 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `config` | the configuration file: its shape, and what is made of it |
+//! | `arguments` | what `covirtd` takes on its command line |
+//! | `config` | the configuration's files, and what is made of them |
 //! | `run` | opens the journal, connects, starts lanes and doors; stops them in the reverse order |
 
-mod config;
+pub mod arguments;
+pub mod config;
 mod run;
 
-pub use config::{Config, Doors, ReadConfigError};
+pub use arguments::Arguments;
+pub use config::{Config, Doors, Mistakes};
 pub use run::{RunAgentError, run};

@@ -1,25 +1,12 @@
 //! The agent: `covirtd --config FILE`.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use covirt::agent::{self, Config};
-
-/// Lets two or more providers co-manage the same running virtual machine.
-#[derive(Debug, Parser)]
-#[command(name = "covirtd", version, about)]
-struct Args {
-    /// The configuration file.
-    #[arg(long, default_value = "/etc/covirt/covirt.toml")]
-    config: PathBuf,
-    /// Only check the configuration.
-    #[arg(long)]
-    check_config: bool,
-}
+use covirt::agent::{self, Arguments, Config};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Arguments::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("COVIRT_LOG").unwrap_or_else(|_| "info".into());
     // A log that cannot be written, on a disk that is full, must not end the thread that wrote to it.
     tracing_subscriber::fmt()
@@ -43,12 +30,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
-    let config = Config::read(&args.config)?;
+fn start(args: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     if args.check_config {
-        println!("{} is in order", args.config.display());
+        let found = Config::inspect(&args.config);
+        found.outcome?;
+        let files: Vec<String> = found.files.iter().map(|file| file.display().to_string()).collect();
+        println!("in order: {}", files.join(", "));
         return Ok(());
     }
+    let config = Config::read(&args.config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(agent::run(config))?;
     // What is still at libvirt is observed at the next start; nothing here waits for it.

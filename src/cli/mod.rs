@@ -13,6 +13,7 @@
 //! | `conflict`, `events`, `timeline` | what became of them, and why |
 //! | `provider` | a ready client that answers asks |
 //! | `agent_state` | health, identity, audit |
+//! | `config` | the agent's configuration files, read without an agent |
 //! | `demo` | the main job, played by real processes |
 
 pub mod agent_state;
@@ -22,6 +23,7 @@ pub mod artifacts_dir;
 pub mod calls;
 pub mod client;
 pub mod command;
+pub mod config;
 pub mod conflict;
 pub mod delegate;
 pub mod demo;
@@ -54,6 +56,7 @@ use agent_state::{AuditCommand, PlainArgs};
 use artifacts::ArtifactsCommand;
 use client::{Client, DEFAULT_SOCKET};
 use command::{CancelArgs, CommandArgs, CommandsArgs};
+use config::ConfigCommand;
 use conflict::{ConflictCommand, ConflictsArgs, ExplainArgs};
 use delegate::{DelegateArgs, DelegationsArgs, RevokeArgs};
 use demo::DemoArgs;
@@ -135,6 +138,8 @@ enum Task {
     Provider(ProviderCommand),
     #[command(subcommand)]
     Audit(AuditCommand),
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Show how the agent is
     Health(PlainArgs),
     /// Show whom the agent takes you for
@@ -174,6 +179,7 @@ impl Task {
             Self::Events(args) => args.shown.format,
             Self::Provider(ProviderCommand::Session(args)) => args.shown.format,
             Self::Audit(AuditCommand::Verify(args)) => args.shown.format,
+            Self::Config(command) => command.shown().format,
             Self::Health(args) | Self::Whoami(args) => args.shown.format,
         }
     }
@@ -204,6 +210,9 @@ fn carry_out(arguments: &Arguments) -> Result<Exit, CarryOutError> {
             discover::Outcome::Refused => Exit::Input,
         });
     }
+    if let Task::Config(command) = &arguments.task {
+        return config::config(command, &mut Output::stdout(arguments.task.format()));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CarryOutError::Start)?;
     runtime.block_on(ask_agent(arguments))
 }
@@ -213,7 +222,7 @@ async fn ask_agent(arguments: &Arguments) -> Result<Exit, CarryOutError> {
     let output = &mut Output::stdout(arguments.task.format());
     match &arguments.task {
         // Carried out before, without an event loop.
-        Task::Discover(_) => Ok(Exit::Done),
+        Task::Discover(_) | Task::Config(_) => Ok(Exit::Done),
         Task::Demo(args) => demo::demo(args, output).await,
         Task::Vm(command) => vm::vm(client, command, output).await,
         Task::Artifacts(command) => artifacts::artifacts(client, command, output).await,

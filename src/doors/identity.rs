@@ -18,7 +18,7 @@ pub enum Enrolling {
 }
 
 /// What a provider may do at its libvirt-compatible door besides what is delegated to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// It sees VMs that nobody co-manages, changes objects of the host, and becomes the primary of what it makes.

@@ -123,9 +123,9 @@ fn a_bad_configuration_is_refused_with_its_file_and_line() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("covirt.toml");
     for (text, wanted) in [
-        ("[agent]\n\nsokcet = \"/x\"\n", "line 3"),
-        ("[lane]\ngather_ms = \"soon\"\n", "line 2"),
-        ("[agent\n", "line 1"),
+        ("[agent]\n\nsokcet = \"/x\"\n", ":3:1: "),
+        ("[lane]\ngather_ms = \"soon\"\n", ":2:13: "),
+        ("[agent\n", ":1:7: "),
         ("[[provider]]\nid = \"operator\"\n", "operator"),
         ("[agent]\nsocket = \"here\"\n", "absolute"),
     ] {
@@ -150,7 +150,7 @@ fn a_good_configuration_is_checked_without_being_used() {
         .expect("write");
     let output = covirtd(&path, &["--check-config"]);
     assert!(output.status.success(), "{}", says(&output));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("is in order"));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("in order: "));
     assert!(!state.exists());
 }
 

@@ -1,7 +1,11 @@
 use super::*;
 
+fn inspect(texts: &[(&str, &str)]) -> Inspection {
+    Config::of(&Files::of(texts), Mistakes::default())
+}
+
 fn parse(text: &str) -> Result<Config, String> {
-    Config::parse(Path::new("covirt.toml"), text).map_err(|error| error.to_string())
+    inspect(&[("covirt.toml", text)]).outcome.map_err(|mistakes| mistakes.to_string())
 }
 
 #[test]
@@ -10,6 +14,8 @@ fn an_empty_file_is_a_whole_configuration() {
     assert_eq!(config.connect, "qemu:///system");
     assert_eq!(config.directory.operator.uids, BTreeSet::from([0]));
     assert_eq!(config.socket_mode, 0o660);
+    assert_eq!(config.policy, Policy::default());
+    assert_eq!(config.limits, Limits::default());
 }
 
 #[test]
@@ -43,29 +49,151 @@ fn a_provider_with_a_door_has_its_roles_there() {
 }
 
 #[test]
-fn a_mistake_is_named_with_its_place() {
-    for (text, says) in [
-        ("[agent]\nsokcet = '/x'\n", "sokcet"),
-        ("[lane]\ngather_ms = 'soon'\n", "line 2"),
-        ("[[provider]]\nid = 'operator'\n", "operator"),
-        ("[[provider]]\nid = 'a'\n[[provider]]\nid = 'a'\n", "two providers"),
-        ("[[provider]]\nid = 'No Name'\n", "No Name"),
-        ("[agent]\nsocket = 'relative'\n", "absolute"),
-        ("[agent]\nbindings = 'relative'\n", "agent.bindings"),
-        ("[agent]\nsocket_mode = 'rw'\n", "octal"),
-        ("[hook]\ncommand = []\n", "hook.command"),
-        ("[lane]\nqueue_limit = 0\n", "queue_limit"),
-        ("[lane]\nmax_deferrals = 0\n", "max_deferrals"),
-        ("[lane]\nescalate = [['a', 'b']]\n[[provider]]\nid = 'a'\n", "lane.escalate"),
-        ("[lane]\nescalate = [['a', 'a']]\n[[provider]]\nid = 'a'\n", "lane.escalate"),
-        ("[doors]\ndir = 'relative'\n", "doors.dir"),
-        ("[doors]\nupstream = 'relative'\n", "doors.upstream"),
-        ("[[provider]]\nid = 'a'\nroles = ['host']\n", "no door = true"),
-        ("[[provider]]\nid = 'a'\ndoor = true\nroles = ['guest']\n", "guest"),
-        ("[agent]\nconnect = 'test:///default'\n[[provider]]\nid = 'a'\ndoor = true\n", "doors.upstream"),
-        ("[agent]\nconnect = 'qemu+ssh://b/system'\n[[provider]]\nid = 'a'\ndoor = true\n", "doors.upstream"),
+fn a_mistake_is_named_with_its_place_and_a_hint() {
+    for (text, place, says) in [
+        ("[agent]\nsokcet = '/x'\n", "2:1", "did you mean socket?"),
+        ("[agent]\n\n  zzz = 1\n", "3:3", "[agent] has socket, socket_mode"),
+        ("[agnet]\nsocket = '/x'\n", "1:2", "did you mean agent?"),
+        ("[qqqqqq]\n", "1:2", "the tables are provider, agent"),
+        ("[lane]\ngather_ms = 'soon'\n", "2:13", "a whole number of milliseconds, 0 or more is expected"),
+        ("[lane]\ngather_ms = -1\n", "2:13", "a whole number of milliseconds, 0 or more is expected"),
+        ("[lane]\ngather_for = 'write'\n", "2:14", "did you mean writes?"),
+        ("[agent]\nconnect = 5\n", "2:11", "a text in quotes is expected"),
+        ("[[provider]]\nid = 'a'\nmay_enroll = 'yes'\n", "3:14", "true or false is expected"),
+        ("[[provider]]\nid = 'a'\nuids = 7\n", "3:8", "a list in [ ] is expected"),
+        ("[[provider]]\nid = 'a'\nuids = [7, 'x']\n", "3:12", "a whole number, 0 or more is expected"),
+        ("[[provider]]\nid = 'operator'\n", "2:6", "operator is the host's owner"),
+        ("[[provider]]\nid = 'covirt'\n", "2:6", "covirt is the agent itself"),
+        ("[[provider]]\nid = 'a'\n[[provider]]\nid = 'a'\n", "4:1", "two providers called a"),
+        ("[[provider]]\nid = 'No Name'\n", "2:6", "No Name"),
+        ("[[provider]]\nuids = [1]\n", "1:1", "has no id"),
+        ("[provider]\nid = 'a'\n", "1:1", "[[provider]]"),
+        ("socket = '/x'\n", "1:10", "below a [table]"),
+        ("[agent]\nsocket = 'relative'\n", "2:10", "agent.socket: relative is no absolute path"),
+        ("[agent]\nbindings = 'relative'\n", "2:12", "agent.bindings"),
+        ("[agent]\nsocket_mode = 'rw'\n", "2:15", "octal"),
+        ("[hook]\ncommand = []\n", "2:11", "hook.command"),
+        ("[lane]\nqueue_limit = 0\n", "2:15", "lane.queue_limit"),
+        ("[lane]\nmax_deferrals = 0\n", "2:17", "lane.max_deferrals"),
+        ("[lane]\nescalate = [['a', 'b']]\n[[provider]]\nid = 'a'\n", "2:12", "lane.escalate"),
+        ("[lane]\nescalate = [['a', 'a']]\n[[provider]]\nid = 'a'\n", "2:12", "lane.escalate"),
+        ("[doors]\ndir = 'relative'\n", "2:7", "doors.dir"),
+        ("[doors]\nupstream = 'relative'\n", "2:12", "doors.upstream"),
+        ("[[provider]]\nid = 'a'\nroles = ['host']\n", "3:9", "door = true"),
+        ("[[provider]]\nid = 'a'\ndoor = true\nroles = ['guest']\n", "4:10", "it is one of host, read-secure"),
+        ("[agent]\nconnect = 'test:///default'\n[[provider]]\nid = 'a'\ndoor = true\n", "2:11", "doors.upstream"),
+        ("[agent\n", "1:7", "this is not TOML"),
     ] {
         let error = parse(text).unwrap_err();
-        assert!(error.contains(says) && error.contains("covirt.toml"), "{error}");
+        assert!(error.contains(&format!("covirt.toml:{place}: ")), "{text:?} at {place}:\n{error}");
+        assert!(error.contains(says), "{text:?}: {says}\n{error}");
+        assert!(error.contains("1 mistake in the configuration"), "{error}");
+        assert!(error.contains("docs/configuration.md"), "{error}");
     }
+}
+
+#[test]
+fn every_mistake_of_every_file_is_listed_in_order() {
+    let found = inspect(&[
+        ("covirt.toml", "[lane]\nqueue_limit = 0\ngathre_ms = 1\n[agent]\nsocket = 'x'\n"),
+        ("conf.d/10.toml", "[agent]\nbindings = 3\n"),
+        ("conf.d/20.toml", "[[provider]]\nid = 'covirt'\n"),
+    ]);
+    let mistakes = found.outcome.unwrap_err();
+    let places: Vec<String> = mistakes.all().iter().map(|mistake| mistake.place.to_string()).collect();
+    let expected =
+        ["conf.d/10.toml:2:12", "conf.d/20.toml:2:6", "covirt.toml:2:15", "covirt.toml:3:1", "covirt.toml:5:10"];
+    assert_eq!(places, expected);
+}
+
+#[test]
+fn a_file_that_is_not_toml_has_all_its_faults_named_and_no_guesses() {
+    let error = parse("[agent]\nsocket = \nconnect = \n[lane]\nwhatever = 1\n").unwrap_err();
+    assert!(error.contains("covirt.toml:2:") && error.contains("covirt.toml:3:"), "{error}");
+    assert!(!error.contains("whatever"), "{error}");
+}
+
+#[test]
+fn the_later_file_counts_key_by_key_and_provider_by_provider() {
+    let found = inspect(&[
+        (
+            "covirt.toml",
+            "[lane]\ngather_ms = 1\nqueue_limit = 5\n[[provider]]\nid = 'north'\nuids = [1]\nmay_enroll = true\n",
+        ),
+        (
+            "conf.d/10.toml",
+            "[lane]\ngather_ms = 2\n[[provider]]\nid = 'south'\n[[provider]]\nid = 'north'\nuids = [9]\n",
+        ),
+        ("conf.d/20.toml", "[lane]\ngather_ms = 3\n"),
+    ]);
+    let from = |key: &str| {
+        let shown = found.shown.iter().find(|shown| shown.key == key).unwrap();
+        (shown.value.as_ref().map(ToString::to_string), shown.from.clone())
+    };
+    let written = |value: &str, place: &str| (Some(value.to_owned()), Some(place.to_owned()));
+    assert_eq!(from("lane.gather_ms"), written("3", "conf.d/20.toml:2:13"));
+    assert_eq!(from("lane.queue_limit"), written("5", "covirt.toml:3:15"));
+    assert_eq!(from("provider.north.uids"), written("[9]", "conf.d/10.toml:7:8"));
+    assert_eq!(from("provider.north.may_enroll"), written("true", "covirt.toml:7:14"));
+    assert_eq!(from("provider.south.may_enroll"), (Some("false".to_owned()), None));
+    assert_eq!(from("agent.socket_mode"), (Some("\"0660\"".to_owned()), None));
+    assert_eq!(from("hook.command"), (None, None));
+    let config = found.outcome.unwrap();
+    let north = &config.directory.providers[&"north".parse().unwrap()];
+    assert_eq!((north.0.uids.clone(), north.1), ([9].into(), crate::doors::identity::Enrolling::Yes));
+    assert_eq!((config.policy.gather, config.policy.queue_limit), (Duration::from_millis(3), 5));
+}
+
+#[test]
+fn the_folder_beside_the_file_is_read_in_the_order_of_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    std::fs::create_dir(folder.path().join("conf.d")).unwrap();
+    write("covirt.toml", "[lane]\ngather_ms = 1\n");
+    write("conf.d/20-b.toml", "[lane]\ngather_ms = 20\n");
+    write("conf.d/10-a.toml", "[lane]\ngather_ms = 10\n");
+    write("conf.d/30.toml.bak", "nonsense");
+    write("conf.d/.40.toml", "nonsense");
+    let found = Config::inspect(&folder.path().join("covirt.toml"));
+    assert_eq!(found.outcome.unwrap().policy.gather, Duration::from_millis(20));
+    assert_eq!(found.files.len(), 3);
+    std::fs::remove_file(folder.path().join("covirt.toml")).unwrap();
+    let error = Config::read(&folder.path().join("covirt.toml")).unwrap_err().to_string();
+    assert!(error.contains("covirt.toml: it cannot be read: No such file"), "{error}");
+}
+
+#[test]
+fn what_is_shown_is_a_configuration_that_means_the_same() {
+    let text = "[agent]\nsocket = '/x'\n[lane]\nescalate = [['a', 'b']]\n[[provider]]\nid = 'a'\n[[provider]]\nid = 'b'\nstanding = 'mine-first'\n";
+    let found = inspect(&[("covirt.toml", text)]);
+    let mut again = toml::Table::new();
+    for Shown { key, value, .. } in found.shown {
+        let Some((name, value)) = value.map(|value| (key.rsplit_once('.').unwrap(), value)) else { continue };
+        let table = match name.0.split_once('.') {
+            Some((list, id)) => {
+                let list = again.entry(list).or_insert_with(|| toml::Value::Array(Vec::new())).as_array_mut().unwrap();
+                let is = |one: &toml::Value| one.get("id").and_then(toml::Value::as_str) == Some(id);
+                let at = list.iter().position(is).unwrap_or_else(|| {
+                    list.push(toml::Value::Table(toml::Table::new()));
+                    list.len() - 1
+                });
+                list[at].as_table_mut().unwrap()
+            }
+            None => again.entry(name.0).or_insert_with(|| toml::Table::new().into()).as_table_mut().unwrap(),
+        };
+        table.insert(name.1.to_owned(), value);
+    }
+    assert_eq!(parse(&toml::to_string(&again).unwrap()).unwrap(), parse(text).unwrap());
+}
+
+#[test]
+fn every_key_is_documented_and_every_documented_key_exists() {
+    let text = include_str!("../../../docs/configuration.md");
+    let rows = text.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split('|').nth(1));
+    let documented: BTreeSet<String> =
+        rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect();
+    let known: BTreeSet<String> = keys().into_iter().collect();
+    let missing: Vec<_> = known.difference(&documented).collect();
+    let stale: Vec<_> = documented.difference(&known).collect();
+    assert!(missing.is_empty() && stale.is_empty(), "not documented: {missing:?}; not in the code: {stale:?}");
 }
