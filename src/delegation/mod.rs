@@ -11,6 +11,7 @@
 
 mod authority;
 mod change;
+pub mod confinement;
 mod drain;
 #[cfg(test)]
 mod tests;
