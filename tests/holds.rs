@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use covirt::doors::identity::{Directory, Enrolling, Peers};
+use covirt::doors::reach::{Reach, Reaches};
 use covirt::doors::{self, Api, Bindings, Callbacks, Limits, Listener, Sessions};
 use covirt::hypervisor::{Fake, How, JobProgress, Mode};
 use covirt::journal::{Disk, Journal, Restored, TAIL_FLOOR};
@@ -55,7 +56,10 @@ impl Agent {
                 [provider("north", Enrolling::Yes), provider("south", Enrolling::No), provider("east", Enrolling::No)];
             let directory = Directory { providers: providers.into(), operator: us.clone() };
             let bindings = Bindings::new(folder.path().join("bindings"));
-            let api = Api::new(lanes, directory, sessions, Limits::default(), bindings);
+            // The fake's VMs have no files that anything could be beside.
+            let reaches = ["north", "south", "east"].map(|name| (name.parse().unwrap(), Reach::Host));
+            let reaches = Reaches::new(reaches.into());
+            let api = Api::new(lanes, directory, sessions, Limits::default(), bindings, reaches);
             let listener = Listener::bind(&folder.path().join("s"), 0o600).await.unwrap();
             tokio::spawn(doors::serve(listener, api, stopped));
         });

@@ -202,7 +202,7 @@ fn a_guest_that_knows_no_unplugging_keeps_its_disk_until_it_starts_anew() {
         }
     };
     let guest = Guest::define(&libvirt, "unknowing");
-    let mut stage = Stage::set(&libvirt, guest, "");
+    let mut stage = Stage::set(&libvirt, guest, "roles = ['host']\n");
     stage.delegate(&["device.*", "metadata.set"], "shared");
     stage.done("device.attach", &stage.disk("stuck"));
     // Its kernel hears nothing of what ACPI tells about slots.

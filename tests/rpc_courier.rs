@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use covirt::delegation::{ChangeRequest, Mode as Hold};
 use covirt::doors::identity::Role;
+use covirt::doors::reach::{Reach, Reaches};
 use covirt::doors::rpc::frame::{Frame, HEAD, Header, Kind, REMOTE, Status, length_of};
 use covirt::doors::rpc::xdr::{Reader, Writer};
 use covirt::doors::rpc::{Census, Client, Couriers, Ending, Policies, Relay, RelayError};
@@ -77,7 +78,9 @@ impl World {
         )
         .await;
         let census = Census::begin(&lanes).await;
-        let couriers = Couriers::new(lanes.clone(), census);
+        // The fake's VMs have no files that anything could be beside.
+        let reaches = ["north", "south"].map(|name| (provider(name), Reach::Host));
+        let couriers = Couriers::new(lanes.clone(), census, Reaches::new(reaches.into()));
         let world = Self { fake, lanes, couriers };
         world.define(1);
         world.lanes.enroll(vm(1), provider("north")).await.unwrap();

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::config::{Config, Doors};
 use crate::doors::identity::{Directory, Peers};
+use crate::doors::reach::Reaches;
 use crate::doors::rpc::{CONNECTIONS_MAX, Census, Couriers, Door, Entry, OpenDoorError};
 use crate::doors::{self, Api, Bindings, Callbacks, Listener, Sessions};
 use crate::hypervisor::{ConnectError, Libvirt, Options};
@@ -62,10 +63,11 @@ pub async fn run(config: Config) -> Result<(), RunAgentError> {
     let doors = open_doors(config.doors, &config.directory).await?;
     tracing::info!(socket = %config.socket.display(), hypervisor = config.connect, lanes = lanes.vms().len(), "covirtd is ready");
     let (stop, stopped) = watch::channel(false);
-    let api = Api::new(lanes.clone(), config.directory, sessions, config.limits, Bindings::new(config.bindings));
+    let (bindings, reaches) = (Bindings::new(config.bindings), Reaches::new(config.reaches));
+    let api = Api::new(lanes.clone(), config.directory, sessions, config.limits, bindings, reaches.clone());
     let mut serving = JoinSet::new();
     if !doors.is_empty() {
-        let couriers = Arc::new(Couriers::new(lanes.clone(), Census::begin(&lanes).await));
+        let couriers = Arc::new(Couriers::new(lanes.clone(), Census::begin(&lanes).await, reaches));
         for door in doors {
             serving.spawn(door.serve(couriers.clone(), stopped.clone()));
         }

@@ -17,13 +17,14 @@ pub enum Enrolling {
     Yes,
 }
 
-/// What a provider may do at its libvirt-compatible door besides what is delegated to it.
+/// What a provider may do besides what is delegated to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// It sees VMs that nobody co-manages, changes objects of the host, and becomes the primary of what it makes.
+    /// At its door it sees VMs that nobody co-manages, changes objects of the host, and becomes the primary of what it makes;
+    /// its commands, wherever they come from, may name anything of the host.
     Host,
-    /// It reads secrets in definitions.
+    /// At its door it reads secrets in definitions.
     ReadSecure,
 }
 

@@ -5,6 +5,7 @@
 //! | `wire` | what travels: one type per message, shared with the command line |
 //! | `view` | from what a lane knows to what travels |
 //! | `identity` | who is at the other end of a socket |
+//! | `reach` | how far a provider's commands reach into the host |
 //! | `listener` | a Unix socket bound safely |
 //! | `api` | HTTP/1.1 and JSON on the Unix socket; a provider's WebSocket |
 //! | `session` | who is connected, what was asked of whom, whose clock is how far off |
@@ -17,6 +18,7 @@ mod bindings;
 mod callback;
 pub mod identity;
 mod listener;
+pub mod reach;
 pub mod rpc;
 mod session;
 mod view;

@@ -97,6 +97,8 @@ codes! {
     StaleEpoch = "stale-epoch",
     /// What is named in the arguments belongs to another VM or another provider.
     NameNotYours = "name-not-yours",
+    /// What is named in the arguments is the host's: not the VM's own, and not allowed to this provider.
+    BeyondVm = "beyond-vm",
     /// The action opens a channel at a door; it is no command.
     OpensChannel = "opens-channel",
     /// Only a libvirt client's own call, through its provider's door, can ask for this.

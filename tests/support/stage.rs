@@ -29,7 +29,7 @@ impl<'a> Stage<'a> {
     #[track_caller]
     pub(crate) fn set(libvirt: &'a PrivateLibvirt, guest: Guest, config: &str) -> Self {
         let vm = guest.domain(&libvirt.connect()).uuid_string().expect("a UUID");
-        let agent = Covirtd::start(env!("CARGO_BIN_EXE_covirtd"), libvirt.uri(), config);
+        let agent = Covirtd::start_with(env!("CARGO_BIN_EXE_covirtd"), libvirt.uri(), "roles = ['host']", config);
         let (mut north, south) = (agent.client("north"), agent.client("south"));
         north.post(&format!("/v1/vms/{vm}/enrollment"), &json!({})).ok();
         Self { libvirt, agent, guest, vm, north, south }

@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::doors::identity::{Directory, Role};
+use crate::doors::reach::Reach;
 use crate::doors::rpc::Upstream;
 use crate::doors::{Hook, Limits};
 use crate::model::ProviderId;
@@ -71,6 +72,8 @@ pub struct Config {
     pub hook: Option<Hook>,
     /// The libvirt-compatible doors, if there is any.
     pub doors: Option<Doors>,
+    /// How far each provider reaches into the host.
+    pub reaches: BTreeMap<ProviderId, Reach>,
 }
 
 /// The libvirt-compatible doors.
@@ -173,7 +176,7 @@ impl File {
     fn checked(self, mistakes: &mut Mistakes) -> Config {
         let socket_mode = self.agent.checked(mistakes);
         let hook = self.hook.checked(mistakes);
-        let Providers { directory, standing, consent, roles } =
+        let Providers { directory, standing, consent, roles, reaches } =
             Providers::checked(&self.operator, &self.providers, mistakes);
         let uses = if hook.is_some() { HookUse::Ask } else { HookUse::None };
         let known = directory.providers.keys().cloned().collect();
@@ -192,6 +195,7 @@ impl File {
             standing,
             hook,
             doors,
+            reaches,
         }
     }
 }

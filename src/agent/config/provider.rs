@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::layers::Section;
 use super::mistake::Mistakes;
 use super::section::{Read, Table};
+use crate::delegation::confinement::Confinement;
 use crate::doors::identity::{Directory, Enrolling, Peers, Role};
+use crate::doors::reach::Reach;
 use crate::model::ProviderId;
 use crate::resolver::{Consent, Said};
 
@@ -42,6 +44,8 @@ pub(super) struct ProviderTable {
     on_silence: Said,
     door: bool,
     roles: BTreeSet<Role>,
+    host_folders: BTreeSet<String>,
+    networks: BTreeSet<String>,
 }
 
 impl Table for ProviderTable {
@@ -64,6 +68,7 @@ pub(super) struct Providers {
     pub(super) standing: BTreeMap<ProviderId, Said>,
     pub(super) consent: BTreeMap<ProviderId, Consent>,
     pub(super) roles: BTreeMap<ProviderId, BTreeSet<Role>>,
+    pub(super) reaches: BTreeMap<ProviderId, Reach>,
 }
 
 impl Providers {
@@ -96,11 +101,31 @@ impl Providers {
         self.directory.providers.insert(id.clone(), (peers, enrolling));
         if table.door {
             self.roles.insert(id.clone(), table.roles.clone());
-        } else if !table.roles.is_empty() {
-            let what = format!("roles are for a door, and {id} has none");
+        } else if table.roles.contains(&Role::ReadSecure) {
+            let what = format!("read-secure is for a door, and {id} has none");
             read.wrong("roles", what, Some("door = true gives it one"), mistakes);
         }
+        self.reaches.insert(id.clone(), reach_of(read, mistakes));
         self.standing.extend(table.standing.map(|said| (id.clone(), said)));
         self.consent.insert(id, Consent { standing: table.standing, on_silence: table.on_silence });
     }
+}
+
+fn reach_of(read: &Read<ProviderTable>, mistakes: &mut Mistakes) -> Reach {
+    let table = &read.value;
+    if table.roles.contains(&Role::Host) {
+        return Reach::Host;
+    }
+    let mut allowed = Confinement { networks: table.networks.clone(), ..Confinement::default() };
+    for path in &table.host_folders {
+        // As it is compared with what is in it.
+        let plain = path.trim_end_matches('/');
+        if plain.starts_with('/') && !plain.split('/').any(|part| matches!(part, "." | "..")) {
+            allowed.folders.insert(plain.to_owned());
+        } else {
+            let hint = "an absolute path without \"..\", and not the root";
+            read.wrong("host_folders", format!("{path:?} is no folder to give away"), Some(hint), mistakes);
+        }
+    }
+    Reach::Confined(allowed)
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::delegation::confinement::Confinement;
 
 fn inspect(texts: &[(&str, &str)]) -> Inspection {
     Config::of(&Files::of(texts), Mistakes::default())
@@ -79,7 +80,10 @@ fn a_mistake_is_named_with_its_place_and_a_hint() {
         ("[lane]\nescalate = [['a', 'a']]\n[[provider]]\nid = 'a'\n", "2:12", "lane.escalate"),
         ("[doors]\ndir = 'relative'\n", "2:7", "doors.dir"),
         ("[doors]\nupstream = 'relative'\n", "2:12", "doors.upstream"),
-        ("[[provider]]\nid = 'a'\nroles = ['host']\n", "3:9", "door = true"),
+        ("[[provider]]\nid = 'a'\nroles = ['read-secure']\n", "3:9", "door = true"),
+        ("[[provider]]\nid = 'a'\nhost_folders = ['backup']\n", "3:16", "absolute path"),
+        ("[[provider]]\nid = 'a'\nhost_folders = ['/b/../etc']\n", "3:16", "absolute path"),
+        ("[[provider]]\nid = 'a'\nhost_folders = ['/']\n", "3:16", "not the root"),
         ("[[provider]]\nid = 'a'\ndoor = true\nroles = ['guest']\n", "4:10", "it is one of host, read-secure"),
         ("[agent]\nconnect = 'test:///default'\n[[provider]]\nid = 'a'\ndoor = true\n", "2:11", "doors.upstream"),
         ("[agent\n", "1:7", "this is not TOML"),
@@ -196,4 +200,14 @@ fn every_key_is_documented_and_every_documented_key_exists() {
     let missing: Vec<_> = known.difference(&documented).collect();
     let stale: Vec<_> = documented.difference(&known).collect();
     assert!(missing.is_empty() && stale.is_empty(), "not documented: {missing:?}; not in the code: {stale:?}");
+}
+
+#[test]
+fn a_provider_reaches_its_vms_and_what_is_listed_unless_it_has_the_hosts_role() {
+    let text = "[[provider]]\nid = 'south'\nhost_folders = ['/backup/south/']\nnetworks = ['tenant']\n\
+                [[provider]]\nid = 'north'\nroles = ['host']\n";
+    let reaches = parse(text).unwrap().reaches;
+    let confined = Confinement { folders: ["/backup/south".to_owned()].into(), networks: ["tenant".to_owned()].into() };
+    assert_eq!(reaches.get(&"south".parse().unwrap()), Some(&Reach::Confined(confined)));
+    assert_eq!(reaches.get(&"north".parse().unwrap()), Some(&Reach::Host));
 }

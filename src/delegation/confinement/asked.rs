@@ -21,6 +21,8 @@ pub(super) enum Named {
     Xml(How, String),
     /// Another host's libvirt, or where QEMU is to send a VM to.
     Uri(String),
+    /// What no confined provider may name.
+    Never(&'static str),
 }
 
 /// What a command names.
@@ -127,6 +129,12 @@ impl Asked {
             self.0.push(Named::File(How::Created, path.to_owned()));
         }
         self
+    }
+
+    /// What no confined provider may name, whatever else it names; a noun and what is wrong with it.
+    #[must_use]
+    pub fn never(what: &'static str) -> Self {
+        Self(vec![Named::Never(what)])
     }
 
     /// Whether nothing of the host is named.

@@ -49,6 +49,7 @@ impl Judge<'_> {
     pub(super) fn named(&self, named: &Named) -> Judged {
         match named {
             Named::File(how, path) => self.file(*how, path, None),
+            Named::Never(what) => Err(BeyondVm::new(*what)),
             Named::Uri(uri) => uri_is_plain(uri, |path| self.file(How::Created, path, None)),
             Named::Xml(how, text) => {
                 let document =
@@ -65,6 +66,8 @@ impl Judge<'_> {
             Some("interface") => self.interface(root),
             Some("domainsnapshot") => self.saved_state(root, &["name", "description", "memory", "disks"]),
             Some("domaincheckpoint") => self.saved_state(root, &["name", "description", "disks"]),
+            // What two libvirtds tell each other while they move a VM.
+            Some("qemu-migration") => Ok(()),
             Some("domainbackup") => self.saved_state(root, &["incremental", "server", "disks"]),
             Some(_) | None => self.other_device(root),
         }
@@ -171,6 +174,9 @@ impl Judge<'_> {
         match xml::name(device) {
             _ if self.has(device) => Ok(()),
             Some(name) if PLAIN_DEVICES.contains(&name) => self.plain(device),
+            Some("memory") if matches!(xml::attribute(device, "model"), Some("dimm" | "virtio-mem")) => {
+                self.plain(device)
+            }
             Some("input") if matches!(xml::attribute(device, "type"), Some("mouse" | "tablet" | "keyboard")) => {
                 self.plain(device)
             }
@@ -304,6 +310,7 @@ impl Judge<'_> {
                 return Err(BeyondVm::new(format!("{}, which is in a namespace", called(node))));
             }
             node.attributes().try_for_each(|attribute| is_no_path(attribute.value()))?;
+            is_no_path(node.text().filter(|_| node.is_text()).unwrap_or_default().trim())?;
         }
         Ok(())
     }

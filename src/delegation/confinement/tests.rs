@@ -95,6 +95,7 @@ fn what_the_vm_has_may_be_named() {
     attach("<disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>").unwrap();
     attach("<controller type='usb' model='qemu-xhci'/>").unwrap();
     attach("<input type='tablet' bus='usb'/>").unwrap();
+    attach("<memory model='dimm'><target><size>1</size><node>0</node></target></memory>").unwrap();
 }
 
 #[test]
@@ -219,6 +220,7 @@ fn devices_of_the_host_may_not_be_added() {
         "<rng model='virtio'><backend model='random'>/dev/mem</backend></rng>",
         "<tpm model='tpm-tis'><backend type='passthrough'><device path='/dev/tpm0'/></backend></tpm>",
         "<shmem name='other'/>",
+        "<memory model='dimm'><source><path>/etc/shadow</path></source></memory>",
         "<memory model='nvdimm'><source><path>/etc/shadow</path></source></memory>",
         "<graphics type='vnc' listen='0.0.0.0'/>",
         "<redirdev bus='usb' type='tcp'><source host='h' service='1'/></redirdev>",

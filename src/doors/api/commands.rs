@@ -11,6 +11,7 @@ use super::Api;
 use super::extract::{At, Body, wait_of};
 use super::problem::ApiProblem;
 use super::vms::{require_part, unknown_vm};
+use crate::delegation::confinement::Asked;
 use crate::doors::identity::Caller;
 use crate::doors::view;
 use crate::doors::wire::{CommandList, CommandRequest, CommandView, ConflictList, DecisionRequest, Explanation};
@@ -36,6 +37,8 @@ pub(crate) async fn submit(
     Body(request): Body<CommandRequest>,
 ) -> Result<Response, ApiProblem> {
     let command = command_of(&caller, vm, request)?;
+    let hypervisor = api.lanes.hypervisor().as_ref();
+    api.reaches.judge(hypervisor, &caller.provider, vm, &Asked::of(&command.operation)).await?;
     let (id, digest, wait) = (command.id, command.digest(), wait_of(&headers));
     let clock = api.sessions.clock_of(&caller.provider, api.lanes.now());
     match api.lanes.submit(command, Some(clock)).await {

@@ -23,6 +23,7 @@ use axum::{Json, Router};
 
 use super::bindings::Bindings;
 use super::identity::{Caller, Directory};
+use super::reach::Reaches;
 use super::session::Sessions;
 use super::wire::{AuditReport, Health, Identity};
 use crate::journal::VerifyError;
@@ -57,13 +58,21 @@ pub struct Api {
     pub(crate) sessions: Sessions,
     pub(crate) limits: Limits,
     pub(crate) bindings: Bindings,
+    pub(crate) reaches: Reaches,
 }
 
 impl Api {
     /// The API over these lanes, for these callers.
     #[must_use]
-    pub fn new(lanes: Lanes, directory: Directory, sessions: Sessions, limits: Limits, bindings: Bindings) -> Self {
-        Self { lanes, directory: Arc::new(directory), sessions, limits, bindings }
+    pub fn new(
+        lanes: Lanes,
+        directory: Directory,
+        sessions: Sessions,
+        limits: Limits,
+        bindings: Bindings,
+        reaches: Reaches,
+    ) -> Self {
+        Self { lanes, directory: Arc::new(directory), sessions, limits, bindings, reaches }
     }
 
     /// Every path.

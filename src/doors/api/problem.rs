@@ -86,7 +86,9 @@ pub const fn status_of(code: Code) -> StatusCode {
         Code::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::Unidentified => StatusCode::UNAUTHORIZED,
-        Code::Forbidden | Code::NotDelegated | Code::DelegationEnded | Code::NameNotYours => StatusCode::FORBIDDEN,
+        Code::Forbidden | Code::NotDelegated | Code::DelegationEnded | Code::NameNotYours | Code::BeyondVm => {
+            StatusCode::FORBIDDEN
+        }
         Code::AlreadyEnrolled
         | Code::CommandsInFlight
         | Code::HoldOpen

@@ -44,6 +44,7 @@ mod subject;
 mod tests;
 mod upstream;
 
+use crate::delegation::confinement::Asked;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::frame::Frame;
@@ -146,6 +147,8 @@ pub struct Submit {
     pub operation: Operation,
     /// Held, unless what the provider has under way says otherwise.
     pub pace: Pace,
+    /// What it names of the host.
+    pub asked: Asked,
     /// libvirt's name of the call.
     pub procedure: &'static str,
     /// When it came.

@@ -26,6 +26,7 @@ use super::door::{Client, Policies};
 use super::frame::Frame;
 use super::relay::{Outputs, Policy, Side};
 use crate::doors::identity::Role;
+use crate::doors::reach::Reaches;
 use crate::lanes::Lanes;
 use crate::model::{Action, ClientCall, Code, CommandId, Ending, Outcome, ProviderId, VmId};
 use crate::resolver::CallResult;
@@ -42,6 +43,7 @@ const AFTER_THE_CLIENT: Duration = Duration::from_secs(30);
 pub struct Couriers {
     lanes: Lanes,
     census: Census,
+    reaches: Reaches,
     looks: Looks,
 }
 
@@ -53,10 +55,10 @@ const LOOKS: usize = 2;
 type Looks = Arc<Mutex<BTreeMap<ProviderId, Arc<Semaphore>>>>;
 
 impl Couriers {
-    /// For clients whose calls go to these lanes.
+    /// For clients whose calls go to these lanes, as far as their providers reach.
     #[must_use]
-    pub fn new(lanes: Lanes, census: Census) -> Self {
-        Self { lanes, census, looks: Looks::default() }
+    pub fn new(lanes: Lanes, census: Census, reaches: Reaches) -> Self {
+        Self { lanes, census, reaches, looks: Looks::default() }
     }
 }
 
@@ -68,7 +70,8 @@ impl Policies for Couriers {
             let mut all = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
             all.entry(client.provider.clone()).or_insert_with(|| Arc::new(Semaphore::new(LOOKS))).clone()
         };
-        let errands = Errands { lanes: self.lanes.clone(), client: Arc::new(client), inbox, looks };
+        let (lanes, reaches) = (self.lanes.clone(), self.reaches.clone());
+        let errands = Errands { lanes, client: Arc::new(client), inbox, reaches, looks };
         Courier {
             talk: Conversation::new(),
             census: self.census.clone(),

@@ -176,6 +176,7 @@ const fn error_code(code: Code) -> ErrorCode {
         | Code::DelegationEnded
         | Code::StaleEpoch
         | Code::NameNotYours
+        | Code::BeyondVm
         | Code::OpensChannel
         | Code::OnlyRelayed
         | Code::HeldByOther

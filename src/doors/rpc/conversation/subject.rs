@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::frame::Frame;
-use super::super::mapping::{Pace, Subject};
+use super::super::mapping::{self, Pace, Subject};
 use super::super::procedures::{self, Returns};
 use super::super::refusal::{Answer, ErrorCode};
 use super::book::{Call, Made, Purpose, Stage};
@@ -272,8 +272,9 @@ impl Conversation {
             after
         };
         let operation = for_itself(&call, operation);
+        let asked = mapping::asked(call.head.program, call.head.procedure, operation.action(), frame.payload());
         self.book.put(ticket, call, Stage::Submitted { frame, vm });
-        let submit = Submit { vm, operation, pace, procedure, received, after };
+        let submit = Submit { vm, operation, pace, asked, procedure, received, after };
         self.deed(Deed::Submit(ticket, Box::new(submit)));
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use super::{News, Release, unmade};
+use crate::doors::reach::Reaches;
 use crate::doors::rpc::conversation::{Found, Heard, Submit, Ticket};
 use crate::doors::rpc::door::Client;
 use crate::doors::rpc::mapping::{KnownAs, Pace, Subject};
@@ -55,6 +56,7 @@ pub(super) struct Errands {
     pub(super) lanes: Lanes,
     pub(super) client: Arc<Client>,
     pub(super) inbox: mpsc::Sender<News>,
+    pub(super) reaches: Reaches,
     /// The provider's places for questions to the hypervisor.
     pub(super) looks: Arc<Semaphore>,
 }
@@ -95,7 +97,7 @@ impl Errands {
 
     async fn hand_over(&self, sent: Sent) -> Option<Heard> {
         let Sent { ticket, id, submit, call, after, fate } = sent;
-        let Submit { vm, mut operation, pace, received, procedure, after: _ } = submit;
+        let Submit { vm, mut operation, pace, asked, received, procedure, after: _ } = submit;
         let after = match after {
             Some(mut after) => match after.wait_for(|fate| *fate != Fate::Open).await.map(|fate| *fate) {
                 Ok(Fate::Taken(id)) => Some(id),
@@ -104,6 +106,10 @@ impl Errands {
             None => None,
         };
         let provider = self.client.provider.clone();
+        if let Err(refusal) = self.reaches.judge(self.lanes.hypervisor().as_ref(), &provider, vm, &asked).await {
+            let _ = fate.send(Fate::Refused);
+            return Some(Heard::Refused(ticket, refusal));
+        }
         if pace != Pace::Held {
             let (by, asked) = (provider.clone(), operation.clone());
             let way = self.lanes.read(vm, move |lane, _| way_of(lane, &by, pace, &asked)).await;

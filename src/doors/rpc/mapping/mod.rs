@@ -11,10 +11,12 @@
 //! | `call` | a call's arguments, one after the other |
 //! | `parameters` | libvirt's typed parameters |
 //! | `xml` | libvirt's XML, read so that it says the same to us as to libvirt, or nothing |
+//! | `asked` | what a call names of the host |
 //! | `look`, `host` | reads; pools, volumes, networks |
 //! | `power`, `saved`, `snapshot`, `settings`, `tuning`, `backup`, `block`, `device`, `guest`, `agent`, `definition`, `migrate`, `channel` | decoders, a file a group of actions |
 
 mod agent;
+mod asked;
 mod backup;
 mod block;
 mod call;
@@ -38,6 +40,7 @@ use super::procedures::{Handling, find};
 use super::xdr::ReadXdrError;
 use crate::model::{Action, Operation};
 
+pub use self::asked::asked;
 use self::call::Call;
 pub use self::host::past_the_guest;
 pub use self::subject::{KnownAs, Subject};
