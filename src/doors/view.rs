@@ -232,6 +232,13 @@ fn sentence(fact: &Fact) -> String {
             let about = subject.as_ref().map(|subject| format!(" ({subject})")).unwrap_or_default();
             format!("it happened {origin}{about}")
         }
+        Fact::Frozen { freeze } => format!("{freeze}; nothing new begins"),
+        Fact::Thawed { scope } => format!("the operator has thawed {scope}"),
+        Fact::GlassBroken { by, glass } => {
+            format!("{by} broke the glass and has every action until {}: {}", glass.until_at, glass.reason)
+        }
+        Fact::GlassMended { by } => format!("the glass is whole again ({by})"),
+        Fact::Host(fact) => fact.to_string(),
         Fact::Vanished { origin: Some(origin) } => format!("the VM does not exist any more ({origin})"),
         Fact::Vanished { origin: None } => "the VM does not exist any more".to_owned(),
     }

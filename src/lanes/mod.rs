@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `runner` | one lane's task: mailbox in, journal and hypervisor out; its looks at the VM; its outages |
 //! | `registry` | [`Lanes`]: which VM has a lane; requests find their lane, events too |
+//! | `host` | [`Host`]: what happened to the host as a whole, recorded and watched |
 //! | `clock` | the only `now()` |
 //! | `asker` | how questions leave |
 //! | `carrier` | how a client's own call leaves, through its door |
@@ -14,6 +15,7 @@
 mod asker;
 mod carrier;
 mod clock;
+mod host;
 mod registry;
 mod runner;
 mod sight;
@@ -21,6 +23,7 @@ mod sight;
 pub use asker::{Asker, Delivery};
 pub use carrier::Carrier;
 pub use clock::Clock;
+pub use host::Host;
 pub use registry::{History, Lanes, Submission};
 pub use sight::{Part, Sight};
 

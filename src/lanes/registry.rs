@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, broadcast, mpsc, oneshot, watch};
 use super::asker::Asker;
 use super::carrier::Carrier;
 use super::clock::Clock;
+use super::host::Host;
 use super::runner::{self, Begin, Ear, Mail, Request, Runner, Surroundings};
 use super::sight::Sight;
 use crate::delegation::{Change, ChangeRequest};
@@ -41,6 +42,7 @@ pub struct Lanes(Arc<Inner>);
 
 struct Inner {
     around: Surroundings,
+    host: Host,
     lanes: RwLock<BTreeMap<VmId, Address>>,
     /// Held while a VM gets or loses its lane, so that none ever has two.
     coming_and_going: Mutex<()>,
@@ -75,11 +77,16 @@ impl Lanes {
         policy: Policy,
         history: History,
     ) -> Self {
+        let History { mut states, last } = history;
+        let clock = Clock::continuing(last);
+        let of_host = states.remove(&VmId::HOST).and_then(|state| state.host().cloned()).unwrap_or_default();
+        let host = Host::new(journal.clone(), clock.clone(), of_host);
         let around = Surroundings {
+            host: host.clone(),
             hypervisor,
             journal,
             asker,
-            clock: Clock::continuing(history.last),
+            clock,
             policy: Arc::new(policy),
             sight: Arc::default(),
         };
@@ -87,13 +94,14 @@ impl Lanes {
         let events = around.hypervisor.events();
         let lanes = Self(Arc::new(Inner {
             around,
+            host,
             lanes: RwLock::default(),
             coming_and_going: Mutex::default(),
             connected: AtomicBool::new(true),
             happened: broadcast::Sender::new(HAPPENED),
         }));
         let known: Vec<State> =
-            history.states.into_values().filter(|state| state.standing() != Standing::Free).collect();
+            states.into_values().filter(|state| state.standing() != Standing::Free).collect();
         // One list instead of a look per lane; whoever is not wholly on it looks by itself. One VM that hangs can hold
         // the list up, and must not hold up the others.
         let list = tokio::time::timeout(LIST_TIME, lanes.0.around.hypervisor.list()).await;
@@ -131,6 +139,12 @@ impl Lanes {
     #[must_use]
     pub fn sight(&self) -> &Sight {
         &self.0.around.sight
+    }
+
+    /// What happened to the host as a whole.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.0.host
     }
 
     /// The VMs that have a lane.

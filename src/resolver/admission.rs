@@ -4,6 +4,7 @@ use super::client;
 use super::drain;
 use super::fact::{Admission, StampNote};
 use super::policy::Policy;
+use super::restraint;
 use super::state::{Standing, State};
 use crate::delegation::Authority;
 use crate::model::action::Way;
@@ -45,6 +46,9 @@ pub(crate) fn admit(
     }
     let grant = authority.authorise(&command.provider, command.operation.action(), now)?;
     may_break_glass(&command)?;
+    if let Some(refusal) = restraint::refuses(state, &command) {
+        return Err(refusal);
+    }
     if let Some(refusal) = drain::refuses(state, &command) {
         return Err(refusal);
     }
@@ -62,7 +66,7 @@ pub(crate) fn admit(
     }
     may_come_this_way(&command)?;
     names_its_own(&command, authority, now)?;
-    let command = with_sequence(state, command)?;
+    let command = restraint::with_glass(state, with_sequence(state, command)?);
     if let Some(cycle) = state.cycle_closed_by(&command) {
         let along = cycle.iter().map(ToString::to_string).collect::<Vec<_>>().join(" after ");
         return Err(Refusal::new(Code::AfterCycle, format!("`after` closes a cycle: {along}")));

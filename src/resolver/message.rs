@@ -1,6 +1,7 @@
 //! What a lane is told and what it wants done.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::call::Call;
@@ -11,6 +12,7 @@ use crate::model::{
     Cause, ClockEstimate, Command, CommandId, ConflictId, Happening, HoldKey, Mono, Now, Outcome, ProviderId, Refusal,
     Resource, VmState,
 };
+use crate::sovereignty::Restraint;
 
 /// Names a request to the lane, so that its answer finds the way back.
 pub type Token = u64;
@@ -49,6 +51,12 @@ pub enum Input {
     SessionLost { provider: ProviderId },
     /// Somebody wants what is open ended; why, as a sentence.
     ReleaseHold { token: Token, by: ProviderId, hold: HoldKey, reason: String },
+    /// What holds on the whole host from now on.
+    Restrained(Arc<Restraint>),
+    /// The operator takes every action of the VM for a while.
+    BreakGlass { token: Token, by: ProviderId, reason: String, span: Duration },
+    /// The operator gives them back.
+    MendGlass { token: Token, by: ProviderId },
     /// Something changed at the VM, and what it is now is being looked at: `Observed` or `Vanished` follows. Until then
     /// no command ends because of what the VM was believed to be.
     Doubted,

@@ -86,7 +86,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         Code::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::Unidentified => StatusCode::UNAUTHORIZED,
-        Code::Forbidden | Code::NotDelegated | Code::DelegationEnded | Code::NameNotYours => StatusCode::FORBIDDEN,
+        Code::Forbidden | Code::NotDelegated | Code::DelegationEnded | Code::NameNotYours | Code::AboveCeiling => StatusCode::FORBIDDEN,
         Code::AlreadyEnrolled
         | Code::CommandsInFlight
         | Code::HoldOpen
@@ -108,6 +108,9 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::Overwritten
         | Code::Withdrawn
         | Code::CancelledByRequest
+        | Code::Frozen
+        | Code::NotFrozen
+        | Code::GlassBroken
         | Code::ClientGone
         | Code::Released
         | Code::SameWish
@@ -124,7 +127,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::ArtifactIncomplete
         | Code::ArtifactSecret
         | Code::ArtifactTooLarge => StatusCode::UNPROCESSABLE_ENTITY,
-        Code::QueueFull | Code::SessionMisused | Code::TooManySessions => StatusCode::TOO_MANY_REQUESTS,
+        Code::QueueFull | Code::QuotaExceeded | Code::SessionMisused | Code::TooManySessions => StatusCode::TOO_MANY_REQUESTS,
         Code::JournalUnwritable => StatusCode::INSUFFICIENT_STORAGE,
         Code::HypervisorUnreachable | Code::Closing => StatusCode::SERVICE_UNAVAILABLE,
         Code::HypervisorFailed | Code::GuestTimeout | Code::OutcomeUnknowable => StatusCode::BAD_GATEWAY,

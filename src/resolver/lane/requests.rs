@@ -9,6 +9,7 @@ use crate::resolver::drain;
 use crate::resolver::fact::Fact;
 use crate::resolver::hold;
 use crate::resolver::message::{Accepted, Token};
+use crate::resolver::restraint;
 use crate::resolver::state::Standing;
 
 impl Lane {
@@ -24,6 +25,11 @@ impl Lane {
         if let Some(authority) = self.state.authority.as_ref().filter(|_| self.state.standing != Standing::Free) {
             let message = format!("{} is co-managed already; its primary is {}", self.state.vm, authority.primary);
             let refusal = Refusal::new(Code::AlreadyEnrolled, message).held_by(authority.primary.clone(), None);
+            turn.refuse(token, refusal);
+            return;
+        }
+        let told = self.footing.restraint.as_deref();
+        if let Some(refusal) = restraint::refuses_enrollment(&self.state, told, &primary) {
             turn.refuse(token, refusal);
             return;
         }
@@ -106,6 +112,10 @@ impl Lane {
             turn.refuse(token, Refusal::new(Code::UnknownVm, "the VM is not co-managed"));
             return;
         };
+        if let Some(refusal) = restraint::refuses_change(&self.state, request) {
+            turn.refuse(token, refusal);
+            return;
+        }
         let by = request.by().clone();
         match delegation::decide(authority, request, &drain::in_flight(&self.state), now) {
             Err(refusal) => turn.refuse(token, refusal),
