@@ -8,9 +8,9 @@ use tokio::sync::{Mutex, oneshot, watch};
 
 use super::clock::Clock;
 use crate::journal::{Entry, Journal, Position};
-use crate::model::{Code, Refusal, VmId};
+use crate::model::{Code, ProviderId, Refusal, VmId};
 use crate::resolver::Fact;
-use crate::sovereignty::{HostFact, HostState, Restraint};
+use crate::sovereignty::{By, HostFact, HostState, Restraint};
 
 /// The host's own records. Clones are the same.
 #[derive(Clone)]
@@ -58,6 +58,15 @@ impl Host {
     /// *Errors*: [`Code::JournalUnwritable`]; nothing has changed then.
     pub async fn record(&self, fact: HostFact) -> Result<Position, Refusal> {
         self.decide(|_| Ok(fact)).await
+    }
+
+    /// Records, when it can, that a lane has seen the glass over its VM mend.
+    pub(super) fn glass_mended(&self, vm: VmId, by: ProviderId) {
+        let host = self.clone();
+        tokio::spawn(async move {
+            // What is refused is logged, and made up for at the next start.
+            let _ = host.record(HostFact::GlassMended { by: By::of(by), vm }).await;
+        });
     }
 
     /// Decides by what the records say now, and records what was decided, alone.

@@ -1,6 +1,7 @@
 //! Which VM has a lane, and how requests find it; `events` are carried there as well.
 
 mod events;
+mod sovereign;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot, watch};
 
+pub use self::sovereign::Running;
 use super::asker::Asker;
 use super::carrier::Carrier;
 use super::clock::Clock;
@@ -100,8 +102,7 @@ impl Lanes {
             connected: AtomicBool::new(true),
             happened: broadcast::Sender::new(HAPPENED),
         }));
-        let known: Vec<State> =
-            states.into_values().filter(|state| state.standing() != Standing::Free).collect();
+        let known: Vec<State> = states.into_values().filter(|state| state.standing() != Standing::Free).collect();
         // One list instead of a look per lane; whoever is not wholly on it looks by itself. One VM that hangs can hold
         // the list up, and must not hold up the others.
         let list = tokio::time::timeout(LIST_TIME, lanes.0.around.hypervisor.list()).await;
@@ -109,6 +110,7 @@ impl Lanes {
         let list = list.ok().and_then(Result::ok).unwrap_or_default().into_iter();
         let list = list.filter(|listing| listing.whole == Whole::Yes);
         let mut listed: BTreeMap<VmId, VmState> = list.map(|listing| (listing.vm, listing.state)).collect();
+        lanes.mend_forgotten(|vm| known.iter().any(|state| state.vm() == vm && state.glass().is_some()));
         for state in known {
             let begin = Begin::Recovered(listed.remove(&state.vm()));
             lanes.spawn(state, begin);

@@ -370,6 +370,7 @@ impl Runner {
         match output {
             Output::Append { step, at, facts } => {
                 tell_operator(&facts);
+                self.tell_host(&facts);
                 self.around.sight.follow(self.lane.state(), &facts);
                 let (send, life) = (self.send.clone(), self.life);
                 self.around.journal.append(&Entry { vm: self.vm, at, facts }, move |result| {
@@ -401,6 +402,18 @@ impl Runner {
                 }
             }
             Output::WakeAt(moment) => self.wake = Some(self.around.clock.instant_of(moment)),
+        }
+    }
+
+    /// What the host's own records are to say as well.
+    fn tell_host(&self, facts: &[Fact]) {
+        let broken = || self.around.host.current().glass().contains_key(&self.vm);
+        for fact in facts {
+            if let Fact::GlassMended { by } | Fact::Released { by } = fact
+                && broken()
+            {
+                self.around.host.glass_mended(self.vm, by.clone());
+            }
         }
     }
 

@@ -5,20 +5,23 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::freeze::{Freeze, Scope};
-use crate::model::{ProviderId, VmId, Wall};
+use crate::model::{Peer, ProviderId, VmId, Wall};
 
 /// Who brought it about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct By {
     /// In whose name.
     pub provider: ProviderId,
+    /// Who was at the other end; none for the agent itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<Peer>,
 }
 
 impl By {
-    /// The host's owner.
+    /// Somebody of whom no more is known.
     #[must_use]
     pub const fn of(provider: ProviderId) -> Self {
-        Self { provider }
+        Self { provider, peer: None }
     }
 
     /// The agent itself.

@@ -86,7 +86,9 @@ pub const fn status_of(code: Code) -> StatusCode {
         Code::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::Unidentified => StatusCode::UNAUTHORIZED,
-        Code::Forbidden | Code::NotDelegated | Code::DelegationEnded | Code::NameNotYours | Code::AboveCeiling => StatusCode::FORBIDDEN,
+        Code::Forbidden | Code::NotDelegated | Code::DelegationEnded | Code::NameNotYours | Code::AboveCeiling => {
+            StatusCode::FORBIDDEN
+        }
         Code::AlreadyEnrolled
         | Code::CommandsInFlight
         | Code::HoldOpen
@@ -127,7 +129,9 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::ArtifactIncomplete
         | Code::ArtifactSecret
         | Code::ArtifactTooLarge => StatusCode::UNPROCESSABLE_ENTITY,
-        Code::QueueFull | Code::QuotaExceeded | Code::SessionMisused | Code::TooManySessions => StatusCode::TOO_MANY_REQUESTS,
+        Code::QueueFull | Code::QuotaExceeded | Code::SessionMisused | Code::TooManySessions => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         Code::JournalUnwritable => StatusCode::INSUFFICIENT_STORAGE,
         Code::HypervisorUnreachable | Code::Closing => StatusCode::SERVICE_UNAVAILABLE,
         Code::HypervisorFailed | Code::GuestTimeout | Code::OutcomeUnknowable => StatusCode::BAD_GATEWAY,
