@@ -99,6 +99,7 @@ fn admission(operation: Operation) -> Fact {
         stamp: StampNote::ClampedFuture,
         deadline,
         must_start_by: Some(Mono(66)),
+        peer: Some(Peer::Local { uid: 1000, gid: Some(1000), pid: None }),
     }))
 }
 

@@ -10,7 +10,7 @@ use super::clock::Clock;
 use crate::journal::{Entry, Journal, Position};
 use crate::model::{Code, ProviderId, Refusal, VmId};
 use crate::resolver::Fact;
-use crate::sovereignty::{By, HostFact, HostState, Restraint};
+use crate::sovereignty::{By, Ceiling, HostFact, HostState, Restraint};
 
 /// The host's own records. Clones are the same.
 #[derive(Clone)]
@@ -29,7 +29,8 @@ impl Host {
     /// The host as its records say, which go on in this journal.
     #[must_use]
     pub fn new(journal: Journal, clock: Clock, state: HostState) -> Self {
-        let restraint = watch::Sender::new(Arc::new(Restraint { freezes: state.freezes().to_vec() }));
+        let restraint = Restraint { freezes: state.freezes().to_vec(), ceiling: Arc::default() };
+        let restraint = watch::Sender::new(Arc::new(restraint));
         let shown = watch::Sender::new(Arc::new(state));
         Self(Arc::new(Inner { journal, clock, deciding: Mutex::default(), shown, restraint }))
     }
@@ -44,6 +45,24 @@ impl Host {
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Arc<HostState>> {
         self.0.shown.subscribe()
+    }
+
+    /// What holds on the whole host now.
+    #[must_use]
+    pub fn holds(&self) -> Arc<Restraint> {
+        self.0.restraint.borrow().clone()
+    }
+
+    /// What no provider may exceed from now on; every lane goes by it before its next step.
+    pub fn set_ceiling(&self, ceiling: Ceiling) {
+        let ceiling = Arc::new(ceiling);
+        self.0.restraint.send_if_modified(|told| {
+            let changed = told.ceiling != ceiling;
+            if changed {
+                *told = Arc::new(Restraint { ceiling, ..(**told).clone() });
+            }
+            changed
+        });
     }
 
     /// What lanes go by; a lane looks before every step.
@@ -91,7 +110,7 @@ impl Host {
                 restraint.send_if_modified(|told| {
                     let changed = told.freezes != next.freezes();
                     if changed {
-                        *told = Arc::new(Restraint { freezes: next.freezes().to_vec() });
+                        *told = Arc::new(Restraint { freezes: next.freezes().to_vec(), ..(**told).clone() });
                     }
                     changed
                 });

@@ -5,6 +5,7 @@
 //! | `runner` | one lane's task: mailbox in, journal and hypervisor out; its looks at the VM; its outages |
 //! | `registry` | [`Lanes`]: which VM has a lane; requests find their lane, events too |
 //! | `host` | [`Host`]: what happened to the host as a whole, recorded and watched |
+//! | `load` | how much each provider has under way |
 //! | `clock` | the only `now()` |
 //! | `asker` | how questions leave |
 //! | `carrier` | how a client's own call leaves, through its door |
@@ -16,6 +17,7 @@ mod asker;
 mod carrier;
 mod clock;
 mod host;
+mod load;
 mod registry;
 mod runner;
 mod sight;

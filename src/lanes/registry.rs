@@ -15,6 +15,7 @@ use super::asker::Asker;
 use super::carrier::Carrier;
 use super::clock::Clock;
 use super::host::Host;
+use super::load::Load;
 use super::runner::{self, Begin, Ear, Mail, Request, Runner, Surroundings};
 use super::sight::Sight;
 use crate::delegation::{Change, ChangeRequest};
@@ -22,9 +23,11 @@ use crate::discovery::{Recognised, recognise};
 use crate::hypervisor::{AskHypervisorError, Hypervisor, Whole};
 use crate::journal::{Journal, ReplayError};
 use crate::model::{
-    ClockEstimate, Code, Command, CommandId, ConflictId, HoldKey, Now, Outcome, ProviderId, Refusal, VmId, VmState,
+    ClockEstimate, Code, Command, CommandId, ConflictId, HoldKey, Now, Outcome, Peer, ProviderId, Refusal, VmId,
+    VmState,
 };
-use crate::resolver::{Accepted, Heard, Input, Lane, Party, Policy, Said, Standing, State, Token};
+use crate::resolver::{Accepted, Heard, Input, Lane, Party, Policy, Said, Sender, Standing, State, Token};
+use crate::sovereignty::Leaves;
 
 /// How much mail a lane holds before whoever sends more waits.
 const MAILBOX: usize = 256;
@@ -91,6 +94,7 @@ impl Lanes {
             clock,
             policy: Arc::new(policy),
             sight: Arc::default(),
+            load: Arc::default(),
         };
         // From here on no event is missed; those about a VM that is looked at below are only looked at again.
         let events = around.hypervisor.events();
@@ -122,6 +126,7 @@ impl Lanes {
     fn spawn(&self, state: State, begin: Begin) -> Address {
         let vm = state.vm();
         self.0.around.sight.show(&state);
+        self.0.around.load.follow(&state);
         let (mail, mailbox) = mpsc::channel(MAILBOX);
         let address = Address { mail, ear: Arc::default() };
         let runner = Runner::new(vm, state, self.0.around.clone(), mailbox, address.ear.clone());
@@ -251,6 +256,7 @@ impl Lanes {
 
     fn forget(&self, vm: VmId) {
         self.0.around.sight.forget(vm);
+        self.0.around.load.forget(vm);
         self.0.lanes.write().unwrap_or_else(PoisonError::into_inner).remove(&vm);
     }
 
@@ -269,8 +275,13 @@ impl Lanes {
     /// Hands a command to its lane; returns once it is durable.
     ///
     /// *Errors*: why it was not taken in.
-    pub async fn submit(&self, command: Command, clock: Option<ClockEstimate>) -> Result<Submission, Refusal> {
-        self.take_in(command, clock, None).await
+    pub async fn submit(
+        &self,
+        command: Command,
+        clock: Option<ClockEstimate>,
+        peer: Option<Peer>,
+    ) -> Result<Submission, Refusal> {
+        self.take_in(command, Sender { clock, peer, over: None }, None).await
     }
 
     /// As [`submit`](Self::submit), for a command that is a libvirt client's own call (`command.call`): when the lane
@@ -283,19 +294,24 @@ impl Lanes {
             return Err(Refusal::new(Code::Internal, "a carried command names its client's call"));
         }
         let carrier = (command.id, carrier);
-        self.take_in(command, None, Some(carrier)).await
+        self.take_in(command, Sender::default(), Some(carrier)).await
     }
 
     async fn take_in(
         &self,
         command: Command,
-        clock: Option<ClockEstimate>,
+        mut sender: Sender,
         carrier: Option<(CommandId, Box<dyn Carrier>)>,
     ) -> Result<Submission, Refusal> {
         let address = self.address(command.vm)?;
         let (send, ended) = oneshot::channel();
-        let id = command.id;
-        let make = move |token| Input::Submitted { token, command: Box::new(command), clock };
+        let (id, provider) = (command.id, command.provider.clone());
+        let quota = self.host().holds().ceiling.quota(&provider);
+        let leaves = if command.operation.leaves_open().is_some() { Leaves::Open } else { Leaves::Nothing };
+        sender.over = self.0.around.load.arrives(&provider, quota, leaves, self.now().mono).map(Box::new);
+        // Counted back however this ends, also when whoever waits goes away.
+        let _coming = sender.over.is_none().then(|| Coming { load: self.0.around.load.clone(), provider });
+        let make = move |token| Input::Submitted { token, command: Box::new(command), sender };
         self.send(&address, make, Some(send), carrier).await?;
         Ok(Submission { id, ended })
     }
@@ -458,6 +474,18 @@ impl Lanes {
                 "calls were still running at the hypervisor; their outcome will be observed at the next start"
             );
         }
+    }
+}
+
+/// A command on its way to its lane.
+struct Coming {
+    load: Arc<Load>,
+    provider: ProviderId,
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.load.arrived(&self.provider);
     }
 }
 

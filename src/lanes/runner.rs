@@ -20,6 +20,7 @@ use super::asker::{Asker, Delivery};
 use super::carrier::{Carrier, Carriers};
 use super::clock::Clock;
 use super::host::Host;
+use super::load::Load;
 use super::sight::Sight;
 use crate::hypervisor::{AskHypervisorError, Hypervisor};
 use crate::journal::{AppendError, Entry, Journal};
@@ -110,6 +111,7 @@ pub(super) struct Surroundings {
     pub(super) policy: Arc<Policy>,
     pub(super) sight: Arc<Sight>,
     pub(super) host: Host,
+    pub(super) load: Arc<Load>,
 }
 
 pub(super) struct Runner {
@@ -372,6 +374,7 @@ impl Runner {
                 tell_operator(&facts);
                 self.tell_host(&facts);
                 self.around.sight.follow(self.lane.state(), &facts);
+                self.around.load.follow(self.lane.state());
                 let (send, life) = (self.send.clone(), self.life);
                 self.around.journal.append(&Entry { vm: self.vm, at, facts }, move |result| {
                     let _ = send.send(Box::new(Errand::Durable { life, step, result }));

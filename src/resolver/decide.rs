@@ -48,10 +48,10 @@ pub(crate) struct Footing {
 /// The next thing to happen on a lane, if anything is due.
 pub(crate) fn next(state: &State, policy: &Policy, footing: &Footing, now: Now) -> Option<Vec<Fact>> {
     restraint::due(state, footing.restraint.as_deref(), now)
-        .or_else(|| overdue(state, policy, now))
+        .or_else(|| overdue(state, policy, footing, now))
         .or_else(|| silence(state, policy, now))
         .or_else(|| resolution(state, policy, now))
-        .or_else(|| drain::due(state, now))
+        .or_else(|| drain::due(state, footing.restraint.as_deref(), now))
         .or_else(|| hold::due(state, now))
         .or_else(|| in_line(state, policy, footing, now))
 }
@@ -181,7 +181,7 @@ fn ended(command: CommandId, ending: Ending, code: Code, reason: impl Into<Strin
 }
 
 /// Queued commands that have become pointless, whatever they wait for.
-fn overdue(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
+fn overdue(state: &State, policy: &Policy, footing: &Footing, now: Now) -> Option<Vec<Fact>> {
     let gone = state.standing == Standing::Vanished && !client::is_coming_back(state);
     state.queued().find_map(|tracked| {
         let command = tracked.command();
@@ -203,7 +203,7 @@ fn overdue(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
             };
             return Some(vec![Fact::Ended { command: id, outcome }]);
         }
-        if let Some(outcome) = restraint::ends(state, tracked).filter(|_| !begun) {
+        if let Some(outcome) = restraint::ends(state, footing.restraint.as_deref(), tracked).filter(|_| !begun) {
             return Some(vec![Fact::Ended { command: id, outcome }]);
         }
         let stands = (state.authority.as_ref())

@@ -12,6 +12,7 @@ use super::restraint;
 use super::state::{State, Tracked};
 use crate::delegation::{ChangeRequest, Drain, Flight, InFlight, decide};
 use crate::model::{Code, Command, Mono, Now, Refusal};
+use crate::sovereignty::Restraint;
 
 /// How long what is open at the limit is given to end.
 const UNLOCK_LIMIT: Duration = Duration::from_secs(60);
@@ -38,13 +39,19 @@ fn flight(command: &Command) -> Flight {
 /// Begins a hand-over; [`due`] ends it, in the same step when nothing is in flight.
 ///
 /// *Errors*: those of the change itself; [`Code::Draining`] while another hand-over is under way.
-pub(crate) fn begin(state: &State, policy: &Policy, request: ChangeRequest, now: Now) -> Result<Fact, Refusal> {
+pub(crate) fn begin(
+    state: &State,
+    policy: &Policy,
+    told: Option<&Restraint>,
+    request: ChangeRequest,
+    now: Now,
+) -> Result<Fact, Refusal> {
     let unknown_vm = || Refusal::new(Code::UnknownVm, "the VM is not co-managed");
     let authority = state.authority.as_ref().ok_or_else(unknown_vm)?;
     let by = request.by().clone();
     let wait = i64::try_from(policy.drain_wait.as_micros()).unwrap_or(i64::MAX);
     let end = (now.mono.after(policy.drain_wait), now.wall.shifted(wait));
-    if let Some(refusal) = restraint::refuses_change(state, &request) {
+    if let Some(refusal) = restraint::refuses_change(state, told, &request) {
         return Err(refusal);
     }
     let drain = Drain::prepare(authority, request, now, end)?;
@@ -70,13 +77,13 @@ pub(crate) fn ends_its_own(state: &State, command: &Command) -> bool {
 }
 
 /// The end of a hand-over, once nothing it waits for is left or it has waited too long.
-pub(crate) fn due(state: &State, now: Now) -> Option<Vec<Fact>> {
+pub(crate) fn due(state: &State, told: Option<&Restraint>, now: Now) -> Option<Vec<Fact>> {
     let (drain, authority) = (state.drain.as_ref()?, state.authority.as_ref()?);
     if !drain.waits_for(&in_flight(state)).is_empty() {
         return (drain.deadline <= now.mono).then(|| at_the_limit(state, drain, now)).flatten();
     }
     // Other changes may have been made meanwhile, so it is decided now.
-    if let Some(refusal) = restraint::refuses_change(state, &drain.request) {
+    if let Some(refusal) = restraint::refuses_change(state, told, &drain.request) {
         return Some(vec![Fact::DrainEnded { failed: Some(refusal.message) }]);
     }
     Some(match decide(authority, &drain.request, &InFlight::new(), now) {

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::restraint::Glass;
 use crate::delegation::{Change, Drain, Grant};
 use crate::model::{
-    Actor, Cause, Command, CommandId, ConflictId, Footprint, HoldKey, Interval, Mono, Outcome, ProviderId, Resource,
-    StartId, VmState,
+    Actor, Cause, Command, CommandId, ConflictId, Footprint, HoldKey, Interval, Mono, Outcome, Peer, ProviderId,
+    Resource, StartId, VmState,
 };
 use crate::sovereignty::{Freeze, HostFact, Scope};
 
@@ -196,6 +196,10 @@ pub struct Admission {
     /// When it wishes to have begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub must_start_by: Option<Mono>,
+    /// Who was at the other end; not known in older journals, nor of the agent's own errands. A client's own call says it
+    /// itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<Peer>,
 }
 
 /// What was noticed about a command's issue time.

@@ -30,6 +30,7 @@ use super::policy::Policy;
 use super::restraint;
 use super::state::{Phase, Standing, State};
 use crate::model::{Code, CommandId, ConflictId, Ending, Mono, Now, Outcome, Refusal, VmId};
+use crate::sovereignty::Restraint;
 
 /// One VM's machine.
 #[derive(Debug, Clone)]
@@ -94,10 +95,11 @@ impl Lane {
         match input {
             Input::Enroll { token, name, primary, state } => self.enroll(now, token, name, primary, state, turn),
             Input::Release { token, by } => self.release(now, token, by, turn),
-            Input::Submitted { token, command, clock } => self.submit(now, token, *command, clock, turn),
+            Input::Submitted { token, command, sender } => self.submit(now, token, *command, sender, turn),
             Input::Cancel { token, by, command } => self.cancel(now, token, &by, command, turn),
             Input::Change { token, request } => self.change(now, token, &request, turn),
-            Input::Drain { token, request } => match drain::begin(&self.state, &self.policy, request, now) {
+            Input::Drain { token, request } => match drain::begin(&self.state, &self.policy, self.told(), request, now)
+            {
                 Err(refusal) => turn.refuse(token, refusal),
                 Ok(fact) => {
                     self.record(now, vec![fact], turn);
@@ -173,6 +175,11 @@ impl Lane {
             Input::Tick => self.wake = self.wake.filter(|wake| *wake > now.mono),
             Input::Closing => self.footing.gate = Gate::Shut,
         }
+    }
+
+    /// What holds on the whole host, as far as it was told.
+    fn told(&self) -> Option<&Restraint> {
+        self.footing.restraint.as_deref()
     }
 
     /// Records what was decided about a request, or refuses it.

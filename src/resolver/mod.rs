@@ -61,7 +61,7 @@ pub use fact::{
 pub use feasibility::Imagined;
 pub use hold::Hold;
 pub use lane::Lane;
-pub use message::{Accepted, Ask, Input, Observation, Output, Token};
+pub use message::{Accepted, Ask, Input, Observation, Output, Sender, Token};
 pub use policy::{Consent, GatherFor, HookUse, Policy, Said, pair};
 pub use restraint::Glass;
 pub use state::{Asked, Conflict, Escalation, Phase, Sequence, Standing, State, Tracked, Written};

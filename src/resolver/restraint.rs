@@ -1,7 +1,9 @@
-//! What the host's owner has put on this VM: freezes, and the glass that it broke.
+//! What the host's owner has put on this VM: freezes, the ceiling, and the glass that it broke.
 //!
 //! The agent tells a lane what holds on the whole host; the lane journals what of that touches its VM, and goes by what
 //! it journalled. So a replay knows what was frozen when, and so does whoever reads the VM's history.
+//!
+//! The ceiling is the agent's configuration, as a policy is: it is not journalled, and what it makes end or takes back is.
 //!
 //! New work ends or is refused at once, whatever it waits for: a command that has not begun ends `cancelled`, and nothing
 //! old begins by itself when the scope is thawed. What is at the hypervisor goes on to its end, and what ends something
@@ -12,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use super::drain;
 use super::fact::Fact;
 use super::state::{Standing, State, Tracked};
-use crate::delegation::ChangeRequest;
-use crate::model::{Code, Command, Ending, Mono, Now, Outcome, ProviderId, Refusal, Wall};
-use crate::sovereignty::{self, Freeze, Restraint, Scope, frozen};
+use crate::delegation::{Change, ChangeRequest};
+use crate::model::{Action, Class, Code, Command, Ending, Mono, Now, Outcome, ProviderId, Refusal, Wall};
+use crate::sovereignty::{self, Ceiling, Freeze, Restraint, Scope, frozen};
 
 /// The operator has taken every action of the VM for a while.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,9 +45,38 @@ pub(crate) fn due(state: &State, told: Option<&Restraint>, now: Now) -> Option<V
     let thawed = |known: &&Freeze| !here.iter().any(|freeze| freeze.scope == known.scope);
     let thawed = state.freezes.iter().filter(thawed).map(|known| Fact::Thawed { scope: known.scope.clone() });
     let new = here.iter().filter(|freeze| !state.freezes.contains(freeze));
-    let facts: Vec<Fact> =
+    let mut facts: Vec<Fact> =
         thawed.chain(new.map(|freeze| Fact::Frozen { freeze: Box::new((**freeze).clone()) })).collect();
+    if facts.is_empty() {
+        facts.extend(narrowed(state, &told.ceiling));
+    }
     (!facts.is_empty()).then_some(facts)
+}
+
+/// What was delegated beyond the ceiling is taken back, one holder at a time.
+fn narrowed(state: &State, ceiling: &Ceiling) -> Option<Fact> {
+    let authority = state.authority.as_ref().filter(|_| !ceiling.tables.is_empty())?;
+    let above = |action: Action, holder: &ProviderId| {
+        ceiling.allows(holder, state.vm, &state.name, action, Class::Routine).is_err()
+    };
+    let mut held = authority.delegated.iter().flat_map(|(action, holders)| holders.keys().map(move |by| (*action, by)));
+    let (_, from) = held.find(|(action, holder)| above(*action, holder))?;
+    let actions =
+        authority.delegated.iter().filter(|(action, holders)| holders.contains_key(from) && above(**action, from));
+    let by = ProviderId::operator();
+    let change = Change::Revoked {
+        by: by.clone(),
+        from: from.clone(),
+        actions: actions.map(|(action, _)| *action).collect(),
+        epoch: authority.epoch.saturating_add(1),
+    };
+    Some(Fact::Delegation { by, change })
+}
+
+/// Why a command is above the ceiling; none when it is not, or nobody told yet what the ceiling is.
+fn above(state: &State, told: Option<&Restraint>, command: &Command) -> Option<Refusal> {
+    let (action, class) = (command.operation.action(), command.class);
+    told?.ceiling.allows(&command.provider, state.vm, &state.name, action, class).err()
 }
 
 /// Whether a freeze bears on this VM: a provider's does where the provider has a part.
@@ -80,28 +111,45 @@ fn stops(state: &State, provider: &ProviderId) -> Option<Refusal> {
 }
 
 /// Why a command is not taken in.
-pub(crate) fn refuses(state: &State, command: &Command) -> Option<Refusal> {
-    stops(state, &command.provider).filter(|_| !drain::ends_its_own(state, command))
+pub(crate) fn refuses(state: &State, told: Option<&Restraint>, command: &Command) -> Option<Refusal> {
+    stops(state, &command.provider)
+        .or_else(|| above(state, told, command))
+        .filter(|_| !drain::ends_its_own(state, command))
 }
 
 /// How a command that waits ends, if its provider was stopped meanwhile.
-pub(crate) fn ends(state: &State, waiting: &Tracked) -> Option<Outcome> {
-    let refusal = refuses(state, waiting.command())?;
+pub(crate) fn ends(state: &State, told: Option<&Restraint>, waiting: &Tracked) -> Option<Outcome> {
+    let refusal = refuses(state, told, waiting.command())?;
     let reason = format!("{}; it had not begun", refusal.message);
-    Some(Outcome::new(Ending::Cancelled, refusal.code, reason))
+    let ending = if refusal.code == Code::AboveCeiling { Ending::Denied } else { Ending::Cancelled };
+    Some(Outcome::new(ending, refusal.code, reason))
 }
 
 /// Why a change of who may do what is not made: nobody gives, and nobody is given, what is frozen. Taking back goes on.
-pub(crate) fn refuses_change(state: &State, request: &ChangeRequest) -> Option<Refusal> {
+pub(crate) fn refuses_change(state: &State, told: Option<&Restraint>, request: &ChangeRequest) -> Option<Refusal> {
     match request {
-        ChangeRequest::Delegate { by, to, .. } => stops(state, by).or_else(|| stops(state, to)),
+        ChangeRequest::Delegate { by, to, actions, .. } => {
+            let stopped = told.and_then(|told| frozen(&told.freezes, to, state.vm)).map(Freeze::refusal);
+            let allows = |told: &Restraint| {
+                let refused = |action: &Action| told.ceiling.allows(to, state.vm, &state.name, *action, Class::Routine);
+                actions.iter().find_map(|action| refused(action).err())
+            };
+            stops(state, by).or_else(|| stops(state, to)).or(stopped).or_else(|| told.and_then(allows))
+        }
         ChangeRequest::Revoke { .. } => None,
     }
 }
 
 /// Why a VM is not enrolled.
-pub(crate) fn refuses_enrollment(state: &State, told: Option<&Restraint>, primary: &ProviderId) -> Option<Refusal> {
-    frozen(&told?.freezes, primary, state.vm).map(Freeze::refusal)
+pub(crate) fn refuses_enrollment(
+    state: &State,
+    told: Option<&Restraint>,
+    primary: &ProviderId,
+    name: &str,
+) -> Option<Refusal> {
+    let told = told?;
+    let stopped = frozen(&told.freezes, primary, state.vm).map(Freeze::refusal);
+    stopped.or_else(|| told.ceiling.allows_primary(primary, state.vm, name).err())
 }
 
 /// A command of the operator's, while the glass is broken: it passes every queue.

@@ -468,6 +468,21 @@ impl State {
         self.live.len()
     }
 
+    /// What each provider has under way: commands that have not begun, and what is open.
+    #[must_use]
+    pub fn load(&self) -> BTreeMap<ProviderId, (u32, u32)> {
+        let mut load: BTreeMap<ProviderId, (u32, u32)> = BTreeMap::new();
+        for tracked in self.queued() {
+            let count = &mut load.entry(tracked.command().provider.clone()).or_default().0;
+            *count = count.saturating_add(1);
+        }
+        for owner in self.holds().filter_map(Hold::owner) {
+            let count = &mut load.entry(owner.clone()).or_default().1;
+            *count = count.saturating_add(1);
+        }
+        load
+    }
+
     /// Whether nothing is at the hypervisor.
     #[must_use]
     pub fn is_idle(&self) -> bool {

@@ -5,6 +5,8 @@
 //! | `fact` | what happened to the host as a whole, as it is journalled |
 //! | `state` | what those facts add up to: decide, then apply |
 //! | `freeze` | what is stopped, for whom |
+//! | `ceiling` | what no provider may exceed |
+//! | `quota` | how much one provider may have under way |
 //!
 //! The facts are records of the same journal as the lanes', under the reserved subject [`VmId::HOST`](crate::model::VmId::HOST),
 //! so that one chain covers both. A lane is told what bears on it ([`Restraint`]) and journals what it made of that.
@@ -16,12 +18,18 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm)
 )]
 
+use std::sync::Arc;
+
+mod ceiling;
 mod fact;
 mod freeze;
+mod quota;
 mod state;
 
+pub use ceiling::{Ceiling, Subject, Table};
 pub use fact::{By, HostFact};
 pub use freeze::{Freeze, Reach, Scope, frozen};
+pub use quota::{Leaves, MINUTE, Quota, Usage};
 pub use state::HostState;
 
 /// The longest reason that is kept. *Units*: bytes.
@@ -32,6 +40,8 @@ pub const REASON_MAX: usize = 1024;
 pub struct Restraint {
     /// What is frozen, on the whole host.
     pub freezes: Vec<Freeze>,
+    /// What no provider may exceed.
+    pub ceiling: Arc<Ceiling>,
 }
 
 /// A reason that can be kept: one line, not empty, bounded.

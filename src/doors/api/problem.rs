@@ -40,7 +40,7 @@ impl From<RenderError> for ApiProblem {
 
 impl IntoResponse for ApiProblem {
     fn into_response(self) -> Response {
-        let Refusal { code, message, holder, until, command } = self.refusal;
+        let Refusal { code, message, holder, until, command, retry_after_s } = self.refusal;
         let (field, line, hint) = self.at.map_or((None, None, None), |fault| {
             let BindingFault { line, field, reason: _, hint } = *fault;
             (Some(field).filter(|field| !field.is_empty()), line, hint)
@@ -57,6 +57,7 @@ impl IntoResponse for ApiProblem {
             holder,
             until,
             command,
+            retry_after_s,
             field,
             line,
             hint,
@@ -64,6 +65,9 @@ impl IntoResponse for ApiProblem {
         let mut response = (status, Json(problem)).into_response();
         let json = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
+        if let Some(seconds) = retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         response
     }
 }

@@ -178,6 +178,9 @@ pub(crate) async fn enroll(
         None => caller.provider.clone(),
     };
     require_known(&api, &primary)?;
+    if !caller.provider.is_operator() {
+        api.lanes.host().holds().ceiling.allows_enrolling(&caller.provider)?;
+    }
     let warnings = api.lanes.enroll(vm, primary).await?.into_iter().map(ManagerWarning::from).collect();
     Ok((StatusCode::CREATED, Json(Enrollment { vm: detail(&api, &caller, vm).await?, warnings })))
 }

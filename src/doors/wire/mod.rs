@@ -55,6 +55,9 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub command: Option<CommandId>,
+    /// When it may be tried again. *Units*: seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
     /// The field of a binding that is at fault, by path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
