@@ -10,6 +10,7 @@
 //! | `vm`, `vm_shown`, `vm_parts`, `vm_diff`, `delegate` | what there is, and who may do what |
 //! | `run`, `arguments`, `command`, `names` | commands: sent, waited for, listed, named |
 //! | `holds` | what they left open |
+//! | `host` | what only the host's owner may do: freeze, thaw, break the glass |
 //! | `conflict`, `events`, `timeline` | what became of them, and why |
 //! | `provider` | a ready client that answers asks |
 //! | `agent_state` | health, identity, audit |
@@ -33,6 +34,7 @@ pub mod events;
 pub mod exit;
 pub mod fault;
 pub mod holds;
+pub mod host;
 pub mod names;
 pub mod output;
 pub mod provider;
@@ -65,6 +67,7 @@ use events::EventsArgs;
 use exit::Exit;
 use fault::CarryOutError;
 use holds::HoldsArgs;
+use host::{FreezeArgs, GlassArgs, ThawArgs};
 use output::{Format, Output};
 use provider::ProviderCommand;
 use run::RunArgs;
@@ -128,6 +131,12 @@ enum Task {
     Conflict(ConflictCommand),
     /// List what finished commands left open (backups, block jobs, migrations, freezes, locks), or end it
     Holds(HoldsArgs),
+    /// Stop new work at once, and say what still runs (operator)
+    Freeze(FreezeArgs),
+    /// Let what was frozen begin again (operator)
+    Thaw(ThawArgs),
+    /// Take every action of a VM for a while, past locks and delegations (operator)
+    BreakGlass(GlassArgs),
     /// Tell why a command went as it did
     Explain(ExplainArgs),
     /// Show a VM's history: who, what, order, issue time, decision, rule, outcome
@@ -174,6 +183,9 @@ impl Task {
             Self::Conflicts(args) => args.shown.format,
             Self::Conflict(command) => command.shown().format,
             Self::Holds(args) => args.shown().format,
+            Self::Freeze(args) => args.shown.format,
+            Self::Thaw(args) => args.shown.format,
+            Self::BreakGlass(args) => args.shown.format,
             Self::Explain(args) => args.shown.format,
             Self::Timeline(args) => args.shown.format,
             Self::Events(args) => args.shown.format,
@@ -236,6 +248,9 @@ async fn ask_agent(arguments: &Arguments) -> Result<Exit, CarryOutError> {
         Task::Conflicts(args) => conflict::conflicts(client, args, output).await,
         Task::Conflict(command) => conflict::conflict(client, command, output).await,
         Task::Holds(args) => holds::holds(client, args, output).await,
+        Task::Freeze(args) => host::freeze(client, args, output).await,
+        Task::Thaw(args) => host::thaw(client, args, output).await,
+        Task::BreakGlass(args) => host::break_glass(client, args, output).await,
         Task::Explain(args) => conflict::explain(client, args, output).await,
         Task::Timeline(args) => timeline::timeline(client, args, output).await,
         Task::Events(args) => events::events(client, args, output).await,

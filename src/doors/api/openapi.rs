@@ -34,6 +34,11 @@ use crate::doors::wire;
         super::holds::list,
         super::holds::list_all,
         super::holds::release,
+        super::host::freeze,
+        super::host::thaw,
+        super::host::list,
+        super::host::break_glass,
+        super::host::mend_glass,
         super::events::page,
         super::socket::open
     ),

@@ -12,6 +12,7 @@ mod pairs;
 mod past_us;
 mod recovery;
 mod remembered;
+mod restraint;
 mod rules;
 mod handover;
 mod time;
