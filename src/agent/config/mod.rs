@@ -5,7 +5,7 @@
 //! | `place`, `mistake` | where something is written, and what is wrong with it |
 //! | `layers` | `covirt.toml` and `conf.d/*.toml`, one over the other |
 //! | `section` | one table read into its type, key by key |
-//! | `agent`, `lane`, `limits`, `quota`, `provider`, `doors`, `hook` | the tables |
+//! | `agent`, `lane`, `limits`, `quota`, `provider`, `doors`, `hook`, `tls` | the tables |
 //!
 //! A new table is a struct of its own whose every field has a default ([`section::Table`]), a line in [`File`], and
 //! its line in `docs/configuration.md`.
@@ -21,6 +21,7 @@ mod place;
 mod provider;
 mod quota;
 mod section;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -43,10 +44,12 @@ use limits::LimitsTable;
 use provider::{OperatorTable, ProviderTable, Providers};
 use quota::QuotaTable;
 use section::{Read, Table};
+use tls::TlsTable;
 
 pub use mistake::{Mistake, Mistakes};
 pub use place::Place;
 pub use section::Shown;
+pub use tls::TlsConfig;
 
 /// Where the configuration is unless something else is said.
 pub const DEFAULT_PATH: &str = "/etc/covirt/covirt.toml";
@@ -57,6 +60,8 @@ const DEFAULT_CEILING: &str = "/etc/covirt/ceiling.toml";
 /// What the agent works with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
+    /// Where it was read from.
+    pub origin: PathBuf,
     /// The API's socket.
     pub socket: PathBuf,
     /// The socket's mode.
@@ -85,6 +90,8 @@ pub struct Config {
     pub doors: Option<Doors>,
     /// How far each provider reaches into the host.
     pub reaches: BTreeMap<ProviderId, Reach>,
+    /// TLS, if it is served.
+    pub tls: Option<TlsConfig>,
 }
 
 /// The libvirt-compatible doors.
@@ -119,6 +126,7 @@ struct File {
     providers: Vec<Read<ProviderTable>>,
     hook: Read<HookTable>,
     doors: Read<DoorsTable>,
+    tls: Read<TlsTable>,
 }
 
 impl Config {
@@ -144,7 +152,8 @@ impl Config {
         let shown = file.shown();
         // What a file that cannot be read would have said is unknown, and so is whether the rest fits to it.
         let mut checked = Mistakes::default();
-        let config = file.checked(&mut checked);
+        let origin = files.paths().into_iter().next().unwrap_or_default();
+        let config = file.checked(origin, &mut checked);
         if readable {
             mistakes.extend(checked);
         }
@@ -165,6 +174,7 @@ impl File {
             operator: table(&mut layers, &mut known, mistakes),
             hook: table(&mut layers, &mut known, mistakes),
             doors: table(&mut layers, &mut known, mistakes),
+            tls: table(&mut layers, &mut known, mistakes),
             providers: providers.into_iter().map(|section| Read::of_provider(section, mistakes)).collect(),
         };
         for (name, section) in layers.tables {
@@ -184,20 +194,23 @@ impl File {
         shown.extend(self.providers.iter().flat_map(Read::shown));
         shown.extend(self.hook.shown());
         shown.extend(self.doors.shown());
+        shown.extend(self.tls.shown());
         shown
     }
 
-    fn checked(self, mistakes: &mut Mistakes) -> Config {
+    fn checked(self, origin: PathBuf, mistakes: &mut Mistakes) -> Config {
         let socket_mode = self.agent.checked(mistakes);
         let hook = self.hook.checked(mistakes);
         let Providers { directory, standing, consent, roles, reaches } =
-            Providers::checked(&self.operator, &self.providers, mistakes);
+            Providers::checked(&self.operator, &self.providers, &self.tls.value, mistakes);
         let uses = if hook.is_some() { HookUse::Ask } else { HookUse::None };
         let known = directory.providers.keys().cloned().collect();
         let policy = Policy { consent, ..self.lane.checked(uses, &known, mistakes) };
         let doors = self.doors.checked(&self.agent, roles, mistakes);
+        let tls = self.tls.checked(doors.as_ref(), mistakes);
         let agent = self.agent.value;
         Config {
+            origin,
             socket: agent.socket,
             socket_mode,
             state_dir: agent.state_dir,
@@ -215,6 +228,7 @@ impl File {
             hook,
             doors,
             reaches,
+            tls,
         }
     }
 }

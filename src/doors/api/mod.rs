@@ -1,4 +1,4 @@
-//! HTTP/1.1 and JSON on the Unix socket.
+//! HTTP/1.1 and JSON on the Unix socket, and the same over TLS.
 //!
 //! Everything from outside is bounded: connections, the time until a request's head is there, the body's size and
 //! time, a provider's queue. Every error is a [`Problem`](super::wire::Problem) with a stable code.
@@ -16,15 +16,15 @@ mod serve;
 mod socket;
 mod vms;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::routing::{delete, get};
 use axum::{Json, Router};
 
 use super::bindings::Bindings;
-use super::identity::{Caller, Directory};
+use super::identity::Caller;
 use super::reach::Reaches;
+use super::roster::Roster;
 use super::session::Sessions;
 use super::wire::{AuditReport, Health, Identity};
 use crate::journal::VerifyError;
@@ -34,7 +34,7 @@ use problem::ApiProblem;
 
 pub use openapi::document as openapi_document;
 pub use problem::status_of;
-pub use serve::serve;
+pub use serve::{serve, serve_tls};
 
 /// How long a client is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Default for Limits {
 #[derive(Clone)]
 pub struct Api {
     pub(crate) lanes: Lanes,
-    pub(crate) directory: Arc<Directory>,
+    pub(crate) roster: Roster,
     pub(crate) sessions: Sessions,
     pub(crate) limits: Limits,
     pub(crate) bindings: Bindings,
@@ -67,13 +67,13 @@ impl Api {
     #[must_use]
     pub fn new(
         lanes: Lanes,
-        directory: Directory,
+        roster: Roster,
         sessions: Sessions,
         limits: Limits,
         bindings: Bindings,
         reaches: Reaches,
     ) -> Self {
-        Self { lanes, directory: Arc::new(directory), sessions, limits, bindings, reaches }
+        Self { lanes, roster, sessions, limits, bindings, reaches }
     }
 
     /// Every path.

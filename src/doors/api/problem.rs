@@ -89,7 +89,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::FormatUnknown => StatusCode::NOT_FOUND,
         Code::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        Code::Unidentified => StatusCode::UNAUTHORIZED,
+        Code::Unidentified | Code::IdentityRevoked | Code::IdentityExpired => StatusCode::UNAUTHORIZED,
         Code::Forbidden
         | Code::NotDelegated
         | Code::DelegationEnded
@@ -136,9 +136,12 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::ArtifactIncomplete
         | Code::ArtifactSecret
         | Code::ArtifactTooLarge => StatusCode::UNPROCESSABLE_ENTITY,
-        Code::QueueFull | Code::QuotaExceeded | Code::SessionMisused | Code::TooManySessions => {
-            StatusCode::TOO_MANY_REQUESTS
-        }
+        Code::QueueFull
+        | Code::QuotaExceeded
+        | Code::SessionMisused
+        | Code::TooManySessions
+        | Code::TooManyConnections
+        | Code::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
         Code::JournalUnwritable => StatusCode::INSUFFICIENT_STORAGE,
         Code::HypervisorUnreachable | Code::Closing => StatusCode::SERVICE_UNAVAILABLE,
         Code::HypervisorFailed | Code::GuestTimeout | Code::OutcomeUnknowable => StatusCode::BAD_GATEWAY,
