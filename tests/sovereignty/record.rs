@@ -1,0 +1,1 @@
+//! What is on record: who did what, and a chain that anybody can compute again.
