@@ -5,11 +5,13 @@
 //! | `arguments` | what `covirtd` takes on its command line |
 //! | `ceiling` | what no provider may exceed: its file, read again when told |
 //! | `config` | the configuration's files, and what is made of them |
+//! | `mirror` | the journal's facts in the journal of systemd |
 //! | `run` | opens the journal, connects, starts lanes and doors; stops them in the reverse order |
 
 pub mod arguments;
 pub mod ceiling;
 pub mod config;
+pub mod mirror;
 mod run;
 
 pub use arguments::Arguments;

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::ceiling::{CeilingSource, ReadCeilingError, Usual};
 use super::config::{Config, Doors};
+use super::mirror::Mirror;
 use crate::doors::identity::{Directory, Peers};
 use crate::doors::reach::Reaches;
 use crate::doors::rpc::{CONNECTIONS_MAX, Census, Couriers, Door, Entry, OpenDoorError};
@@ -78,6 +79,8 @@ pub async fn run(config: Config) -> Result<(), RunAgentError> {
     let api = Api::new(lanes.clone(), config.directory, sessions, config.limits, bindings, reaches.clone());
     let mut serving = JoinSet::new();
     let following = tokio::spawn(follow);
+    let mirror = Mirror::begin(&config.journald, &config.state_dir, journal.clone());
+    let mirroring = mirror.map(|mirror| tokio::spawn(mirror.run()));
     if !doors.is_empty() {
         let couriers = Arc::new(Couriers::new(lanes.clone(), Census::begin(&lanes).await, reaches));
         for door in doors {
@@ -94,6 +97,9 @@ pub async fn run(config: Config) -> Result<(), RunAgentError> {
     following.abort();
     let _ = stop.send(true);
     serving.join_all().await;
+    if let Some(mirroring) = mirroring {
+        mirroring.abort();
+    }
     journal.close().await;
     Ok(())
 }

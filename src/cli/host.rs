@@ -85,8 +85,7 @@ pub async fn freeze(client: &Client, args: &FreezeArgs, output: &mut Output) -> 
         Some(name) => Some(client.find_vm(name).await?),
         None => None,
     };
-    let request =
-        FreezeRequest { provider: args.chosen.whose.clone(), vm, reason: args.reason.clone(), all: args.all };
+    let request = FreezeRequest { provider: args.chosen.whose.clone(), vm, reason: args.reason.clone(), all: args.all };
     output.show(&client.freeze(&request).await?, |output, frozen| {
         output.line(&format!("{} is frozen; nothing new begins", frozen.freeze.scope))?;
         print_running(output, &frozen.running)

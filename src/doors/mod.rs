@@ -29,3 +29,4 @@ pub use bindings::Bindings;
 pub use callback::{Callbacks, Hook};
 pub use listener::{BindSocketError, Listener};
 pub use session::Sessions;
+pub(crate) use view::events as events_for;
