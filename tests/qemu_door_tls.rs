@@ -205,7 +205,7 @@ fn what_passes_an_open_file_is_refused_over_tls_and_the_connection_lives() {
     let pki = stage.pki("south", Some(&stage.provider("south", 11)));
     let uri = format!("qemu://localhost:{}/system?pkipath={}", stage.port, pki.display());
     let connect = virt::connect::Connect::open(Some(&uri)).expect("connect");
-    let domain = virt::domain::Domain::lookup_by_name(&connect, stage.guest.name()).expect("its domain");
+    let domain = stage.guest.domain(&connect);
     // SAFETY: the domain is alive for the call, which keeps nothing of it.
     let descriptor = unsafe { virt::sys::virDomainOpenGraphicsFD(domain.as_ptr(), 0, 0) };
     assert_eq!(descriptor, -1);

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::ceiling::{CeilingSource, ReadCeilingError, Usual};
 use super::config::{Config, Doors, TlsConfig};
+use super::mirror::Mirror;
 use super::reload::{Identities, Reload};
 use crate::doors::reach::Reaches;
 use crate::doors::rpc::{CONNECTIONS_MAX, Census, Couriers, Door, Entry, OpenDoorError, RemoteDoor};
@@ -94,6 +95,8 @@ pub async fn run(config: Config) -> Result<(), RunAgentError> {
     let api = Api::new(lanes.clone(), roster, sessions, config.limits, bindings, reaches.clone());
     let mut serving = JoinSet::new();
     let following = tokio::spawn(follow);
+    let mirror = Mirror::begin(&config.journald, &config.state_dir, journal.clone());
+    let mirroring = mirror.map(|mirror| tokio::spawn(mirror.run()));
     if !doors.is_empty() {
         let couriers = Arc::new(Couriers::new(lanes.clone(), Census::begin(&lanes).await, reaches));
         for door in doors {
@@ -119,6 +122,9 @@ pub async fn run(config: Config) -> Result<(), RunAgentError> {
     following.abort();
     let _ = stop.send(true);
     serving.join_all().await;
+    if let Some(mirroring) = mirroring {
+        mirroring.abort();
+    }
     journal.close().await;
     Ok(())
 }

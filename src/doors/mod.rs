@@ -36,3 +36,4 @@ pub use callback::{Callbacks, Hook};
 pub use listener::{BindSocketError, Listener};
 pub use roster::Roster;
 pub use session::Sessions;
+pub(crate) use view::events as events_for;

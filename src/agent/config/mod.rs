@@ -5,12 +5,13 @@
 //! | `place`, `mistake` | where something is written, and what is wrong with it |
 //! | `layers` | `covirt.toml` and `conf.d/*.toml`, one over the other |
 //! | `section` | one table read into its type, key by key |
-//! | `agent`, `lane`, `limits`, `quota`, `provider`, `doors`, `hook`, `tls` | the tables |
+//! | `agent`, `lane`, `limits`, `quota`, `audit`, `provider`, `doors`, `hook`, `tls` | the tables |
 //!
 //! A new table is a struct of its own whose every field has a default ([`section::Table`]), a line in [`File`], and
 //! its line in `docs/configuration.md`.
 
 mod agent;
+mod audit;
 mod doors;
 mod hook;
 mod lane;
@@ -36,6 +37,7 @@ use crate::model::ProviderId;
 use crate::resolver::{HookUse, Policy, Said};
 use crate::sovereignty::Quota;
 use agent::AgentTable;
+use audit::AuditTable;
 use doors::DoorsTable;
 use hook::HookTable;
 use lane::LaneTable;
@@ -74,6 +76,8 @@ pub struct Config {
     pub bindings: PathBuf,
     /// Where the ceiling is, and whether it need not be there.
     pub ceiling: (PathBuf, Usual),
+    /// The socket of systemd's journal, to which the journal is mirrored where it is there.
+    pub journald: PathBuf,
     /// How much every provider may have under way.
     pub quota: Quota,
     /// How lanes behave.
@@ -122,6 +126,7 @@ struct File {
     lane: Read<LaneTable>,
     limits: Read<LimitsTable>,
     quota: Read<QuotaTable>,
+    audit: Read<AuditTable>,
     operator: Read<OperatorTable>,
     providers: Vec<Read<ProviderTable>>,
     hook: Read<HookTable>,
@@ -171,6 +176,7 @@ impl File {
             lane: table(&mut layers, &mut known, mistakes),
             limits: table(&mut layers, &mut known, mistakes),
             quota: table(&mut layers, &mut known, mistakes),
+            audit: table(&mut layers, &mut known, mistakes),
             operator: table(&mut layers, &mut known, mistakes),
             hook: table(&mut layers, &mut known, mistakes),
             doors: table(&mut layers, &mut known, mistakes),
@@ -190,6 +196,7 @@ impl File {
         shown.extend(self.lane.shown());
         shown.extend(self.limits.shown());
         shown.extend(self.quota.shown());
+        shown.extend(self.audit.shown());
         shown.extend(self.operator.shown());
         shown.extend(self.providers.iter().flat_map(Read::shown));
         shown.extend(self.hook.shown());
@@ -221,6 +228,7 @@ impl File {
                 None => (PathBuf::from(DEFAULT_CEILING), Usual::Place),
             },
             quota: self.quota.checked(mistakes),
+            journald: self.audit.checked(mistakes),
             policy,
             limits: self.limits.limits(),
             directory,

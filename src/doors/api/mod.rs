@@ -4,6 +4,7 @@
 //! time, a provider's queue. Every error is a [`Problem`](super::wire::Problem) with a stable code.
 
 mod artifacts;
+mod audit;
 mod commands;
 mod events;
 mod exchanges;
@@ -26,8 +27,7 @@ use super::identity::Caller;
 use super::reach::Reaches;
 use super::roster::Roster;
 use super::session::Sessions;
-use super::wire::{AuditReport, Health, Identity};
-use crate::journal::VerifyError;
+use super::wire::{Health, Identity};
 use crate::lanes::Lanes;
 use crate::model::{Code, Refusal};
 use problem::ApiProblem;
@@ -103,7 +103,9 @@ impl Api {
             .route("/v1/events", get(events::page))
             .route("/v1/freezes", get(host::list).post(host::freeze).delete(host::thaw))
             .route("/v1/vms/{vm}/break-glass", axum::routing::post(host::break_glass).delete(host::mend_glass))
-            .route("/v1/audit/verify", get(verify))
+            .route("/v1/audit/verify", get(audit::verify))
+            .route("/v1/audit/records", get(audit::records))
+            .route("/v1/audit/deeds", get(audit::deeds))
             .route("/v1/session", get(socket::open))
             .fallback(async || ApiProblem::from(Refusal::new(Code::NotFound, "there is no such path")))
             .method_not_allowed_fallback(async || {
@@ -129,30 +131,4 @@ pub(crate) async fn health(axum::extract::State(api): axum::extract::State<Api>)
 #[utoipa::path(get, path = "/v1/whoami", responses((status = 200, body = Identity)))]
 pub(crate) async fn whoami(caller: Caller) -> Json<Identity> {
     Json(Identity { may_enroll: caller.may_enroll(), provider: caller.provider })
-}
-
-/// Checks every record of the journal.
-#[utoipa::path(get, path = "/v1/audit/verify", responses((status = 200, body = AuditReport)))]
-pub(crate) async fn verify(
-    axum::extract::State(api): axum::extract::State<Api>,
-    caller: Caller,
-) -> Result<Json<AuditReport>, ApiProblem> {
-    if !caller.provider.is_operator() {
-        return Err(Refusal::new(Code::Forbidden, "only the operator verifies the journal").into());
-    }
-    Ok(Json(match api.lanes.journal().verify().await {
-        Ok(verified) => AuditReport {
-            verdict: "intact".to_owned(),
-            records: verified.records,
-            head: Some(verified.head.to_string()),
-            damage: None,
-        },
-        Err(VerifyError::Damaged(damage)) => AuditReport {
-            verdict: "damaged".to_owned(),
-            records: damage.position,
-            head: None,
-            damage: Some(damage.to_string()),
-        },
-        Err(VerifyError::Closed) => return Err(Refusal::new(Code::Closing, "the agent is shutting down").into()),
-    }))
 }

@@ -5,6 +5,7 @@
 mod artifacts;
 mod commands;
 mod holds;
+mod audit;
 mod host;
 mod session;
 mod vms;
@@ -16,6 +17,7 @@ use utoipa::ToSchema;
 use crate::model::{Code, CommandId, ProviderId, VmId, Wall};
 
 pub use artifacts::{ArtifactFile, Artifacts, FormatList, FormatSummary};
+pub use audit::{Deed, DeedList, ExportedRecord, RecordList};
 pub use commands::{
     CommandList, CommandRequest, CommandState, CommandView, ConflictList, DecisionRequest, Explanation,
 };
