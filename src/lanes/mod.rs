@@ -21,7 +21,7 @@ mod sight;
 pub use asker::{Asker, Delivery};
 pub use carrier::Carrier;
 pub use clock::Clock;
-pub use registry::{History, Lanes, Submission};
+pub use registry::{Carried, History, Lanes, Submission};
 pub use sight::{Part, Sight};
 
 #[cfg(test)]

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::budget::Asking;
+use super::channel::Channel;
 use super::fact::{Admission, Answer, Feasible, Heard, Origin, Party, Verdict};
 use super::hold::Hold;
 use crate::delegation::{Authority, Drain};
 use crate::model::operation::Register;
 use crate::model::{
-    Command, CommandId, ConflictId, DeviceName, Footprint, HoldKey, Issued, Mono, Now, Outcome, ProviderId, Resource,
+    ChannelId, Command, CommandId, ConflictId, DeviceName, Footprint, HoldKey, Issued, Mono, Now, Outcome, ProviderId, Resource,
     StartId, VmId, VmState,
 };
 
@@ -67,6 +68,9 @@ pub struct State {
     /// What is open, by what it is.
     #[serde(default)]
     pub(crate) holds: BTreeMap<HoldKey, Hold>,
+    /// Channels that are open at doors.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) channels: BTreeMap<ChannelId, Channel>,
     /// Checkpoints of backups that were given up: a later backup must not begin there.
     #[serde(default)]
     pub(crate) broken: BTreeSet<String>,
@@ -334,6 +338,7 @@ impl State {
             written: BTreeMap::new(),
             retained: RETAINED,
             holds: BTreeMap::new(),
+            channels: BTreeMap::new(),
             broken: BTreeSet::new(),
             unthawed: None,
             errands: 0,
@@ -422,6 +427,11 @@ impl State {
     /// What is open.
     pub fn holds(&self) -> impl Iterator<Item = &Hold> {
         self.holds.values()
+    }
+
+    /// The channels that are open.
+    pub fn channels(&self) -> impl Iterator<Item = &Channel> {
+        self.channels.values()
     }
 
     /// How many commands have not ended.

@@ -82,6 +82,8 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::UnknownProvider
         | Code::UnknownAsk
         | Code::UnknownHold
+        | Code::UnknownChannel
+        | Code::NoSuchDisk
         | Code::FormatUnknown => StatusCode::NOT_FOUND,
         Code::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -126,7 +128,8 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::ArtifactIncomplete
         | Code::ArtifactSecret
         | Code::ArtifactTooLarge => StatusCode::UNPROCESSABLE_ENTITY,
-        Code::QueueFull | Code::SessionMisused | Code::TooManySessions => StatusCode::TOO_MANY_REQUESTS,
+        Code::RangeUnsatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
+        Code::QueueFull | Code::TooManyChannels | Code::SessionMisused | Code::TooManySessions => StatusCode::TOO_MANY_REQUESTS,
         Code::JournalUnwritable => StatusCode::INSUFFICIENT_STORAGE,
         Code::HypervisorUnreachable | Code::Closing => StatusCode::SERVICE_UNAVAILABLE,
         Code::HypervisorFailed | Code::GuestTimeout | Code::OutcomeUnknowable => StatusCode::BAD_GATEWAY,

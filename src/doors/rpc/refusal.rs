@@ -181,7 +181,10 @@ const fn error_code(code: Code) -> ErrorCode {
         | Code::OnlyRelayed
         | Code::HeldByOther
         | Code::BadDelegate => ErrorCode::Denied,
-        Code::QueueFull | Code::HoldOpen | Code::CommandsInFlight | Code::ActionInFlight | Code::Draining => {
+        Code::QueueFull
+        | Code::TooManyChannels
+        | Code::HoldOpen
+        | Code::CommandsInFlight | Code::ActionInFlight | Code::Draining => {
             ErrorCode::Busy
         }
         Code::DeadlinePassed | Code::GuestTimeout | Code::TooSlow => ErrorCode::Timeout,
@@ -205,6 +208,9 @@ const fn error_code(code: Code) -> ErrorCode {
         | Code::UnknownCommand
         | Code::UnknownConflict
         | Code::UnknownProvider
+        | Code::UnknownChannel
+        | Code::NoSuchDisk
+        | Code::RangeUnsatisfiable
         | Code::FormatUnknown
         | Code::NotAcceptable
         | Code::BindingMalformed
