@@ -100,10 +100,8 @@ pub trait Reach {
         has_none("picture of its screen", vm)
     }
 
-    /// The volume that a disk is; none when the VM has no such disk.
-    ///
-    /// *Errors*: also when libvirt cannot stream it, because it lies in no pool.
-    fn volume(&self, vm: VmId, target: String) -> Later<Result<Option<Volume>, AskHypervisorError>> {
+    /// The volume that a disk is, or a sentence that says why it is none that libvirt can stream.
+    fn volume(&self, vm: VmId, target: String) -> Later<Result<Result<Volume, String>, AskHypervisorError>> {
         let _ = target;
         has_none("volume", vm)
     }

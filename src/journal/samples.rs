@@ -10,11 +10,13 @@ use super::Entry;
 use crate::delegation::{Change, ChangeRequest, Drain, Grant, Mode};
 use crate::model::operation::RelayedArgs;
 use crate::model::{
-    Action, Cause, ChannelId, ChannelKind, Class, ClientCall, Code, Command, CommandId, ConflictId, Ending, Guard, HoldKey, Interval, Kib,
-    Mono, Now, Operation, Order, Outcome, Peer, PowerState, ProviderId, Resource, StartId, VmId, VmState, Wall,
+    Action, Cause, ChannelId, ChannelKind, Class, ClientCall, Code, Command, CommandId, ConflictId, Ending, Guard,
+    HoldKey, Interval, Kib, Mono, Now, Operation, Order, Outcome, Peer, PowerState, ProviderId, Resource, StartId,
+    VmId, VmState, Wall,
 };
 use crate::resolver::{
-    Admission, Answer, ChannelEnd, Closed, Fact, Feasible, Finding, GivenUp, Heard, Origin, Party, Rule, StampNote, Verdict,
+    Admission, Answer, ChannelEnd, Closed, Fact, Feasible, Finding, GivenUp, Heard, Origin, Party, Rule, StampNote,
+    Verdict,
 };
 
 pub(super) fn vm(lane: u64) -> VmId {
@@ -266,6 +268,7 @@ fn channels() -> Vec<Fact> {
         kind,
     });
     let hows = [
+        ChannelEnd::Complete {},
         ChannelEnd::PeerLeft {},
         ChannelEnd::VmLeft {},
         ChannelEnd::Stalled {},

@@ -308,9 +308,12 @@ impl Lanes {
         let address = self.address(vm)?;
         match self.request(&address, move |token| Input::Change { token, request }).await? {
             Accepted::Change(change) => Ok(change),
-            Accepted::Standing | Accepted::Channel(_) | Accepted::Command(_) | Accepted::Answer | Accepted::Drain | Accepted::Decision => {
-                Err(Refusal::new(Code::Internal, "the lane answered something else"))
-            }
+            Accepted::Standing
+            | Accepted::Channel(_)
+            | Accepted::Command(_)
+            | Accepted::Answer
+            | Accepted::Drain
+            | Accepted::Decision => Err(Refusal::new(Code::Internal, "the lane answered something else")),
         }
     }
 

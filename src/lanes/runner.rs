@@ -24,8 +24,8 @@ use crate::hypervisor::{AskHypervisorError, Hypervisor};
 use crate::journal::{AppendError, Entry, Journal};
 use crate::model::{Cause, ChannelId, Code, CommandId, Now, Outcome, ProviderId, Refusal, VmId, VmState};
 use crate::resolver::{
-    Accepted, Call, CallResult, ChannelEnd, Evidence, Fact, Input, Lane, Observation, Output, Party, Phase, Policy, State, Token,
-    Tracked,
+    Accepted, Call, CallResult, ChannelEnd, Evidence, Fact, Input, Lane, Observation, Output, Party, Phase, Policy,
+    State, Token, Tracked,
 };
 
 use self::news::{Damper, Explained};

@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 use super::fact::Fact;
 use super::state::{Standing, State, Tracked};
 use crate::delegation::Grant;
-use crate::model::{ChannelId, ChannelKind, Code, Footprint, HoldKey, Mono, Now, Peer, PowerState, ProviderId, Refusal};
+use crate::model::{
+    ChannelId, ChannelKind, Code, Footprint, HoldKey, Mono, Now, Peer, PowerState, ProviderId, Refusal,
+};
 
 /// How many channels of one provider may be open on one VM.
-pub const CHANNELS_MAX: usize = 8;
+const CHANNELS_MAX: usize = 8;
 /// The longest a disk is read in one go, during which the VM does not start.
-pub const DISK_LEASE: Duration = Duration::from_secs(6 * 3600);
+const DISK_LEASE: Duration = Duration::from_secs(6 * 3600);
 /// The longest reason that is kept. *Units*: bytes.
 const REASON_MAX: usize = 1024;
 
@@ -103,6 +105,8 @@ impl Channel {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "how", rename_all = "kebab-case")]
 pub enum ChannelEnd {
+    /// It carried all there was.
+    Complete {},
     /// Its peer closed it, or is gone.
     PeerLeft {},
     /// Whatever it led to closed it: the VM stopped, or QEMU did.
@@ -140,6 +144,7 @@ impl ChannelEnd {
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
+            Self::Complete {} => "complete",
             Self::PeerLeft {} => "peer-left",
             Self::VmLeft {} => "vm-left",
             Self::Stalled {} => "stalled",
@@ -162,6 +167,7 @@ impl ChannelEnd {
 impl fmt::Display for ChannelEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Complete {} => f.write_str("it carried all there was"),
             Self::PeerLeft {} => f.write_str("its peer left"),
             Self::VmLeft {} => f.write_str("the VM closed it"),
             Self::Stalled {} => f.write_str("its peer does not read or answer"),
@@ -240,9 +246,8 @@ fn is_possible(state: &State, by: &ProviderId, kind: &ChannelKind) -> Result<(),
             .blocked_by(command.id));
     }
     let is_own_lock = |key: &HoldKey, owner: Option<&ProviderId>| *key == HoldKey::Lock && owner == Some(by);
-    let in_the_way = |hold: &&super::Hold| {
-        hold.footprint.clashes_with(&footprint) && !is_own_lock(&hold.key, hold.owner.as_ref())
-    };
+    let in_the_way =
+        |hold: &&super::Hold| hold.footprint.clashes_with(&footprint) && !is_own_lock(&hold.key, hold.owner.as_ref());
     match state.holds.values().find(in_the_way) {
         Some(hold) => Err(Refusal::new(Code::HoldOpen, format!("{} is open", hold.named()))),
         None => Ok(()),

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::channel::ChannelEnd;
 use crate::delegation::{Change, Drain, Grant};
 use crate::model::{
-    Actor, Cause, ChannelId, ChannelKind, Command, CommandId, ConflictId, Footprint, HoldKey, Interval, Mono, Outcome, Peer, ProviderId, Resource,
-    StartId, VmState,
+    Actor, Cause, ChannelId, ChannelKind, Command, CommandId, ConflictId, Footprint, HoldKey, Interval, Mono, Outcome,
+    Peer, ProviderId, Resource, StartId, VmState,
 };
 
 /// One thing that happened on one lane.

@@ -9,8 +9,8 @@ use super::fact::{CallResult, Evidence, Fact, Heard, Party};
 use super::policy::Said;
 use crate::delegation::{Change, ChangeRequest};
 use crate::model::{
-    Cause, ChannelId, ClockEstimate, Command, CommandId, ConflictId, Happening, HoldKey, Mono, Now, Outcome, ProviderId, Refusal,
-    Resource, VmState,
+    Cause, ChannelId, ClockEstimate, Command, CommandId, ConflictId, Happening, HoldKey, Mono, Now, Outcome,
+    ProviderId, Refusal, Resource, VmState,
 };
 
 /// Names a request to the lane, so that its answer finds the way back.

@@ -11,8 +11,8 @@ use super::hold::Hold;
 use crate::delegation::{Authority, Drain};
 use crate::model::operation::Register;
 use crate::model::{
-    ChannelId, Command, CommandId, ConflictId, DeviceName, Footprint, HoldKey, Issued, Mono, Now, Outcome, ProviderId, Resource,
-    StartId, VmId, VmState,
+    ChannelId, Command, CommandId, ConflictId, DeviceName, Footprint, HoldKey, Issued, Mono, Now, Outcome, ProviderId,
+    Resource, StartId, VmId, VmState,
 };
 
 /// How many ended commands a lane remembers; older ones are read from the journal.

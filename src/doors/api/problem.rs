@@ -129,7 +129,9 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::ArtifactSecret
         | Code::ArtifactTooLarge => StatusCode::UNPROCESSABLE_ENTITY,
         Code::RangeUnsatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
-        Code::QueueFull | Code::TooManyChannels | Code::SessionMisused | Code::TooManySessions => StatusCode::TOO_MANY_REQUESTS,
+        Code::QueueFull | Code::TooManyChannels | Code::SessionMisused | Code::TooManySessions => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         Code::JournalUnwritable => StatusCode::INSUFFICIENT_STORAGE,
         Code::HypervisorUnreachable | Code::Closing => StatusCode::SERVICE_UNAVAILABLE,
         Code::HypervisorFailed | Code::GuestTimeout | Code::OutcomeUnknowable => StatusCode::BAD_GATEWAY,

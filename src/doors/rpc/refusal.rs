@@ -184,9 +184,9 @@ const fn error_code(code: Code) -> ErrorCode {
         Code::QueueFull
         | Code::TooManyChannels
         | Code::HoldOpen
-        | Code::CommandsInFlight | Code::ActionInFlight | Code::Draining => {
-            ErrorCode::Busy
-        }
+        | Code::CommandsInFlight
+        | Code::ActionInFlight
+        | Code::Draining => ErrorCode::Busy,
         Code::DeadlinePassed | Code::GuestTimeout | Code::TooSlow => ErrorCode::Timeout,
         Code::Withdrawn | Code::CancelledByRequest | Code::ClientGone => ErrorCode::Aborted,
         Code::StateForbids

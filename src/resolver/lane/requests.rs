@@ -2,7 +2,9 @@
 
 use super::{Lane, Turn};
 use crate::delegation::{self, ChangeRequest};
-use crate::model::{ChannelId, ClockEstimate, Code, Command, CommandId, Ending, Now, Outcome, ProviderId, Refusal, VmState};
+use crate::model::{
+    ChannelId, ClockEstimate, Code, Command, CommandId, Ending, Now, Outcome, ProviderId, Refusal, VmState,
+};
 use crate::resolver::admission::{self, Taken};
 use crate::resolver::channel::{self, ChannelRequest};
 use crate::resolver::decide::Gate;
