@@ -6,11 +6,11 @@ use super::client::{CallAgentError, Client};
 use super::fault::CarryOutError;
 use crate::discovery::Inventory;
 use crate::doors::wire::{
-    AuditReport, CommandList, CommandRequest, CommandView, ConflictList, DecisionRequest, DelegateRequest, Delegations,
-    EnrollRequest, Enrollment, EventPage, Explanation, Health, HoldList, HoldRelease, HoldReleaseRequest, Identity,
-    VmDetail, VmList,
+    AuditReport, ChannelList, CommandList, CommandRequest, CommandView, ConflictList, DecisionRequest, DelegateRequest,
+    Delegations, EnrollRequest, Enrollment, EventPage, Explanation, GuestReport, Health, HoldList, HoldRelease,
+    HoldReleaseRequest, Identity, StatsList, VmDetail, VmList,
 };
-use crate::model::{CommandId, ConflictId, HoldKey, ProviderId, VmId};
+use crate::model::{ChannelId, CommandId, ConflictId, HoldKey, ProviderId, VmId};
 use crate::resolver::ConflictRecord;
 
 /// How many events one page may hold.
@@ -155,6 +155,29 @@ impl Client {
         wait: Duration,
     ) -> Result<HoldRelease, CallAgentError> {
         self.post(&format!("/v1/vms/{vm}/holds/{hold}/release"), request, wait).await
+    }
+
+    /// The channels that are open.
+    pub async fn channels(&self) -> Result<ChannelList, CallAgentError> {
+        self.get("/v1/channels", NOW).await
+    }
+
+    /// Closes a channel.
+    pub async fn close_channel(&self, channel: ChannelId, reason: &str) -> Result<(), CallAgentError> {
+        self.delete_whole(&format!("/v1/channels/{channel}?reason={}", escape(reason))).await
+    }
+
+    /// What a guest tells of itself.
+    pub async fn guest(&self, vm: VmId) -> Result<GuestReport, CallAgentError> {
+        self.get(&format!("/v1/vms/{vm}/guest"), NOW).await
+    }
+
+    /// What libvirt counts of one VM, or of all we have a part in.
+    pub async fn stats(&self, vm: Option<VmId>) -> Result<StatsList, CallAgentError> {
+        match vm {
+            Some(vm) => Ok(StatsList { vms: vec![self.get(&format!("/v1/vms/{vm}/stats"), NOW).await?] }),
+            None => self.get("/v1/stats", NOW).await,
+        }
     }
 
     /// Why a command went as it did.

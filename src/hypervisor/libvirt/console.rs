@@ -4,7 +4,7 @@
 //! block; libvirt's event loop rings when there is something to do. Whatever comes is taken at once, because libvirt's
 //! client would keep all of it; what the peer does not take in time is kept up to a bound, and then the console ends.
 
-use std::os::raw::{c_char, c_int, c_uint, c_void};
+use std::os::raw::{c_char, c_int, c_void};
 use std::os::unix::net::UnixStream as Socket;
 use std::sync::Arc;
 use std::thread;
@@ -175,7 +175,7 @@ impl Console {
             Wanted::ToReceiveAndSend => sys::VIR_STREAM_EVENT_READABLE | sys::VIR_STREAM_EVENT_WRITABLE,
         };
         // SAFETY: the stream is open and has a callback. Should it fail, the stream is broken, and the next move says so.
-        unsafe { sys::virStreamEventUpdateCallback(self.stream.as_ptr(), events as c_int) };
+        unsafe { sys::virStreamEventUpdateCallback(self.stream.as_ptr(), events.cast_signed()) };
     }
 
     fn receive(&self, into: &mut [u8]) -> Taken {
@@ -211,7 +211,7 @@ fn taken(result: c_int) -> Taken {
 unsafe extern "C" fn ring(stream: sys::virStreamPtr, _events: c_int, opaque: *mut c_void) {
     // Until the thread has looked, libvirt would go on saying so, and its loop never sleep.
     // SAFETY: libvirt calls this with an open stream.
-    unsafe { sys::virStreamEventUpdateCallback(stream, c_uint::MIN as c_int) };
+    unsafe { sys::virStreamEventUpdateCallback(stream, 0) };
     // SAFETY: `hang` gave this bell, and its count is kept up until `forget`.
     let bell = unsafe { &*opaque.cast::<Notify>() };
     bell.notify_one();

@@ -12,7 +12,7 @@ fn id(number: u128) -> ChannelId {
 
 fn request(by: &str, number: u128, kind: &str, force: Force) -> ChannelRequest {
     let (by, kind) = (provider(by), kind.parse().unwrap());
-    ChannelRequest { id: id(number), by, kind, from: "user 7".to_owned(), force }
+    ChannelRequest { id: id(number), by, kind, from: Peer::Local { uid: 7, gid: None, pid: None }, force }
 }
 
 fn ask(world: &mut World, by: &str, number: u128, kind: &str, force: Force) -> Vec<Output> {
