@@ -32,7 +32,7 @@ fn serve(stage: &Stage<'_>, name: &str) -> (Running, PathBuf) {
     let path = stage.agent.folder().join(name);
     let text = path.to_str().unwrap();
     let running =
-        Running::begin(&stage.agent.socket(), "south", &["nbd", &stage.vm, "--disk", "vda", "--socket", text]);
+        Running::begin(&stage.agent.socket(), "south", &["nbd", &stage.vm, "--disk", "vda", "--listen", text]);
     until("covirt nbd listens", LONG, || path.exists().then_some(()));
     (running, path)
 }

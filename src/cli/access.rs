@@ -35,7 +35,7 @@ pub struct BundleArgs {
     vm: String,
     /// The provider it is for
     #[arg(long = "for", value_name = "PROVIDER")]
-    provider: ProviderId,
+    receiver: ProviderId,
     /// The archive to make (tar); - is standard output
     #[arg(short = 'o', long = "out", value_name = "FILE")]
     file: PathBuf,
@@ -91,6 +91,7 @@ pub async fn access(client: &Client, command: &AccessCommand) -> Result<Exit, Ca
     let AccessCommand::Bundle(args) = command;
     let vm = client.find_vm(&args.vm).await?;
     let (detail, delegations) = (client.vm(vm).await?, client.delegations(vm).await?);
+    has_part(&args.receiver, &delegations)?;
     let mut artifacts = BTreeMap::new();
     for format in &args.formats {
         let name: String = format.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
@@ -117,16 +118,13 @@ fn files(
     artifacts: &BTreeMap<String, Artifacts>,
 ) -> Result<BTreeMap<String, Vec<u8>>, CarryOutError> {
     let actions: Vec<&DelegatedAction> =
-        delegations.delegations.iter().filter(|held| held.provider == args.provider).collect();
-    if actions.is_empty() && delegations.primary != args.provider {
-        let message = format!("{} has no part in this VM: delegate something to it first", args.provider);
-        return Err(CarryOutError::Usage(message));
-    }
+        delegations.delegations.iter().filter(|held| held.provider == args.receiver).collect();
+    has_part(&args.receiver, delegations)?;
     let access = Access {
         access_format: ACCESS_FORMAT,
         vm: detail.vm,
         name: &detail.name,
-        provider: &args.provider,
+        provider: &args.receiver,
         primary: &delegations.primary,
         epoch: delegations.epoch,
         actions,
@@ -157,6 +155,14 @@ fn files(
         }
     }
     Ok(files)
+}
+
+fn has_part(receiver: &ProviderId, delegations: &Delegations) -> Result<(), CarryOutError> {
+    let holds = delegations.delegations.iter().any(|held| held.provider == *receiver);
+    if holds || delegations.primary == *receiver {
+        return Ok(());
+    }
+    Err(CarryOutError::Usage(format!("{receiver} has no part in this VM: delegate something to it first")))
 }
 
 /// The paths below an API's URL.
@@ -215,7 +221,7 @@ fn readme(access: &Access<'_>) -> String {
         (Some(Action::GuestInfo), format!("covirt guest {vm}")),
         (Some(Action::ConsoleOpen), format!("covirt console {vm}")),
         (Some(Action::ScreenCapture), format!("covirt screenshot {vm} -o screen.png")),
-        (Some(Action::BackupBegin), format!("covirt nbd {vm} --disk vda --socket ./backup.sock")),
+        (Some(Action::BackupBegin), format!("covirt nbd {vm} --disk vda --listen ./backup.sock")),
         (Some(Action::DiskRead), format!("covirt disk download {vm} vda -o vda.img")),
         (None, format!("covirt delegations {vm}")),
     ] {
@@ -254,7 +260,7 @@ mod tests {
     fn made(provider: &str) -> Result<BTreeMap<String, Vec<u8>>, CarryOutError> {
         let args = BundleArgs {
             vm: "web".to_owned(),
-            provider: provider.parse().unwrap(),
+            receiver: provider.parse().unwrap(),
             file: "-".into(),
             api: vec!["https://host:16515".to_owned()],
             libvirt: vec!["qemu://host:16514/system".to_owned()],

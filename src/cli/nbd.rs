@@ -30,7 +30,7 @@ pub struct NbdArgs {
     vm: String,
     /// The Unix socket to make; only you may connect to it
     #[arg(long, value_name = "PATH")]
-    socket: PathBuf,
+    listen: PathBuf,
     /// The disk whose address is printed [default: that of any]
     #[arg(long, value_name = "TARGET")]
     disk: Option<String>,
@@ -69,9 +69,9 @@ pub async fn nbd(client: &Client, args: &NbdArgs) -> Result<Exit, CarryOutError>
     let path = format!("/v1/vms/{vm}/holds/backup/nbd");
     // Whoever may not is told before there is a socket.
     drop(dial(client, &path).await?);
-    let listening = Listening::at(&args.socket)?;
+    let listening = Listening::at(&args.listen)?;
     let disk = args.disk.as_deref().unwrap_or("DISK");
-    eprintln!("Serving the backup of {} at nbd+unix:///{disk}?socket={}", plain(&args.vm), args.socket.display());
+    eprintln!("Serving the backup of {} at nbd+unix:///{disk}?socket={}", plain(&args.vm), args.listen.display());
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let (tell, mut closed) = mpsc::channel::<String>(1);
     loop {

@@ -78,7 +78,15 @@ impl Api {
         bindings: Bindings,
         reaches: Reaches,
     ) -> Self {
-        Self { lanes, directory: Arc::new(directory), sessions, limits, bindings, reaches, channels: Channels::default() }
+        Self {
+            lanes,
+            directory: Arc::new(directory),
+            sessions,
+            limits,
+            bindings,
+            reaches,
+            channels: Channels::default(),
+        }
     }
 
     /// Every path.
