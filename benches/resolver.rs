@@ -9,7 +9,7 @@ use covirt::model::{
     Action, Class, Command, CommandId, Guard, Kib, Mono, Now, Operation, Order, PowerState, StartId, VmId, VmState,
     Wall,
 };
-use covirt::resolver::{CallResult, GatherFor, Heard, Input, Lane, Output, Policy, Said, State};
+use covirt::resolver::{CallResult, GatherFor, Heard, Input, Lane, Output, Policy, Said, Sender, State};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -78,7 +78,7 @@ fn command(number: u32, by: &str, action: Action, args: Value) -> Command {
 }
 
 fn submit(command: Command) -> Input {
-    Input::Submitted { token: 0, command: Box::new(command), clock: None }
+    Input::Submitted { token: 0, command: Box::new(command), sender: Sender::default() }
 }
 
 /// `queued` commands of each provider behind a snapshot that runs.

@@ -8,6 +8,7 @@
 //! | 1, 2 identify resources and network | [`discovery`] | domain XML and what surrounds it | `Inventory` | `tests/corpus.rs` |
 //! | 3 generate artifacts | [`artifacts`] | `Inventory`, binding | `Bundle` | `tests/consumers_*.rs` |
 //! | 5 delegate actions | [`delegation`] | the primary's actions | who may do what, with epoch and lease | `delegation/tests.rs` |
+//! | the host's owner | [`sovereignty`] | the owner's decisions | freezes, the ceiling, quotas | beside each file |
 //! | 7, 8 detect and resolve conflicts | [`resolver`] | commands, answers, observations | facts, verdicts, calls | `resolver/tests`, `tests/scenarios.rs`, `tests/sim.rs` |
 //! | 10 remember | [`journal`] | facts | durable history | `tests/journal_*.rs` |
 //! | 9 execute | [`hypervisor`] | calls | outcomes, events | `tests/libvirt_*.rs`, `tests/parity` |
@@ -24,6 +25,7 @@ pub mod model;
 pub mod discovery;
 pub mod artifacts;
 pub mod delegation;
+pub mod sovereignty;
 pub mod resolver;
 pub mod journal;
 pub mod hypervisor;

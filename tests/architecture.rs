@@ -12,6 +12,7 @@ const ORDER: &[&str] = &[
     "discovery",
     "artifacts",
     "delegation",
+    "sovereignty",
     "resolver",
     "journal",
     "hypervisor",
@@ -22,13 +23,14 @@ const ORDER: &[&str] = &[
 ];
 
 /// The command line speaks the API as any client does; it has no way around it.
-const CLI_MAY_IMPORT: &[&str] = &["model", "discovery", "artifacts", "delegation", "resolver", "doors", "cli"];
+const CLI_MAY_IMPORT: &[&str] =
+    &["model", "discovery", "artifacts", "delegation", "sovereignty", "resolver", "doors", "cli"];
 
 /// Of the agent it knows what needs none that runs: the configuration's files, and the words that covirtd takes.
 const CLI_MAY_NAME: &[&str] = &["crate::agent::config", "crate::agent::arguments"];
 
 /// No I/O, no clock, no randomness, no unordered maps: the same inputs give the same outputs.
-const PURE: &[&str] = &["model", "discovery", "artifacts", "delegation", "resolver"];
+const PURE: &[&str] = &["model", "discovery", "artifacts", "delegation", "sovereignty", "resolver"];
 
 /// What a pure module may not name: a path that starts with one of these …
 const IMPURE_START: &[&str] = &[

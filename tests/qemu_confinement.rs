@@ -12,7 +12,7 @@ use std::process::Command;
 
 use serde_json::json;
 use stage::Stage;
-use support::qemu::{Guest, PrivateLibvirt, Skip};
+use support::qemu::{PrivateLibvirt, Skip};
 use support::skip;
 
 /// What south may do: everything by which a path could get to libvirt.

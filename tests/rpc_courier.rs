@@ -151,7 +151,7 @@ impl World {
         let said = serde_json::to_value(operation).unwrap();
         command.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
         let command: Command = serde_json::from_value(command).unwrap();
-        let submission = self.lanes.submit(command, None).await.unwrap();
+        let submission = self.lanes.submit(command, None, None).await.unwrap();
         tokio::time::timeout(SOON, submission.ended).await.unwrap().unwrap()
     }
 

@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::ceiling::{CeilingSource, ReadCeilingError, Usual};
 use super::config::{Config, Doors};
 use crate::doors::identity::{Directory, Peers};
 use crate::doors::reach::Reaches;
@@ -15,7 +16,8 @@ use crate::doors::rpc::{CONNECTIONS_MAX, Census, Couriers, Door, Entry, OpenDoor
 use crate::doors::{self, Api, Bindings, Callbacks, Listener, Sessions};
 use crate::hypervisor::{ConnectError, Libvirt, Options};
 use crate::journal::{Journal, OpenJournalError, Restored, SqliteStore, Store, TAIL_FLOOR};
-use crate::lanes::{History, Lanes};
+use crate::lanes::{History, Host, Lanes};
+use crate::sovereignty::By;
 
 /// How long calls at the hypervisor may go on once the agent is told to stop.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -34,6 +36,9 @@ pub enum RunAgentError {
     /// The journal.
     #[error("the journal cannot be opened")]
     Journal(#[from] OpenJournalError),
+    /// What no provider may exceed.
+    #[error("the ceiling cannot be used")]
+    Ceiling(#[from] ReadCeilingError),
     /// The hypervisor.
     #[error("libvirt cannot be used")]
     Hypervisor(#[from] ConnectError),
@@ -54,11 +59,17 @@ pub enum RunAgentError {
 pub async fn run(config: Config) -> Result<(), RunAgentError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunAgentError::System)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunAgentError::System)?;
+    let (ceiling_file, is_usual) = &config.ceiling;
+    let ceiling = CeilingSource::read(ceiling_file, *is_usual, config.quota)?;
     let (journal, history) = open_journal(&config)?;
     let hypervisor = Arc::new(Libvirt::connect(&config.connect, Options::default())?);
     let sessions = Sessions::default();
     let callbacks = Callbacks::new(sessions.clone(), config.standing, config.hook);
     let lanes = Lanes::start(hypervisor, journal.clone(), Arc::new(callbacks), config.policy, history).await;
+    if let Err(refusal) = ceiling.hold_over(lanes.host(), By::agent()).await {
+        tracing::error!(%refusal, "the ceiling holds, but the journal does not say so");
+    }
+    let follow = follow_ceiling(ceiling, config.ceiling.clone(), lanes.host().clone())?;
     let listener = Listener::bind(&config.socket, config.socket_mode).await?;
     let doors = open_doors(config.doors, &config.directory).await?;
     tracing::info!(socket = %config.socket.display(), hypervisor = config.connect, lanes = lanes.vms().len(), "covirtd is ready");
@@ -66,6 +77,7 @@ pub async fn run(config: Config) -> Result<(), RunAgentError> {
     let (bindings, reaches) = (Bindings::new(config.bindings), Reaches::new(config.reaches));
     let api = Api::new(lanes.clone(), config.directory, sessions, config.limits, bindings, reaches.clone());
     let mut serving = JoinSet::new();
+    let following = tokio::spawn(follow);
     if !doors.is_empty() {
         let couriers = Arc::new(Couriers::new(lanes.clone(), Census::begin(&lanes).await, reaches));
         for door in doors {
@@ -79,10 +91,34 @@ pub async fn run(config: Config) -> Result<(), RunAgentError> {
     }
     tracing::info!("covirtd is stopping: new commands are refused, what is at the hypervisor is awaited");
     lanes.close(DRAIN).await;
+    following.abort();
     let _ = stop.send(true);
     serving.join_all().await;
     journal.close().await;
     Ok(())
+}
+
+/// Reads the ceiling again whenever the agent is told to read its files (SIGHUP).
+fn follow_ceiling(
+    mut held: CeilingSource,
+    (path, is_usual): (PathBuf, Usual),
+    host: Host,
+) -> Result<impl Future<Output = ()> + Send, RunAgentError> {
+    let mut told = signal(SignalKind::hangup()).map_err(RunAgentError::System)?;
+    Ok(async move {
+        while told.recv().await.is_some() {
+            match held.again(&path, is_usual) {
+                Ok(read) => {
+                    if let Err(refusal) = read.hold_over(&host, By::agent()).await {
+                        tracing::error!(%refusal, "the ceiling holds, but the journal does not say so");
+                    }
+                    tracing::info!(path = %path.display(), "the ceiling was read again");
+                    held = read;
+                }
+                Err(error) => tracing::error!(%error, "the ceiling stays as it was"),
+            }
+        }
+    })
 }
 
 async fn open_doors(doors: Option<Doors>, directory: &Directory) -> Result<Vec<Door>, OpenDoorError> {

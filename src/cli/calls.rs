@@ -6,9 +6,10 @@ use super::client::{CallAgentError, Client};
 use super::fault::CarryOutError;
 use crate::discovery::Inventory;
 use crate::doors::wire::{
-    AuditReport, ChannelList, CommandList, CommandRequest, CommandView, ConflictList, DecisionRequest, DelegateRequest,
-    Delegations, EnrollRequest, Enrollment, EventPage, Explanation, GuestReport, Health, HoldList, HoldRelease,
-    HoldReleaseRequest, Identity, StatsList, VmDetail, VmList,
+    AuditReport, BrokenGlass, ChannelList, CommandList, CommandRequest, CommandView, ConflictList, DecisionRequest,
+    DelegateRequest, Delegations, EnrollRequest, Enrollment, EventPage, Explanation, FreezeList, FreezeRequest, Frozen,
+    GlassRequest, GuestReport, Health, HoldList, HoldRelease, HoldReleaseRequest, Identity, StatsList, VmDetail,
+    VmList,
 };
 use crate::model::{ChannelId, CommandId, ConflictId, HoldKey, ProviderId, VmId};
 use crate::resolver::ConflictRecord;
@@ -28,6 +29,17 @@ pub struct EventsAsked {
     pub vm: Option<VmId>,
     /// How long the agent may wait for the first.
     pub wait: Duration,
+}
+
+/// How actions are taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revoking {
+    /// At once.
+    Usual,
+    /// Once what is in flight has ended.
+    Drain,
+    /// At once, and what still runs is told.
+    Now,
 }
 
 /// *Errors* of every call: [`CallAgentError`].
@@ -95,12 +107,52 @@ impl Client {
         vm: VmId,
         from: &ProviderId,
         actions: &[String],
-        drain: bool,
+        how: Revoking,
     ) -> Result<Delegations, CallAgentError> {
         let actions = (!actions.is_empty()).then(|| format!("actions={}", escape(&actions.join(","))));
-        let query: Vec<String> = actions.into_iter().chain(drain.then(|| "drain=true".to_owned())).collect();
+        let how = match how {
+            Revoking::Usual => None,
+            Revoking::Drain => Some("drain=true".to_owned()),
+            Revoking::Now => Some("now=true".to_owned()),
+        };
+        let query: Vec<String> = actions.into_iter().chain(how).collect();
         let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
         self.delete(&format!("/v1/vms/{vm}/delegations/{from}{query}")).await
+    }
+
+    /// Stops new work.
+    pub async fn freeze(&self, request: &FreezeRequest) -> Result<Frozen, CallAgentError> {
+        self.post("/v1/freezes", request, NOW).await
+    }
+
+    /// What is frozen.
+    pub async fn freezes(&self) -> Result<FreezeList, CallAgentError> {
+        self.get("/v1/freezes", NOW).await
+    }
+
+    /// Lets new work begin again.
+    pub async fn thaw(
+        &self,
+        provider: Option<&ProviderId>,
+        vm: Option<VmId>,
+        reason: Option<&str>,
+    ) -> Result<FreezeList, CallAgentError> {
+        let provider = provider.map(|provider| format!("provider={provider}"));
+        let vm = vm.map(|vm| format!("vm={vm}"));
+        let reason = reason.map(|reason| format!("reason={}", escape(reason)));
+        let query: Vec<String> = [provider, vm, reason].into_iter().flatten().collect();
+        let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+        self.delete(&format!("/v1/freezes{query}")).await
+    }
+
+    /// The operator takes every action of a VM.
+    pub async fn break_glass(&self, vm: VmId, request: &GlassRequest) -> Result<BrokenGlass, CallAgentError> {
+        self.post(&format!("/v1/vms/{vm}/break-glass"), request, NOW).await
+    }
+
+    /// The operator gives them back.
+    pub async fn mend_glass(&self, vm: VmId) -> Result<(), CallAgentError> {
+        self.delete_whole(&format!("/v1/vms/{vm}/break-glass")).await
     }
 
     /// Sends a command; the agent holds its answer back for as long as `wait`, or until the command ends.

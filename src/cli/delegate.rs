@@ -3,9 +3,11 @@
 use std::io;
 use std::time::Duration;
 
+use super::calls::Revoking;
 use super::client::Client;
 use super::exit::Exit;
 use super::fault::CarryOutError;
+use super::host::print_running;
 use super::output::{Output, Shown};
 use super::provider::word;
 use super::table::Table;
@@ -52,8 +54,21 @@ pub struct RevokeArgs {
     /// Let what is in flight end first; nothing new is taken in meanwhile
     #[arg(long)]
     drain: bool,
+    /// End what waits under it at once, and say what still runs
+    #[arg(long, conflicts_with = "drain")]
+    now: bool,
     #[command(flatten)]
     pub(super) shown: Shown,
+}
+
+impl RevokeArgs {
+    const fn how(&self) -> Revoking {
+        match (self.drain, self.now) {
+            (true, _) => Revoking::Drain,
+            (false, true) => Revoking::Now,
+            (false, false) => Revoking::Usual,
+        }
+    }
 }
 
 /// `delegations`.
@@ -87,8 +102,11 @@ pub async fn delegate(client: &Client, args: &DelegateArgs, output: &mut Output)
 /// *Errors*: those of the call and of writing.
 pub async fn revoke(client: &Client, args: &RevokeArgs, output: &mut Output) -> Result<Exit, CarryOutError> {
     let vm = client.find_vm(&args.vm).await?;
-    let delegations = client.revoke(vm, &args.from, &args.actions, args.drain).await?;
-    output.show(&delegations, print_delegations)?;
+    let delegations = client.revoke(vm, &args.from, &args.actions, args.how()).await?;
+    output.show(&delegations, |output, delegations| {
+        print_delegations(output, delegations)?;
+        if args.now { print_running(output, &delegations.running) } else { Ok(()) }
+    })?;
     Ok(Exit::Done)
 }
 

@@ -12,6 +12,7 @@
 //! | `holds` | what they left open |
 //! | `access` | what a second provider needs to begin, as one archive |
 //! | `console`, `nbd`, `looks`, `bytes` | a VM's own resources: console, backup, screen, guest, figures, disks |
+//! | `host` | what only the host's owner may do: freeze, thaw, break the glass |
 //! | `conflict`, `events`, `timeline` | what became of them, and why |
 //! | `provider` | a ready client that answers asks |
 //! | `agent_state` | health, identity, audit |
@@ -39,6 +40,7 @@ pub mod exit;
 pub mod fault;
 pub mod holds;
 pub mod looks;
+pub mod host;
 pub mod names;
 pub mod nbd;
 pub mod output;
@@ -74,6 +76,7 @@ use events::EventsArgs;
 use exit::Exit;
 use fault::CarryOutError;
 use holds::HoldsArgs;
+use host::{FreezeArgs, GlassArgs, ThawArgs};
 use looks::{ChannelsArgs, DiskCommand, GuestArgs, ScreenshotArgs, StatsArgs};
 use nbd::NbdArgs;
 use output::{Format, Output};
@@ -155,6 +158,12 @@ enum Task {
     Access(AccessCommand),
     /// List the channels that are open (consoles, screens, disks), or close one
     Channels(ChannelsArgs),
+    /// Stop new work at once, and say what still runs (operator)
+    Freeze(FreezeArgs),
+    /// Let what was frozen begin again (operator)
+    Thaw(ThawArgs),
+    /// Take every action of a VM for a while, past locks and delegations (operator)
+    BreakGlass(GlassArgs),
     /// Tell why a command went as it did
     Explain(ExplainArgs),
     /// Show a VM's history: who, what, order, issue time, decision, rule, outcome
@@ -205,6 +214,9 @@ impl Task {
             Self::Guest(args) => args.shown.format,
             Self::Stats(args) => args.shown.format,
             Self::Channels(args) => args.shown.format,
+            Self::Freeze(args) => args.shown.format,
+            Self::Thaw(args) => args.shown.format,
+            Self::BreakGlass(args) => args.shown.format,
             Self::Explain(args) => args.shown.format,
             Self::Timeline(args) => args.shown.format,
             Self::Events(args) => args.shown.format,
@@ -275,6 +287,9 @@ async fn ask_agent(arguments: &Arguments) -> Result<Exit, CarryOutError> {
         Task::Access(command) => access::access(client, command).await,
         Task::Disk(command) => looks::disk(client, command).await,
         Task::Channels(args) => looks::channels(client, args, output).await,
+        Task::Freeze(args) => host::freeze(client, args, output).await,
+        Task::Thaw(args) => host::thaw(client, args, output).await,
+        Task::BreakGlass(args) => host::break_glass(client, args, output).await,
         Task::Explain(args) => conflict::explain(client, args, output).await,
         Task::Timeline(args) => timeline::timeline(client, args, output).await,
         Task::Events(args) => events::events(client, args, output).await,

@@ -173,6 +173,9 @@ impl Known {
             Fact::Observed { origin, .. } | Fact::Happened { origin, .. } | Fact::Vanished { origin: Some(origin) } => {
                 self.brought_about(row, &origin)
             }
+            Fact::Frozen { .. } | Fact::Thawed { .. } => Row { who: Some("operator".to_owned()), ..row },
+            Fact::GlassBroken { by, .. } | Fact::GlassMended { by } => Row { who: Some(by.to_string()), ..row },
+            Fact::Host(fact) => Row { who: Some(fact.by().provider.to_string()), ..says(fact.to_string(), row) },
             Fact::Vanished { origin: None } => row,
         }
     }

@@ -1,9 +1,11 @@
 //! From what a lane knows to what travels.
 
 use super::wire::{
-    CommandState, CommandView, DelegatedAction, Delegations, Draining, Event, Explanation, HeldBack, HoldView, VmDetail,
+    CommandState, CommandView, DelegatedAction, Delegations, Draining, Event, Explanation, HeldBack, HoldView,
+    OpenHold, RunningCommand, RunningVm, VmDetail,
 };
 use crate::journal::{Entry, Position};
+use crate::lanes::Running;
 use crate::model::{Mono, Now, ProviderId, Wall};
 use crate::resolver::{
     Answer, ConflictRecord, Fact, Heard, Hold, Lane, Party, Phase, State, Tracked, deciding_rule, story, waiting,
@@ -93,6 +95,7 @@ pub(crate) fn delegations(state: &State, now: Mono) -> Option<Delegations> {
             expires_at: hold.expires_at,
         });
     Some(Delegations {
+        running: Vec::new(),
         primary: authority.primary.clone(),
         epoch: authority.epoch,
         delegations: delegations.collect(),
@@ -157,6 +160,19 @@ fn hold_of(state: &State, hold: &Hold, now: Now) -> HoldView {
         waiting: waiting.into_iter().map(held_back).collect(),
         progress: None,
     }
+}
+
+impl From<Running> for RunningVm {
+    fn from(Running { vm, name, commands, holds }: Running) -> Self {
+        let command = |(id, provider, action)| RunningCommand { id, provider, action };
+        let commands = commands.into_iter().map(command).collect();
+        Self { vm, name, commands, holds: holds.into_iter().map(|(hold, owner)| OpenHold { hold, owner }).collect() }
+    }
+}
+
+/// What a provider has begun on a VM and is not over.
+pub(crate) fn running(state: &State, of: &ProviderId) -> RunningVm {
+    Running::on(state, Some(of)).into()
 }
 
 /// What happened in one step of a lane, as events.
@@ -236,6 +252,13 @@ fn sentence(fact: &Fact) -> String {
             let about = subject.as_ref().map(|subject| format!(" ({subject})")).unwrap_or_default();
             format!("it happened {origin}{about}")
         }
+        Fact::Frozen { freeze } => format!("{freeze}; nothing new begins"),
+        Fact::Thawed { scope } => format!("the operator has thawed {scope}"),
+        Fact::GlassBroken { by, glass } => {
+            format!("{by} broke the glass and has every action until {}: {}", glass.until_at, glass.reason)
+        }
+        Fact::GlassMended { by } => format!("the glass is whole again ({by})"),
+        Fact::Host(fact) => fact.to_string(),
         Fact::Vanished { origin: Some(origin) } => format!("the VM does not exist any more ({origin})"),
         Fact::Vanished { origin: None } => "the VM does not exist any more".to_owned(),
     }

@@ -13,7 +13,7 @@ use super::snapshot::{Basis, FACTS_CODE, Header, Headers, UnusableSnapshotError}
 use super::store::{SLICE, Store, Stored, damage_of};
 use super::{Entry, Position};
 use crate::model::{Now, VmId};
-use crate::resolver::{Standing, State};
+use crate::resolver::State;
 
 /// A journal's lanes as they stand.
 #[derive(Debug)]
@@ -200,7 +200,7 @@ impl Scan {
                 return Err(Damage::at(last, What::Index).of(vm));
             }
         }
-        self.states.retain(|_, state| state.standing() != Standing::Free);
+        self.states.retain(|_, state| state.is_needed());
         let Self { chain, states, last, replayed, snapshots, coverage } = self;
         Ok((chain, Restored { states, last, replayed, snapshots, coverage }))
     }

@@ -15,9 +15,10 @@ use crate::model::{
     VmId, VmState, Wall,
 };
 use crate::resolver::{
-    Admission, Answer, ChannelEnd, Closed, Fact, Feasible, Finding, GivenUp, Heard, Origin, Party, Rule, StampNote,
-    Verdict,
+    Admission, Answer, ChannelEnd, Closed, Fact, Feasible, Finding, GivenUp, Glass, Heard, Origin, Party, Rule,
+    StampNote, Verdict,
 };
+use crate::sovereignty::{By, Freeze, HostFact, Reach, Scope};
 
 pub(super) fn vm(lane: u64) -> VmId {
     VmId(Uuid::from_u128(0x1000 + u128::from(lane)))
@@ -100,6 +101,7 @@ fn admission(operation: Operation) -> Fact {
         stamp: StampNote::ClampedFuture,
         deadline,
         must_start_by: Some(Mono(66)),
+        peer: Some(Peer::Local { uid: 1000, gid: Some(1000), pid: None }),
     }))
 }
 
@@ -112,6 +114,20 @@ fn carried(admitted: Fact) -> Fact {
     });
     admission.digest = admission.command.digest();
     Fact::Admitted(admission)
+}
+
+fn by() -> By {
+    let peer = Peer::Local { uid: 0, gid: Some(0), pid: Some(4711) };
+    By { provider: ProviderId::operator(), peer: Some(peer) }
+}
+
+fn freeze() -> Freeze {
+    Freeze {
+        scope: Scope::Provider { provider: provider("south") },
+        reach: Reach::Everyone,
+        reason: Some("it loops".to_owned()),
+        since: at(3).wall,
+    }
 }
 
 /// At least one of every kind.
@@ -190,6 +206,22 @@ pub(super) fn every_fact() -> Vec<Fact> {
         Fact::Observed { state: state(), origin: Origin::past_us(Some(Cause::Crashed)) },
         Fact::Happened { origin: Origin::past_us(Some(Cause::Rebooted)), subject: None },
         Fact::Happened { origin: Origin::past_us(Some(Cause::DeviceRemoved)), subject: Some("net0".to_owned()) },
+        Fact::Frozen { freeze: Box::new(freeze()) },
+        Fact::Thawed { scope: Scope::Vm { vm: vm(1) } },
+        Fact::GlassBroken {
+            by: ProviderId::operator(),
+            glass: Glass { reason: "a disk burns".to_owned(), until: Mono(9), until_at: at(9).wall },
+        },
+        Fact::GlassMended { by: ProviderId::agent() },
+        Fact::Host(Box::new(HostFact::Frozen { by: by(), freeze: freeze() })),
+        Fact::Host(Box::new(HostFact::Thawed { by: by(), scope: Scope::Host {}, reason: None })),
+        Fact::Host(Box::new(HostFact::CeilingChanged { by: By::agent(), file: None, digest: None })),
+        Fact::Host(Box::new(HostFact::GlassBroken {
+            by: by(),
+            vm: vm(1),
+            reason: "a disk burns".to_owned(),
+            until: at(9).wall,
+        })),
         Fact::Vanished { origin: None },
         Fact::Vanished { origin: Some(Origin::past_us(Some(Cause::Undefined))) },
     ]
@@ -275,6 +307,7 @@ fn channels() -> Vec<Fact> {
         ChannelEnd::Misused {},
         ChannelEnd::PeerRefused {},
         ChannelEnd::DelegationEnded {},
+        ChannelEnd::Stopped {},
         ChannelEnd::Released {},
         ChannelEnd::VmGone {},
         ChannelEnd::VmStarted {},

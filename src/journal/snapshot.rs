@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::Position;
 use super::chain::{Chain, Digest};
 use crate::model::VmId;
-use crate::resolver::{Standing, State};
+use crate::resolver::State;
 
 /// Names the code that turns facts into states, and states into text: whoever runs other code replays the facts.
 pub const FACTS_CODE: u64 = number(env!("COVIRT_FACTS_CODE"));
@@ -108,7 +108,7 @@ impl Snapshot {
             through: chain.last,
             digest: chain.head,
             code: FACTS_CODE,
-            released: state.standing() == Standing::Free,
+            released: !state.is_needed(),
             length: body.len() as u64,
             sum: sum(&body),
         };

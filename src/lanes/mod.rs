@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `runner` | one lane's task: mailbox in, journal and hypervisor out; its looks at the VM; its outages |
 //! | `registry` | [`Lanes`]: which VM has a lane; requests find their lane, events too |
+//! | `host` | [`Host`]: what happened to the host as a whole, recorded and watched |
+//! | `load` | how much each provider has under way |
 //! | `clock` | the only `now()` |
 //! | `asker` | how questions leave |
 //! | `carrier` | how a client's own call leaves, through its door |
@@ -14,6 +16,8 @@
 mod asker;
 mod carrier;
 mod clock;
+mod host;
+mod load;
 mod registry;
 mod runner;
 mod sight;
@@ -21,7 +25,8 @@ mod sight;
 pub use asker::{Asker, Delivery};
 pub use carrier::Carrier;
 pub use clock::Clock;
-pub use registry::{Carried, History, Lanes, Submission};
+pub use host::Host;
+pub use registry::{Carried, History, Lanes, Running, Submission};
 pub use sight::{Part, Sight};
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod channels;
 mod events;
+mod sovereign;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,9 +12,12 @@ use std::time::Duration;
 pub use self::channels::Carried;
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot, watch};
 
+pub use self::sovereign::Running;
 use super::asker::Asker;
 use super::carrier::Carrier;
 use super::clock::Clock;
+use super::host::Host;
+use super::load::Load;
 use super::runner::{self, Begin, Ear, Mail, Request, Runner, Surroundings};
 use super::sight::Sight;
 use crate::delegation::{Change, ChangeRequest};
@@ -21,9 +25,11 @@ use crate::discovery::{Recognised, recognise};
 use crate::hypervisor::{AskHypervisorError, Hypervisor, Whole};
 use crate::journal::{Journal, ReplayError};
 use crate::model::{
-    ClockEstimate, Code, Command, CommandId, ConflictId, HoldKey, Now, Outcome, ProviderId, Refusal, VmId, VmState,
+    ClockEstimate, Code, Command, CommandId, ConflictId, HoldKey, Now, Outcome, Peer, ProviderId, Refusal, VmId,
+    VmState,
 };
-use crate::resolver::{Accepted, Heard, Input, Lane, Party, Policy, Said, Standing, State, Token};
+use crate::resolver::{Accepted, Heard, Input, Lane, Party, Policy, Said, Sender, Standing, State, Token};
+use crate::sovereignty::Leaves;
 
 /// How much mail a lane holds before whoever sends more waits.
 const MAILBOX: usize = 256;
@@ -43,6 +49,7 @@ pub struct Lanes(Arc<Inner>);
 
 struct Inner {
     around: Surroundings,
+    host: Host,
     lanes: RwLock<BTreeMap<VmId, Address>>,
     /// Held while a VM gets or loses its lane, so that none ever has two.
     coming_and_going: Mutex<()>,
@@ -77,25 +84,31 @@ impl Lanes {
         policy: Policy,
         history: History,
     ) -> Self {
+        let History { mut states, last } = history;
+        let clock = Clock::continuing(last);
+        let of_host = states.remove(&VmId::HOST).and_then(|state| state.host().cloned()).unwrap_or_default();
+        let host = Host::new(journal.clone(), clock.clone(), of_host);
         let around = Surroundings {
+            host: host.clone(),
             hypervisor,
             journal,
             asker,
-            clock: Clock::continuing(history.last),
+            clock,
             policy: Arc::new(policy),
             sight: Arc::default(),
+            load: Arc::default(),
         };
         // From here on no event is missed; those about a VM that is looked at below are only looked at again.
         let events = around.hypervisor.events();
         let lanes = Self(Arc::new(Inner {
             around,
+            host,
             lanes: RwLock::default(),
             coming_and_going: Mutex::default(),
             connected: AtomicBool::new(true),
             happened: broadcast::Sender::new(HAPPENED),
         }));
-        let known: Vec<State> =
-            history.states.into_values().filter(|state| state.standing() != Standing::Free).collect();
+        let known: Vec<State> = states.into_values().filter(|state| state.standing() != Standing::Free).collect();
         // One list instead of a look per lane; whoever is not wholly on it looks by itself. One VM that hangs can hold
         // the list up, and must not hold up the others.
         let list = tokio::time::timeout(LIST_TIME, lanes.0.around.hypervisor.list()).await;
@@ -103,6 +116,7 @@ impl Lanes {
         let list = list.ok().and_then(Result::ok).unwrap_or_default().into_iter();
         let list = list.filter(|listing| listing.whole == Whole::Yes);
         let mut listed: BTreeMap<VmId, VmState> = list.map(|listing| (listing.vm, listing.state)).collect();
+        lanes.mend_forgotten(|vm| known.iter().any(|state| state.vm() == vm && state.glass().is_some()));
         for state in known {
             let begin = Begin::Recovered(listed.remove(&state.vm()));
             lanes.spawn(state, begin);
@@ -114,6 +128,7 @@ impl Lanes {
     fn spawn(&self, state: State, begin: Begin) -> Address {
         let vm = state.vm();
         self.0.around.sight.show(&state);
+        self.0.around.load.follow(&state);
         let (mail, mailbox) = mpsc::channel(MAILBOX);
         let address = Address { mail, ear: Arc::default() };
         let runner = Runner::new(vm, state, self.0.around.clone(), mailbox, address.ear.clone());
@@ -133,6 +148,12 @@ impl Lanes {
     #[must_use]
     pub fn sight(&self) -> &Sight {
         &self.0.around.sight
+    }
+
+    /// What happened to the host as a whole.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.0.host
     }
 
     /// The VMs that have a lane.
@@ -237,6 +258,7 @@ impl Lanes {
 
     fn forget(&self, vm: VmId) {
         self.0.around.sight.forget(vm);
+        self.0.around.load.forget(vm);
         self.0.lanes.write().unwrap_or_else(PoisonError::into_inner).remove(&vm);
     }
 
@@ -255,8 +277,13 @@ impl Lanes {
     /// Hands a command to its lane; returns once it is durable.
     ///
     /// *Errors*: why it was not taken in.
-    pub async fn submit(&self, command: Command, clock: Option<ClockEstimate>) -> Result<Submission, Refusal> {
-        self.take_in(command, clock, None).await
+    pub async fn submit(
+        &self,
+        command: Command,
+        clock: Option<ClockEstimate>,
+        peer: Option<Peer>,
+    ) -> Result<Submission, Refusal> {
+        self.take_in(command, Sender { clock, peer, over: None }, None).await
     }
 
     /// As [`submit`](Self::submit), for a command that is a libvirt client's own call (`command.call`): when the lane
@@ -269,19 +296,24 @@ impl Lanes {
             return Err(Refusal::new(Code::Internal, "a carried command names its client's call"));
         }
         let carrier = (command.id, carrier);
-        self.take_in(command, None, Some(carrier)).await
+        self.take_in(command, Sender::default(), Some(carrier)).await
     }
 
     async fn take_in(
         &self,
         command: Command,
-        clock: Option<ClockEstimate>,
+        mut sender: Sender,
         carrier: Option<(CommandId, Box<dyn Carrier>)>,
     ) -> Result<Submission, Refusal> {
         let address = self.address(command.vm)?;
         let (send, ended) = oneshot::channel();
-        let id = command.id;
-        let make = move |token| Input::Submitted { token, command: Box::new(command), clock };
+        let (id, provider) = (command.id, command.provider.clone());
+        let quota = self.host().holds().ceiling.quota(&provider);
+        let leaves = if command.operation.leaves_open().is_some() { Leaves::Open } else { Leaves::Nothing };
+        sender.over = self.0.around.load.arrives(&provider, quota, leaves, self.now().mono).map(Box::new);
+        // Counted back however this ends, also when whoever waits goes away.
+        let _coming = sender.over.is_none().then(|| Coming { load: self.0.around.load.clone(), provider });
+        let make = move |token| Input::Submitted { token, command: Box::new(command), sender };
         self.send(&address, make, Some(send), carrier).await?;
         Ok(Submission { id, ended })
     }
@@ -447,6 +479,18 @@ impl Lanes {
                 "calls were still running at the hypervisor; their outcome will be observed at the next start"
             );
         }
+    }
+}
+
+/// A command on its way to its lane.
+struct Coming {
+    load: Arc<Load>,
+    provider: ProviderId,
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.load.arrived(&self.provider);
     }
 }
 

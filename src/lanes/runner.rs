@@ -13,12 +13,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::asker::{Asker, Delivery};
 use super::carrier::{Carrier, Carriers};
 use super::clock::Clock;
+use super::host::Host;
+use super::load::Load;
 use super::sight::Sight;
 use crate::hypervisor::{AskHypervisorError, Hypervisor};
 use crate::journal::{AppendError, Entry, Journal};
@@ -27,6 +29,7 @@ use crate::resolver::{
     Accepted, Call, CallResult, ChannelEnd, Evidence, Fact, Input, Lane, Observation, Output, Party, Phase, Policy,
     State, Token, Tracked,
 };
+use crate::sovereignty::Restraint;
 
 use self::news::{Damper, Explained};
 pub(super) use self::news::{Ear, Piece};
@@ -110,6 +113,8 @@ pub(super) struct Surroundings {
     pub(super) clock: Clock,
     pub(super) policy: Arc<Policy>,
     pub(super) sight: Arc<Sight>,
+    pub(super) host: Host,
+    pub(super) load: Arc<Load>,
 }
 
 pub(super) struct Runner {
@@ -118,6 +123,8 @@ pub(super) struct Runner {
     around: Surroundings,
     mailbox: mpsc::Receiver<Mail>,
     ear: Arc<Ear>,
+    /// What holds on the whole host.
+    restraint: watch::Receiver<Arc<Restraint>>,
     // Boxed, as `Mail::Tell`: a channel keeps room for 32 messages, and an idle lane should cost little.
     errands: mpsc::UnboundedReceiver<Box<Errand>>,
     send: mpsc::UnboundedSender<Box<Errand>>,
@@ -182,6 +189,7 @@ impl Runner {
         Self {
             vm,
             lane,
+            restraint: around.host.restraint(),
             around,
             mailbox,
             ear,
@@ -256,6 +264,20 @@ impl Runner {
     }
 
     fn step(&mut self, input: Input) {
+        self.heed();
+        self.step_with(input);
+    }
+
+    /// Tells the lane what holds on the host, if that has changed; before anything else that it is told.
+    fn heed(&mut self) {
+        // An error means that nobody will change it any more.
+        if self.outage.is_none() && self.restraint.has_changed().unwrap_or(false) {
+            let restraint = self.restraint.borrow_and_update().clone();
+            self.step_with(Input::Restrained(restraint));
+        }
+    }
+
+    fn step_with(&mut self, input: Input) {
         let now = self.around.clock.now();
         for output in self.lane.step(now, input) {
             self.perform(output);
@@ -290,6 +312,7 @@ impl Runner {
         if self.outage.as_ref().is_some_and(Outage::is_ahead) {
             return; // What the lane knows is not durable: whoever reads asks again.
         }
+        self.heed();
         let send = read(&self.lane, self.around.clock.now());
         let (appended, persisted) = self.lane.durability();
         if appended == persisted { send() } else { self.held.push_back((appended, send)) }
@@ -355,7 +378,9 @@ impl Runner {
         match output {
             Output::Append { step, at, facts } => {
                 tell_operator(&facts);
+                self.tell_host(&facts);
                 self.around.sight.follow(self.lane.state(), &facts);
+                self.around.load.follow(self.lane.state());
                 let (send, life) = (self.send.clone(), self.life);
                 self.around.journal.append(&Entry { vm: self.vm, at, facts }, move |result| {
                     let _ = send.send(Box::new(Errand::Durable { life, step, result }));
@@ -391,6 +416,18 @@ impl Runner {
                 }
             }
             Output::WakeAt(moment) => self.wake = Some(self.around.clock.instant_of(moment)),
+        }
+    }
+
+    /// What the host's own records are to say as well.
+    fn tell_host(&self, facts: &[Fact]) {
+        let broken = || self.around.host.current().glass().contains_key(&self.vm);
+        for fact in facts {
+            if let Fact::GlassMended { by } | Fact::Released { by } = fact
+                && broken()
+            {
+                self.around.host.glass_mended(self.vm, by.clone());
+            }
         }
     }
 

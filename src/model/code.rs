@@ -156,6 +156,18 @@ codes! {
     /// A provider cannot delegate to itself, or the operator be delegated to.
     BadDelegate = "bad-delegate",
 
+    // The host's owner.
+    /// The operator has frozen this: no new work until it is thawed.
+    Frozen = "frozen",
+    /// It is not frozen.
+    NotFrozen = "not-frozen",
+    /// The host's ceiling does not allow it, whoever delegates it.
+    AboveCeiling = "above-ceiling",
+    /// The provider has used up what the host gives it; `retry_after_s` says when it may try again.
+    QuotaExceeded = "quota-exceeded",
+    /// The operator has taken every action of the VM for a while.
+    GlassBroken = "glass-broken",
+
     // Callbacks and sessions.
     /// The ask was settled before the answer came.
     AnswerLate = "answer-late",

@@ -273,13 +273,16 @@ pub struct Refusal {
     /// The command in the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<CommandId>,
+    /// When it may be tried again. *Units*: seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
 }
 
 impl Refusal {
     /// A refusal that names nobody.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), holder: None, until: None, command: None }
+        Self { code, message: message.into(), holder: None, until: None, command: None, retry_after_s: None }
     }
 
     /// The same, naming who holds what was asked for.
@@ -287,6 +290,13 @@ impl Refusal {
     pub fn held_by(mut self, holder: ProviderId, until: Option<Wall>) -> Self {
         self.holder = Some(holder);
         self.until = until;
+        self
+    }
+
+    /// The same, with when to try again. *Units*: seconds.
+    #[must_use]
+    pub const fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_s = Some(seconds);
         self
     }
 

@@ -57,6 +57,11 @@ impl ConflictId {
     }
 }
 
+impl VmId {
+    /// No VM: the subject of what happened to the host as a whole.
+    pub const HOST: Self = Self(Uuid::nil());
+}
+
 impl CommandId {
     /// The id of the `number`-th command that the agent itself sends to a VM: the same on every replay.
     #[must_use]

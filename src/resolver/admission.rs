@@ -3,12 +3,15 @@
 use super::client;
 use super::drain;
 use super::fact::{Admission, StampNote};
+use super::message::Sender;
 use super::policy::Policy;
+use super::restraint;
 use super::state::{Standing, State};
 use crate::delegation::Authority;
 use crate::model::action::Way;
 use crate::model::operation::is_of;
 use crate::model::{ClockEstimate, Code, Command, CommandId, Interval, Mono, Now, Operation, Refusal, Wall};
+use crate::sovereignty::Restraint;
 
 /// What to do with a submitted command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +28,9 @@ pub(crate) enum Taken {
 pub(crate) fn admit(
     state: &State,
     policy: &Policy,
+    told: Option<&Restraint>,
     command: Command,
-    clock: Option<ClockEstimate>,
+    sender: Sender,
     now: Now,
 ) -> Result<Taken, Refusal> {
     let unknown_vm = || Refusal::new(Code::UnknownVm, "there is no VM of this id that you co-manage");
@@ -45,6 +49,9 @@ pub(crate) fn admit(
     }
     let grant = authority.authorise(&command.provider, command.operation.action(), now)?;
     may_break_glass(&command)?;
+    if let Some(refusal) = restraint::refuses(state, told, &command) {
+        return Err(refusal);
+    }
     if let Some(refusal) = drain::refuses(state, &command) {
         return Err(refusal);
     }
@@ -62,7 +69,7 @@ pub(crate) fn admit(
     }
     may_come_this_way(&command)?;
     names_its_own(&command, authority, now)?;
-    let command = with_sequence(state, command)?;
+    let command = restraint::with_glass(state, with_sequence(state, command)?);
     if let Some(cycle) = state.cycle_closed_by(&command) {
         let along = cycle.iter().map(ToString::to_string).collect::<Vec<_>>().join(" after ");
         return Err(Refusal::new(Code::AfterCycle, format!("`after` closes a cycle: {along}")));
@@ -71,6 +78,10 @@ pub(crate) fn admit(
     if waiting >= policy.queue_limit {
         let message = format!("{} has {waiting} commands waiting on this VM, the most it may", command.provider);
         return Err(Refusal::new(Code::QueueFull, message));
+    }
+    let Sender { clock, peer, over } = sender;
+    if let Some(refusal) = over {
+        return Err(*refusal);
     }
     let (issued, stamp) = issue_time(&command, clock, policy, now);
     let deadline = command.not_after.map(|wall| deadline_of(wall, clock, now));
@@ -81,7 +92,7 @@ pub(crate) fn admit(
     if must_start_by.is_some_and(|by| by <= now.mono) {
         return Err(Refusal::new(Code::DeadlinePassed, "must_start_by had passed when the command arrived"));
     }
-    Ok(Taken::New(Box::new(Admission { command, digest, grant, issued, stamp, deadline, must_start_by })))
+    Ok(Taken::New(Box::new(Admission { command, digest, grant, issued, stamp, deadline, must_start_by, peer })))
 }
 
 /// What a client's own call is made for, no request asks for; and the other way round for what opens a channel: at a

@@ -39,6 +39,8 @@ impl State {
                 self.broken.clear();
                 self.moved_to = None;
                 self.drain = None;
+                self.freezes.clear();
+                self.glass = None;
                 self.brought_about = None;
                 self.written.clear();
                 self.unobeyed.clear();
@@ -172,6 +174,14 @@ impl State {
                 }
             }
             Fact::Happened { .. } => {}
+            Fact::Frozen { freeze } => {
+                self.freezes.retain(|known| known.scope != freeze.scope);
+                self.freezes.push((**freeze).clone());
+            }
+            Fact::Thawed { scope } => self.freezes.retain(|known| known.scope != *scope),
+            Fact::GlassBroken { by: _, glass } => self.glass = Some(glass.clone()),
+            Fact::GlassMended { by: _ } => self.glass = None,
+            Fact::Host(fact) => self.host.get_or_insert_default().apply(fact),
             Fact::HoldOpened { .. } => self.hold_opened(at, fact),
             Fact::HoldGivenUp { hold, why } => self.hold_given_up(at, hold, why),
             Fact::HoldClosed { hold, how: _ } => self.hold_closed(at, hold),

@@ -9,11 +9,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::fact::Fact;
+use super::lane::Lane;
+use super::restraint;
 use super::state::{Standing, State, Tracked};
 use crate::delegation::Grant;
 use crate::model::{
-    ChannelId, ChannelKind, Code, Footprint, HoldKey, Mono, Now, Peer, PowerState, ProviderId, Refusal,
+    Action, ChannelId, ChannelKind, Code, Footprint, HoldKey, Mono, Now, Peer, PowerState, ProviderId, Refusal,
 };
+use crate::sovereignty::Restraint;
 
 /// How many channels of one provider may be open on one VM.
 const CHANNELS_MAX: usize = 8;
@@ -119,6 +122,8 @@ pub enum ChannelEnd {
     PeerRefused {},
     /// The action was revoked, ran out, or was given to somebody else alone.
     DelegationEnded {},
+    /// The host's owner froze it, broke the glass, or lowered the ceiling.
+    Stopped {},
     /// Co-management of the VM ended.
     Released {},
     /// The VM does not exist any more.
@@ -151,6 +156,7 @@ impl ChannelEnd {
             Self::Misused {} => "misused",
             Self::PeerRefused {} => "peer-refused",
             Self::DelegationEnded {} => "delegation-ended",
+            Self::Stopped {} => "stopped-by-owner",
             Self::Released {} => "released",
             Self::VmGone {} => "vm-gone",
             Self::VmStarted {} => "vm-started",
@@ -174,6 +180,7 @@ impl fmt::Display for ChannelEnd {
             Self::Misused {} => f.write_str("its peer sent what it does not carry"),
             Self::PeerRefused {} => f.write_str("its peer may not speak for its owner any more"),
             Self::DelegationEnded {} => f.write_str("the delegation ended"),
+            Self::Stopped {} => f.write_str("the host's owner stopped its owner"),
             Self::Released {} => f.write_str("co-management of the VM ended"),
             Self::VmGone {} => f.write_str("the VM does not exist any more"),
             Self::VmStarted {} => f.write_str("the VM was started"),
@@ -190,12 +197,20 @@ impl fmt::Display for ChannelEnd {
 /// Decides whether a channel is opened, and which one it takes the place of.
 ///
 /// *Errors*: a refusal; nothing of the request is kept then.
-pub(crate) fn open(state: &State, request: ChannelRequest, now: Now) -> Result<Vec<Fact>, Refusal> {
+pub(crate) fn open(
+    state: &State,
+    told: Option<&Restraint>,
+    request: ChannelRequest,
+    now: Now,
+) -> Result<Vec<Fact>, Refusal> {
     let ChannelRequest { id, by, kind, from, force } = request;
     let unknown_vm = || Refusal::new(Code::UnknownVm, "there is no VM of this id that you co-manage");
     let authority = state.authority.as_ref().filter(|_| state.standing != Standing::Free).ok_or_else(unknown_vm)?;
     let action = kind.action();
     let grant = authority.authorise(&by, action, now)?;
+    if let Some(refusal) = restraint::bars(state, told, &by, action) {
+        return Err(refusal);
+    }
     if state.standing == Standing::Vanished {
         return Err(Refusal::new(Code::VmGone, "the VM does not exist at the hypervisor any more"));
     }
@@ -298,15 +313,18 @@ pub(crate) fn cut_off(state: &State) -> Vec<Fact> {
 }
 
 /// A channel that has lost what it rests on.
-pub(crate) fn over(state: &State, now: Now) -> Option<Vec<Fact>> {
-    state.channels.values().find_map(|open| Some(vec![closed(open.id, end_of(state, open, now)?)]))
+pub(crate) fn over(state: &State, told: Option<&Restraint>, now: Now) -> Option<Vec<Fact>> {
+    state.channels.values().find_map(|open| Some(vec![closed(open.id, end_of(state, told, open, now)?)]))
 }
 
-fn end_of(state: &State, open: &Channel, now: Now) -> Option<ChannelEnd> {
+fn end_of(state: &State, told: Option<&Restraint>, open: &Channel, now: Now) -> Option<ChannelEnd> {
     let stands = (state.authority.as_ref())
         .is_some_and(|authority| authority.still_stands(&open.owner, open.kind.action(), open.grant, now));
     if !stands {
         return Some(ChannelEnd::DelegationEnded {});
+    }
+    if restraint::bars(state, told, &open.owner, open.kind.action()).is_some() {
+        return Some(ChannelEnd::Stopped {});
     }
     if state.standing == Standing::Vanished {
         return Some(ChannelEnd::VmGone {});
@@ -342,6 +360,25 @@ pub(crate) fn reason(open: &Channel, now: Now) -> String {
     let age = now.mono.since(open.since.mono).as_secs();
     let lease = open.lease.map(|lease| format!(", for {} s more at most", lease.since(now.mono).as_secs()));
     format!("{} reads {} for {age} s{}", open.owner, open.kind, lease.unwrap_or_default())
+}
+
+/// Whether a provider may do this to a VM now, once and without a command.
+///
+/// *Errors*: those of the delegation and of the host's owner; [`Code::StateForbids`].
+pub fn may_look(lane: &Lane, provider: &ProviderId, action: Action, now: Now) -> Result<(), Refusal> {
+    let state = lane.state();
+    let unknown_vm = || Refusal::new(Code::UnknownVm, "there is no VM of this id that you co-manage");
+    state.authority.as_ref().ok_or_else(unknown_vm)?.authorise(provider, action, now)?;
+    let footing = lane.footing();
+    let told = footing.restraint.as_deref().filter(|_| !action.is_read());
+    if let Some(refusal) = restraint::bars(state, told, provider, action).filter(|_| !action.is_read()) {
+        return Err(refusal);
+    }
+    let power = state.believed.as_ref().map_or(PowerState::Unknown, |vm| vm.power);
+    if action.spec().states.contains(&power) {
+        return Ok(());
+    }
+    Err(Refusal::new(Code::StateForbids, format!("the VM is {power}, which {action} does not allow")))
 }
 
 impl State {

@@ -4,6 +4,7 @@
 //! is none. It only ever reads: changing the state is [`State::apply`](super::apply)'s work.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::budget;
 use super::channel;
@@ -15,6 +16,7 @@ use super::past_us;
 use super::policy::{GatherFor, Policy, Said};
 use super::precedence::Waits;
 use super::recheck;
+use super::restraint;
 use super::rules::{self, Progress};
 use super::state::{Asked, Conflict, Standing, State, Tracked};
 use super::turn;
@@ -22,6 +24,7 @@ use crate::model::action::Undo;
 use crate::model::{
     Class, Code, CommandId, ConflictId, Effect, Ending, Mono, Now, Operation, Outcome, PowerState, Resource, VmState,
 };
+use crate::sovereignty::Restraint;
 
 /// Whether commands may leave for the hypervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,26 +37,29 @@ pub(crate) enum Gate {
 }
 
 /// What a lane knows of this life of the agent alone; nothing of it is journalled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Footing {
     pub(crate) gate: Gate,
     /// The VM is being looked at, so what it is believed to be ends nothing.
     pub(crate) doubt: bool,
+    /// What holds on the whole host; none until it was told.
+    pub(crate) restraint: Option<Arc<Restraint>>,
 }
 
 /// The next thing to happen on a lane, if anything is due.
-pub(crate) fn next(state: &State, policy: &Policy, footing: Footing, now: Now) -> Option<Vec<Fact>> {
-    overdue(state, policy, now)
+pub(crate) fn next(state: &State, policy: &Policy, footing: &Footing, now: Now) -> Option<Vec<Fact>> {
+    restraint::due(state, footing.restraint.as_deref(), now)
+        .or_else(|| overdue(state, policy, footing, now))
         .or_else(|| silence(state, policy, now))
         .or_else(|| resolution(state, policy, now))
-        .or_else(|| drain::due(state, now))
+        .or_else(|| drain::due(state, footing.restraint.as_deref(), now))
         .or_else(|| hold::due(state, now))
-        .or_else(|| channel::over(state, now))
+        .or_else(|| channel::over(state, footing.restraint.as_deref(), now))
         .or_else(|| in_line(state, policy, footing, now))
 }
 
 /// What is next among the commands as they stand behind one another.
-fn in_line(state: &State, policy: &Policy, footing: Footing, now: Now) -> Option<Vec<Fact>> {
+fn in_line(state: &State, policy: &Policy, footing: &Footing, now: Now) -> Option<Vec<Fact>> {
     let lines = state.lines();
     let gaps = state.gaps_in(&lines);
     flag_gap(&gaps, policy, now).or_else(|| {
@@ -80,6 +86,7 @@ pub(crate) fn next_due(state: &State, policy: &Policy, now: Now) -> Option<Mono>
     let open = state.open.iter().filter_map(|id| state.conflicts.get(id));
     due.extend(open.clone().flat_map(|conflict| conflict.pending().map(|(_, asked)| asked.deadline)));
     due.extend(open.filter_map(|conflict| conflict.escalated.map(|escalated| escalated.deadline)));
+    due.extend(restraint::next_due(state));
     due.extend(drain::next_due(state));
     due.extend(hold::next_due(state));
     due.extend(channel::next_due(state));
@@ -177,7 +184,7 @@ fn ended(command: CommandId, ending: Ending, code: Code, reason: impl Into<Strin
 }
 
 /// Queued commands that have become pointless, whatever they wait for.
-fn overdue(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
+fn overdue(state: &State, policy: &Policy, footing: &Footing, now: Now) -> Option<Vec<Fact>> {
     let gone = state.standing == Standing::Vanished && !client::is_coming_back(state);
     state.queued().find_map(|tracked| {
         let command = tracked.command();
@@ -197,6 +204,9 @@ fn overdue(state: &State, policy: &Policy, now: Now) -> Option<Vec<Fact>> {
                 Some(Waits::For(other) | Waits::ForUnseen(other)) => Some(other),
                 Some(Waits::ForSequence(_)) | None => None,
             };
+            return Some(vec![Fact::Ended { command: id, outcome }]);
+        }
+        if let Some(outcome) = restraint::ends(state, footing.restraint.as_deref(), tracked).filter(|_| !begun) {
             return Some(vec![Fact::Ended { command: id, outcome }]);
         }
         let stands = (state.authority.as_ref())
@@ -317,7 +327,7 @@ fn conflict_between(state: &State, a: &Tracked, b: &Tracked) -> Option<Vec<Fact>
 }
 
 /// A command that nothing holds back any more: looked at once more, then started or ended with a reason.
-fn release(state: &State, policy: &Policy, footing: Footing, heads: &[&Tracked], now: Now) -> Option<Vec<Fact>> {
+fn release(state: &State, policy: &Policy, footing: &Footing, heads: &[&Tracked], now: Now) -> Option<Vec<Fact>> {
     let contested: BTreeSet<CommandId> = open_conflicts(state).flat_map(|conflict| conflict.between).collect();
     heads.iter().copied().find_map(|tracked| {
         let id = tracked.command().id;
@@ -375,7 +385,7 @@ fn overlaps_active(state: &State, tracked: &Tracked) -> bool {
 pub(crate) fn waiting_reason(
     state: &State,
     policy: &Policy,
-    footing: Footing,
+    footing: &Footing,
     tracked: &Tracked,
     now: Now,
 ) -> Option<(String, Vec<CommandId>)> {

@@ -8,9 +8,11 @@ use std::time::Duration;
 use super::fact::{Fact, GivenUp};
 use super::hold::{self, Hold};
 use super::policy::Policy;
+use super::restraint;
 use super::state::{State, Tracked};
 use crate::delegation::{ChangeRequest, Drain, Flight, InFlight, decide};
 use crate::model::{Code, Command, Mono, Now, Refusal};
+use crate::sovereignty::Restraint;
 
 /// How long what is open at the limit is given to end.
 const UNLOCK_LIMIT: Duration = Duration::from_secs(60);
@@ -37,12 +39,21 @@ fn flight(command: &Command) -> Flight {
 /// Begins a hand-over; [`due`] ends it, in the same step when nothing is in flight.
 ///
 /// *Errors*: those of the change itself; [`Code::Draining`] while another hand-over is under way.
-pub(crate) fn begin(state: &State, policy: &Policy, request: ChangeRequest, now: Now) -> Result<Fact, Refusal> {
+pub(crate) fn begin(
+    state: &State,
+    policy: &Policy,
+    told: Option<&Restraint>,
+    request: ChangeRequest,
+    now: Now,
+) -> Result<Fact, Refusal> {
     let unknown_vm = || Refusal::new(Code::UnknownVm, "the VM is not co-managed");
     let authority = state.authority.as_ref().ok_or_else(unknown_vm)?;
     let by = request.by().clone();
     let wait = i64::try_from(policy.drain_wait.as_micros()).unwrap_or(i64::MAX);
     let end = (now.mono.after(policy.drain_wait), now.wall.shifted(wait));
+    if let Some(refusal) = restraint::refuses_change(state, told, &request) {
+        return Err(refusal);
+    }
     let drain = Drain::prepare(authority, request, now, end)?;
     if let Some(other) = &state.drain {
         let message = format!("{} has begun another hand-over on this VM; it ends first", other.request.by());
@@ -56,19 +67,25 @@ pub(crate) fn begin(state: &State, policy: &Policy, request: ChangeRequest, now:
 pub(crate) fn refuses(state: &State, command: &Command) -> Option<Refusal> {
     let action = command.operation.action();
     let drain = state.drain.as_ref().filter(|drain| drain.closes(&command.provider, action))?;
+    (!ends_its_own(state, command)).then(|| drain.refusal(action))
+}
+
+/// Whether a command ends what its own provider has open, and nobody else ends that already.
+pub(crate) fn ends_its_own(state: &State, command: &Command) -> bool {
     let ends = command.operation.ends_open().and_then(|key| state.holds.get(&key));
-    let is_its_own = |hold: &Hold| hold.owner.as_ref() == Some(&command.provider) && hold.given_up.is_none();
-    let ends_its_own = ends.is_some_and(is_its_own);
-    (!ends_its_own).then(|| drain.refusal(action))
+    ends.is_some_and(|hold| hold.owner.as_ref() == Some(&command.provider) && hold.given_up.is_none())
 }
 
 /// The end of a hand-over, once nothing it waits for is left or it has waited too long.
-pub(crate) fn due(state: &State, now: Now) -> Option<Vec<Fact>> {
+pub(crate) fn due(state: &State, told: Option<&Restraint>, now: Now) -> Option<Vec<Fact>> {
     let (drain, authority) = (state.drain.as_ref()?, state.authority.as_ref()?);
     if !drain.waits_for(&in_flight(state)).is_empty() {
         return (drain.deadline <= now.mono).then(|| at_the_limit(state, drain, now)).flatten();
     }
     // Other changes may have been made meanwhile, so it is decided now.
+    if let Some(refusal) = restraint::refuses_change(state, told, &drain.request) {
+        return Some(vec![Fact::DrainEnded { failed: Some(refusal.message) }]);
+    }
     Some(match decide(authority, &drain.request, &InFlight::new(), now) {
         Ok(change) => {
             vec![Fact::DrainEnded { failed: None }, Fact::Delegation { by: drain.request.by().clone(), change }]

@@ -6,11 +6,13 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::channel::ChannelEnd;
+use super::restraint::Glass;
 use crate::delegation::{Change, Drain, Grant};
 use crate::model::{
     Actor, Cause, ChannelId, ChannelKind, Command, CommandId, ConflictId, Footprint, HoldKey, Interval, Mono, Outcome,
     Peer, ProviderId, Resource, StartId, VmState,
 };
+use crate::sovereignty::{Freeze, HostFact, Scope};
 
 /// One thing that happened on one lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +102,16 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         subject: Option<String>,
     },
+    /// The operator has stopped new work here.
+    Frozen { freeze: Box<Freeze> },
+    /// New work may begin again.
+    Thawed { scope: Scope },
+    /// The operator has taken every action for a while.
+    GlassBroken { by: ProviderId, glass: Glass },
+    /// It gives them back; by the agent when the time was up.
+    GlassMended { by: ProviderId },
+    /// Something happened to the host as a whole; only under [`VmId::HOST`](crate::model::VmId::HOST).
+    Host(Box<HostFact>),
     /// The VM is not there any more.
     Vanished {
         /// None in journals of versions that did not know.
@@ -150,6 +162,11 @@ kinds! {
     ChannelClosed = "channel-closed",
     Observed = "observed",
     Happened = "happened",
+    Frozen = "frozen",
+    Thawed = "thawed",
+    GlassBroken = "glass-broken",
+    GlassMended = "glass-mended",
+    Host = "host",
     Vanished = "vanished",
 }
 
@@ -205,6 +222,10 @@ pub struct Admission {
     /// When it wishes to have begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub must_start_by: Option<Mono>,
+    /// Who was at the other end; not known in older journals, nor of the agent's own errands. A client's own call says it
+    /// itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<Peer>,
 }
 
 /// What was noticed about a command's issue time.

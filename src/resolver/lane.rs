@@ -28,8 +28,10 @@ use super::hold;
 use super::message::{Accepted, Ask, Input, Output, Token};
 use super::past_us;
 use super::policy::Policy;
+use super::restraint;
 use super::state::{Phase, Standing, State};
 use crate::model::{Code, CommandId, ConflictId, Ending, Mono, Now, Outcome, Refusal, VmId};
+use crate::sovereignty::Restraint;
 
 /// One VM's machine.
 #[derive(Debug, Clone)]
@@ -48,7 +50,7 @@ impl Lane {
     /// A lane with what its journal says.
     #[must_use]
     pub const fn new(state: State, policy: Policy) -> Self {
-        let footing = Footing { gate: Gate::Open, doubt: false };
+        let footing = Footing { gate: Gate::Open, doubt: false, restraint: None };
         Self { state, policy, appended: 0, persisted: 0, held: VecDeque::new(), wake: None, footing }
     }
 
@@ -65,8 +67,8 @@ impl Lane {
     }
 
     /// What it knows of this life of the agent alone.
-    pub(crate) const fn footing(&self) -> Footing {
-        self.footing
+    pub(crate) const fn footing(&self) -> &Footing {
+        &self.footing
     }
 
     /// How many steps had facts, and up to which of them they are durable.
@@ -84,7 +86,7 @@ impl Lane {
     pub fn step(&mut self, now: Now, input: Input) -> Vec<Output> {
         let mut turn = Turn::default();
         self.take(now, input, &mut turn);
-        while let Some(facts) = decide::next(&self.state, &self.policy, self.footing, now) {
+        while let Some(facts) = decide::next(&self.state, &self.policy, &self.footing, now) {
             self.record(now, facts, &mut turn);
         }
         self.close(now, turn)
@@ -94,10 +96,11 @@ impl Lane {
         match input {
             Input::Enroll { token, name, primary, state } => self.enroll(now, token, name, primary, state, turn),
             Input::Release { token, by } => self.release(now, token, by, turn),
-            Input::Submitted { token, command, clock } => self.submit(now, token, *command, clock, turn),
+            Input::Submitted { token, command, sender } => self.submit(now, token, *command, sender, turn),
             Input::Cancel { token, by, command } => self.cancel(now, token, &by, command, turn),
             Input::Change { token, request } => self.change(now, token, &request, turn),
-            Input::Drain { token, request } => match drain::begin(&self.state, &self.policy, request, now) {
+            Input::Drain { token, request } => match drain::begin(&self.state, &self.policy, self.told(), request, now)
+            {
                 Err(refusal) => turn.refuse(token, refusal),
                 Ok(fact) => {
                     self.record(now, vec![fact], turn);
@@ -150,13 +153,19 @@ impl Lane {
                 let facts = hold::session_lost(&self.state, &provider);
                 self.record(now, facts, turn);
             }
-            Input::ReleaseHold { token, by, hold, reason } => match hold::request_end(&self.state, &hold, by, reason) {
-                Err(refusal) => turn.refuse(token, refusal),
-                Ok(fact) => {
-                    self.record(now, vec![fact], turn);
-                    turn.accept(token, Accepted::Standing);
-                }
-            },
+            Input::ReleaseHold { token, by, hold, reason } => {
+                let fact = hold::request_end(&self.state, &hold, by, reason);
+                self.decided(now, token, fact, turn);
+            }
+            Input::Restrained(restraint) => self.footing.restraint = Some(restraint),
+            Input::BreakGlass { token, by, reason, span } => {
+                let fact = restraint::break_glass(&self.state, &by, &reason, span, now);
+                self.decided(now, token, fact, turn);
+            }
+            Input::MendGlass { token, by } => {
+                let fact = restraint::mend_glass(&self.state, &by);
+                self.decided(now, token, fact, turn);
+            }
             Input::OpenChannel { token, request } => self.open_channel(now, token, request, turn),
             Input::CloseChannel { token, by, channel, reason } => {
                 self.close_channel(now, token, by, channel, reason, turn);
@@ -175,6 +184,22 @@ impl Lane {
             Input::Rebuilt { carried } => self.recover(now, &carried, turn),
             Input::Tick => self.wake = self.wake.filter(|wake| *wake > now.mono),
             Input::Closing => self.footing.gate = Gate::Shut,
+        }
+    }
+
+    /// What holds on the whole host, as far as it was told.
+    fn told(&self) -> Option<&Restraint> {
+        self.footing.restraint.as_deref()
+    }
+
+    /// Records what was decided about a request, or refuses it.
+    fn decided(&mut self, now: Now, token: Token, fact: Result<Fact, Refusal>, turn: &mut Turn) {
+        match fact {
+            Err(refusal) => turn.refuse(token, refusal),
+            Ok(fact) => {
+                self.record(now, vec![fact], turn);
+                turn.accept(token, Accepted::Standing);
+            }
         }
     }
 
@@ -347,6 +372,11 @@ impl Lane {
                 | Fact::ChannelOpened { .. }
                 | Fact::Observed { .. }
                 | Fact::Happened { .. }
+                | Fact::Frozen { .. }
+                | Fact::Thawed { .. }
+                | Fact::GlassBroken { .. }
+                | Fact::GlassMended { .. }
+                | Fact::Host(_)
                 | Fact::Vanished { .. } => {}
             }
             turn.facts.push(fact);

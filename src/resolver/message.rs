@@ -1,6 +1,7 @@
 //! What a lane is told and what it wants done.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::call::Call;
@@ -9,9 +10,21 @@ use super::fact::{CallResult, Evidence, Fact, Heard, Party};
 use super::policy::Said;
 use crate::delegation::{Change, ChangeRequest};
 use crate::model::{
-    Cause, ChannelId, ClockEstimate, Command, CommandId, ConflictId, Happening, HoldKey, Mono, Now, Outcome,
+    Cause, ChannelId, ClockEstimate, Command, CommandId, ConflictId, Happening, HoldKey, Mono, Now, Outcome, Peer,
     ProviderId, Refusal, Resource, VmState,
 };
+use crate::sovereignty::Restraint;
+
+/// What is known of where a command comes from.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Sender {
+    /// Its provider's clock; ours without one.
+    pub clock: Option<ClockEstimate>,
+    /// Who was at the other end.
+    pub peer: Option<Peer>,
+    /// Why it is more than its provider may have under way on the whole host, if it is and is new.
+    pub over: Option<Box<Refusal>>,
+}
 
 /// Names a request to the lane, so that its answer finds the way back.
 pub type Token = u64;
@@ -25,7 +38,7 @@ pub enum Input {
     Release { token: Token, by: ProviderId },
     /// A provider sends a command; what is known of its clock. A lane remembers its last ended commands only: an id
     /// that the journal knows and the lane does not is answered from the journal, not submitted again.
-    Submitted { token: Token, command: Box<Command>, clock: Option<ClockEstimate> },
+    Submitted { token: Token, command: Box<Command>, sender: Sender },
     /// Somebody takes a command back.
     Cancel { token: Token, by: ProviderId, command: CommandId },
     /// Somebody wants to change who may do what.
@@ -56,6 +69,12 @@ pub enum Input {
     CloseChannel { token: Token, by: ProviderId, channel: ChannelId, reason: String },
     /// A channel ended by itself, having carried so many bytes from and to its peer.
     ChannelOver { channel: ChannelId, how: ChannelEnd, received: u64, sent: u64 },
+    /// What holds on the whole host from now on.
+    Restrained(Arc<Restraint>),
+    /// The operator takes every action of the VM for a while.
+    BreakGlass { token: Token, by: ProviderId, reason: String, span: Duration },
+    /// The operator gives them back.
+    MendGlass { token: Token, by: ProviderId },
     /// Something changed at the VM, and what it is now is being looked at: `Observed` or `Vanished` follows. Until then
     /// no command ends because of what the VM was believed to be.
     Doubted,

@@ -14,6 +14,7 @@
 //! | `recheck` | the last look before a start |
 //! | `rules`, `feasibility` | which of two goes first, and what each rule found |
 //! | `turn`, `budget`, `escalate`, `drain` | waiting is bounded: turns, time for asking, the operator's word, hand-overs |
+//! | `restraint` | what the host's owner has put on the VM: freezes, the broken glass |
 //! | `policy` | what the operator configured |
 //! | `explain` | the story of one command, from the same state |
 //!
@@ -44,6 +45,7 @@ mod past_us;
 mod policy;
 mod precedence;
 mod recheck;
+mod restraint;
 mod rules;
 mod state;
 #[cfg(test)]
@@ -52,7 +54,7 @@ mod turn;
 mod unplug;
 
 pub use call::{Call, Whose};
-pub use channel::{Channel, ChannelEnd, ChannelRequest, Force};
+pub use channel::{Channel, ChannelEnd, ChannelRequest, Force, may_look};
 pub use client::nobody_carries;
 pub use explain::{AskRecord, ConflictRecord, Moment, Waiting, deciding_rule, story, waiting};
 pub use fact::{
@@ -62,6 +64,7 @@ pub use fact::{
 pub use feasibility::Imagined;
 pub use hold::Hold;
 pub use lane::Lane;
-pub use message::{Accepted, Ask, Input, Observation, Output, Token};
+pub use message::{Accepted, Ask, Input, Observation, Output, Sender, Token};
 pub use policy::{Consent, GatherFor, HookUse, Policy, Said, pair};
+pub use restraint::Glass;
 pub use state::{Asked, Conflict, Escalation, Phase, Sequence, Standing, State, Tracked, Written};

@@ -8,12 +8,14 @@ use super::budget::Asking;
 use super::channel::Channel;
 use super::fact::{Admission, Answer, Feasible, Heard, Origin, Party, Verdict};
 use super::hold::Hold;
+use super::restraint::Glass;
 use crate::delegation::{Authority, Drain};
 use crate::model::operation::Register;
 use crate::model::{
     ChannelId, Command, CommandId, ConflictId, DeviceName, Footprint, HoldKey, Issued, Mono, Now, Outcome, ProviderId,
     Resource, StartId, VmId, VmState,
 };
+use crate::sovereignty::{Freeze, HostState};
 
 /// How many ended commands a lane remembers; older ones are read from the journal.
 pub(super) const RETAINED: usize = 256;
@@ -89,6 +91,15 @@ pub struct State {
     /// Devices that it let go of after all and that are not there again, by whom it was told, and when it was seen.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) obeyed: BTreeMap<DeviceName, (CommandId, Mono)>,
+    /// What the operator has frozen here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) freezes: Vec<Freeze>,
+    /// Set while the operator has every action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) glass: Option<Glass>,
+    /// What happened to the host as a whole; none in the state of a VM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) host: Option<Box<HostState>>,
 }
 
 /// One provider's sequence numbers on this VM.
@@ -345,6 +356,9 @@ impl State {
             moved_to: None,
             unobeyed: BTreeMap::new(),
             obeyed: BTreeMap::new(),
+            freezes: Vec::new(),
+            glass: None,
+            host: None,
         }
     }
 
@@ -370,6 +384,30 @@ impl State {
     #[must_use]
     pub const fn standing(&self) -> Standing {
         self.standing
+    }
+
+    /// What the operator has frozen here.
+    #[must_use]
+    pub fn freezes(&self) -> &[Freeze] {
+        &self.freezes
+    }
+
+    /// Why and until when the operator has every action, while it has.
+    #[must_use]
+    pub const fn glass(&self) -> Option<&Glass> {
+        self.glass.as_ref()
+    }
+
+    /// What happened to the host as a whole, if this is the state of that.
+    #[must_use]
+    pub fn host(&self) -> Option<&HostState> {
+        self.host.as_deref()
+    }
+
+    /// Whether a start needs it: the VM is co-managed, or it is the host's own.
+    #[must_use]
+    pub fn is_needed(&self) -> bool {
+        self.standing != Standing::Free || self.host.is_some()
     }
 
     /// Who may do what; none while nobody enrolled it.
@@ -438,6 +476,21 @@ impl State {
     #[must_use]
     pub fn live_count(&self) -> usize {
         self.live.len()
+    }
+
+    /// What each provider has under way: commands that have not begun, and what is open.
+    #[must_use]
+    pub fn load(&self) -> BTreeMap<ProviderId, (u32, u32)> {
+        let mut load: BTreeMap<ProviderId, (u32, u32)> = BTreeMap::new();
+        for tracked in self.queued() {
+            let count = &mut load.entry(tracked.command().provider.clone()).or_default().0;
+            *count = count.saturating_add(1);
+        }
+        for owner in self.holds().filter_map(Hold::owner) {
+            let count = &mut load.entry(owner.clone()).or_default().1;
+            *count = count.saturating_add(1);
+        }
+        load
     }
 
     /// Whether nothing is at the hypervisor.

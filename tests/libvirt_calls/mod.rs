@@ -14,7 +14,7 @@ use covirt::hypervisor::{Event, Hypervisor, Libvirt};
 use covirt::model::{
     Action, Class, Command, CommandId, Guard, Mono, Now, Operation, Order, ProviderId, VmId, VmState, Wall,
 };
-use covirt::resolver::{Call, CallResult, Input, Lane, Output, Policy, State};
+use covirt::resolver::{Call, CallResult, Input, Lane, Output, Policy, Sender, State};
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
@@ -39,7 +39,7 @@ pub(crate) fn call(vm: VmId, state: &VmState, action: Action, args: Value) -> Ca
     };
     let primary = "north".parse().expect("a provider's name");
     let enroll = Input::Enroll { token: 1, name: "vm".to_owned(), primary, state: state.clone() };
-    let submit = Input::Submitted { token: 2, command: Box::new(command), clock: None };
+    let submit = Input::Submitted { token: 2, command: Box::new(command), sender: Sender::default() };
     let mut inputs = VecDeque::from([enroll, submit]);
     let mut lane = Lane::new(State::new(vm), Policy::default());
     for second in 1..100 {

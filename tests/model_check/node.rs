@@ -9,7 +9,7 @@ use covirt::model::{
     Wall,
 };
 use covirt::resolver::{
-    Ask, Call, CallResult, Evidence, Fact, Heard, Input, Lane, Observation, Output, Party, Phase, Said, State,
+    Ask, Call, CallResult, Evidence, Fact, Heard, Input, Lane, Observation, Output, Party, Phase, Said, Sender, State,
 };
 use serde_json::Value;
 
@@ -206,7 +206,7 @@ impl Node {
             Move::Submit(which) => {
                 self.unsent.remove(which);
                 let command = Box::new(scene.command(*which, self.at));
-                self.feed(Input::Submitted { token: *which as u64, command, clock: None });
+                self.feed(Input::Submitted { token: *which as u64, command, sender: Sender::default() });
             }
             Move::Confirm => self.confirm(),
             Move::Finish(id) => {

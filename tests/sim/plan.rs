@@ -7,7 +7,7 @@ use covirt::delegation::{ChangeRequest, Mode};
 use covirt::model::{
     Action, Class, ClockEstimate, Command, CommandId, Guard, Order, PowerState, ProviderId, VmId, Wall,
 };
-use covirt::resolver::{Fact, Input, Policy, pair};
+use covirt::resolver::{Fact, Input, Policy, Sender, pair};
 use uuid::Uuid;
 
 use super::rig::{Event, Rig, STORM};
@@ -207,7 +207,11 @@ impl Rig {
         let copies = 1 + u64::from(self.roll.percent(20));
         for _ in 0..copies {
             let delay = if self.roll.percent(20) { self.roll.below(400_000) } else { self.roll.below(3_000) };
-            let input = Input::Submitted { token: number, command: Box::new(command.clone()), clock };
+            let input = Input::Submitted {
+                token: number,
+                command: Box::new(command.clone()),
+                sender: Sender { clock, ..Sender::default() },
+            };
             self.arrives(lane, at + delay, input);
         }
         if self.roll.percent(5) {

@@ -8,7 +8,7 @@ use covirt::model::{
 };
 use covirt::resolver::{
     Accepted, Ask, Call, CallResult, Consent, Evidence, GatherFor, Heard, HookUse, Input, Lane, Observation, Output,
-    Party, Policy, Said, State, pair,
+    Party, Policy, Said, Sender, State, pair,
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -247,7 +247,7 @@ impl Rig {
 
     fn feed(&mut self, lane: usize, mut input: Input) {
         let now = self.now();
-        if let Input::Submitted { command, clock, .. } = &mut input
+        if let Input::Submitted { command, sender: Sender { clock, .. }, .. } = &mut input
             && self.more.is_some()
         {
             // What is known of a clock is known at the door, when something arrives.
@@ -303,7 +303,7 @@ impl Rig {
             Output::Accepted { what: Accepted::Command(_), .. } if self.roll.percent(3) && !self.quiet => {
                 // The provider did not hear it: it sends the same once more.
                 let command = self.roll.pick(&self.benches[lane].sent).clone();
-                let again = Input::Submitted { token: 0, command: Box::new(command), clock: None };
+                let again = Input::Submitted { token: 0, command: Box::new(command), sender: Sender::default() };
                 let delay = self.roll.below(300_000);
                 self.arrives(lane, self.now + delay, again);
             }
@@ -463,7 +463,7 @@ impl Rig {
                 self.arrives(
                     lane,
                     self.now + delay,
-                    Input::Submitted { token: 0, command: Box::new(command), clock: None },
+                    Input::Submitted { token: 0, command: Box::new(command), sender: Sender::default() },
                 );
             }
         }

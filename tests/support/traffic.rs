@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use covirt::delegation::{ChangeRequest, Mode};
 use covirt::journal::Entry;
 use covirt::model::{Action, Code, Command, CommandId, Ending, Mono, Now, Outcome, ProviderId, VmId, VmState, Wall};
-use covirt::resolver::{CallResult, GatherFor, Heard, Input, Lane, Output, Party, Policy, Said, State};
+use covirt::resolver::{CallResult, GatherFor, Heard, Input, Lane, Output, Party, Policy, Said, Sender, State};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -138,7 +138,7 @@ impl Traffic {
     }
 
     pub(crate) fn submit(&mut self, at: usize, command: Command) -> VecDeque<Output> {
-        let input = Input::Submitted { token: 0, command: Box::new(command), clock: None };
+        let input = Input::Submitted { token: 0, command: Box::new(command), sender: Sender::default() };
         let wanted = self.tell(at, input);
         let refused = wanted.iter().find(|output| matches!(output, Output::Refused { .. }));
         assert!(refused.is_none(), "{refused:?}");

@@ -16,6 +16,8 @@ pub(super) struct AgentTable {
     pub(super) state_dir: PathBuf,
     pub(super) connect: String,
     pub(super) bindings: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ceiling: Option<PathBuf>,
 }
 
 impl Default for AgentTable {
@@ -26,6 +28,7 @@ impl Default for AgentTable {
             state_dir: "/var/lib/covirt".into(),
             connect: "qemu:///system".to_owned(),
             bindings: "/etc/covirt/bindings".into(),
+            ceiling: None,
         }
     }
 }
@@ -37,10 +40,11 @@ impl Table for AgentTable {
 impl Read<AgentTable> {
     /// Checks the paths; gives the socket's mode.
     pub(super) fn checked(&self, mistakes: &mut Mistakes) -> u32 {
-        let AgentTable { socket, socket_mode, state_dir, connect: _, bindings } = &self.value;
+        let AgentTable { socket, socket_mode, state_dir, connect: _, bindings, ceiling } = &self.value;
         absolute(self, "socket", socket, mistakes);
         absolute(self, "state_dir", state_dir, mistakes);
         absolute(self, "bindings", bindings, mistakes);
+        ceiling.iter().for_each(|path| absolute(self, "ceiling", path, mistakes));
         let mode = u32::from_str_radix(socket_mode, 8).ok().filter(|mode| *mode <= 0o777);
         if mode.is_none() {
             let what = format!("{socket_mode:?} is no mode of a file");

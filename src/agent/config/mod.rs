@@ -5,7 +5,7 @@
 //! | `place`, `mistake` | where something is written, and what is wrong with it |
 //! | `layers` | `covirt.toml` and `conf.d/*.toml`, one over the other |
 //! | `section` | one table read into its type, key by key |
-//! | `agent`, `lane`, `limits`, `provider`, `doors`, `hook` | the tables |
+//! | `agent`, `lane`, `limits`, `quota`, `provider`, `doors`, `hook` | the tables |
 //!
 //! A new table is a struct of its own whose every field has a default ([`section::Table`]), a line in [`File`], and
 //! its line in `docs/configuration.md`.
@@ -19,18 +19,21 @@ mod limits;
 mod mistake;
 mod place;
 mod provider;
+mod quota;
 mod section;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::ceiling::Usual;
 use crate::doors::identity::{Directory, Role};
 use crate::doors::reach::Reach;
 use crate::doors::rpc::Upstream;
 use crate::doors::{Hook, Limits};
 use crate::model::ProviderId;
 use crate::resolver::{HookUse, Policy, Said};
+use crate::sovereignty::Quota;
 use agent::AgentTable;
 use doors::DoorsTable;
 use hook::HookTable;
@@ -38,6 +41,7 @@ use lane::LaneTable;
 use layers::{Files, Layers};
 use limits::LimitsTable;
 use provider::{OperatorTable, ProviderTable, Providers};
+use quota::QuotaTable;
 use section::{Read, Table};
 
 pub use mistake::{Mistake, Mistakes};
@@ -46,6 +50,9 @@ pub use section::Shown;
 
 /// Where the configuration is unless something else is said.
 pub const DEFAULT_PATH: &str = "/etc/covirt/covirt.toml";
+
+/// Where the ceiling is unless something else is said; it need not be there.
+const DEFAULT_CEILING: &str = "/etc/covirt/ceiling.toml";
 
 /// What the agent works with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +67,10 @@ pub struct Config {
     pub connect: String,
     /// Where bindings for artifacts are.
     pub bindings: PathBuf,
+    /// Where the ceiling is, and whether it need not be there.
+    pub ceiling: (PathBuf, Usual),
+    /// How much every provider may have under way.
+    pub quota: Quota,
     /// How lanes behave.
     pub policy: Policy,
     /// How long a client is waited for.
@@ -103,6 +114,7 @@ struct File {
     agent: Read<AgentTable>,
     lane: Read<LaneTable>,
     limits: Read<LimitsTable>,
+    quota: Read<QuotaTable>,
     operator: Read<OperatorTable>,
     providers: Vec<Read<ProviderTable>>,
     hook: Read<HookTable>,
@@ -149,6 +161,7 @@ impl File {
             agent: table(&mut layers, &mut known, mistakes),
             lane: table(&mut layers, &mut known, mistakes),
             limits: table(&mut layers, &mut known, mistakes),
+            quota: table(&mut layers, &mut known, mistakes),
             operator: table(&mut layers, &mut known, mistakes),
             hook: table(&mut layers, &mut known, mistakes),
             doors: table(&mut layers, &mut known, mistakes),
@@ -166,6 +179,7 @@ impl File {
         let mut shown = self.agent.shown();
         shown.extend(self.lane.shown());
         shown.extend(self.limits.shown());
+        shown.extend(self.quota.shown());
         shown.extend(self.operator.shown());
         shown.extend(self.providers.iter().flat_map(Read::shown));
         shown.extend(self.hook.shown());
@@ -189,6 +203,11 @@ impl File {
             state_dir: agent.state_dir,
             connect: agent.connect,
             bindings: agent.bindings,
+            ceiling: match agent.ceiling {
+                Some(path) => (path, Usual::No),
+                None => (PathBuf::from(DEFAULT_CEILING), Usual::Place),
+            },
+            quota: self.quota.checked(mistakes),
             policy,
             limits: self.limits.limits(),
             directory,

@@ -104,6 +104,7 @@ fn close_frame(how: &ChannelEnd) -> Message {
         | ChannelEnd::Misused {}
         | ChannelEnd::PeerRefused {}
         | ChannelEnd::DelegationEnded {}
+        | ChannelEnd::Stopped {}
         | ChannelEnd::Released {}
         | ChannelEnd::VmGone {}
         | ChannelEnd::VmStarted {}

@@ -41,7 +41,7 @@ pub(crate) async fn submit(
     api.reaches.judge(hypervisor, &caller.provider, vm, &Asked::of(&command.operation)).await?;
     let (id, digest, wait) = (command.id, command.digest(), wait_of(&headers));
     let clock = api.sessions.clock_of(&caller.provider, api.lanes.now());
-    match api.lanes.submit(command, Some(clock)).await {
+    match api.lanes.submit(command, Some(clock), Some(caller.peer.clone())).await {
         Ok(submission) => {
             if wait > Duration::ZERO {
                 let _ = tokio::time::timeout(wait, submission.ended).await;

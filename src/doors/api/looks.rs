@@ -14,20 +14,13 @@ use crate::doors::access::{exposition, png_of};
 use crate::doors::identity::Caller;
 use crate::doors::wire::{GuestReport, StatsList, VmStats};
 use crate::hypervisor::{GuestFacts, Picture};
-use crate::model::{Action, Code, PowerState, Refusal, VmId};
+use crate::model::{Action, Code, Refusal, VmId};
+use crate::resolver::may_look;
 
 /// Refuses a caller that may not do this to a VM, and what the VM's state does not allow.
 async fn require(api: &Api, caller: &Caller, vm: VmId, action: Action) -> Result<(), Refusal> {
     let provider = caller.provider.clone();
-    let look = api.lanes.read(vm, move |lane, now| {
-        let state = lane.state();
-        state.authority().ok_or_else(unknown_vm)?.authorise(&provider, action, now)?;
-        let power = state.believed().map_or(PowerState::Unknown, |vm| vm.power);
-        if action.spec().states.contains(&power) {
-            return Ok(());
-        }
-        Err(Refusal::new(Code::StateForbids, format!("the VM is {power}, which {action} does not allow")))
-    });
+    let look = api.lanes.read(vm, move |lane, now| may_look(lane, &provider, action, now));
     look.await?
 }
 

@@ -13,6 +13,7 @@ mod exchanges;
 mod extract;
 mod holds;
 mod looks;
+mod host;
 mod openapi;
 mod problem;
 mod serve;
@@ -124,6 +125,8 @@ impl Api {
             .route("/v1/commands/{id}", get(commands::find))
             .route("/v1/commands/{id}/explain", get(commands::explain))
             .route("/v1/events", get(events::page))
+            .route("/v1/freezes", get(host::list).post(host::freeze).delete(host::thaw))
+            .route("/v1/vms/{vm}/break-glass", axum::routing::post(host::break_glass).delete(host::mend_glass))
             .route("/v1/audit/verify", get(verify))
             .route("/v1/session", get(socket::open))
             .fallback(async || ApiProblem::from(Refusal::new(Code::NotFound, "there is no such path")))

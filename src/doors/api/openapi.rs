@@ -44,6 +44,11 @@ use crate::doors::wire;
         super::looks::stats,
         super::looks::all_stats,
         super::content::show,
+        super::host::freeze,
+        super::host::thaw,
+        super::host::list,
+        super::host::break_glass,
+        super::host::mend_glass,
         super::events::page,
         super::socket::open
     ),

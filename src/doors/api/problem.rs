@@ -40,7 +40,7 @@ impl From<RenderError> for ApiProblem {
 
 impl IntoResponse for ApiProblem {
     fn into_response(self) -> Response {
-        let Refusal { code, message, holder, until, command } = self.refusal;
+        let Refusal { code, message, holder, until, command, retry_after_s } = self.refusal;
         let (field, line, hint) = self.at.map_or((None, None, None), |fault| {
             let BindingFault { line, field, reason: _, hint } = *fault;
             (Some(field).filter(|field| !field.is_empty()), line, hint)
@@ -57,6 +57,7 @@ impl IntoResponse for ApiProblem {
             holder,
             until,
             command,
+            retry_after_s,
             field,
             line,
             hint,
@@ -64,6 +65,9 @@ impl IntoResponse for ApiProblem {
         let mut response = (status, Json(problem)).into_response();
         let json = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
+        if let Some(seconds) = retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         response
     }
 }
@@ -88,9 +92,12 @@ pub const fn status_of(code: Code) -> StatusCode {
         Code::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::Unidentified => StatusCode::UNAUTHORIZED,
-        Code::Forbidden | Code::NotDelegated | Code::DelegationEnded | Code::NameNotYours | Code::BeyondVm => {
-            StatusCode::FORBIDDEN
-        }
+        Code::Forbidden
+        | Code::NotDelegated
+        | Code::DelegationEnded
+        | Code::NameNotYours
+        | Code::BeyondVm
+        | Code::AboveCeiling => StatusCode::FORBIDDEN,
         Code::AlreadyEnrolled
         | Code::CommandsInFlight
         | Code::HoldOpen
@@ -112,6 +119,9 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::Overwritten
         | Code::Withdrawn
         | Code::CancelledByRequest
+        | Code::Frozen
+        | Code::NotFrozen
+        | Code::GlassBroken
         | Code::ClientGone
         | Code::Released
         | Code::SameWish
@@ -129,9 +139,11 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::ArtifactSecret
         | Code::ArtifactTooLarge => StatusCode::UNPROCESSABLE_ENTITY,
         Code::RangeUnsatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
-        Code::QueueFull | Code::TooManyChannels | Code::SessionMisused | Code::TooManySessions => {
-            StatusCode::TOO_MANY_REQUESTS
-        }
+        Code::QueueFull
+        | Code::QuotaExceeded
+        | Code::TooManyChannels
+        | Code::SessionMisused
+        | Code::TooManySessions => StatusCode::TOO_MANY_REQUESTS,
         Code::JournalUnwritable => StatusCode::INSUFFICIENT_STORAGE,
         Code::HypervisorUnreachable | Code::Closing => StatusCode::SERVICE_UNAVAILABLE,
         Code::HypervisorFailed | Code::GuestTimeout | Code::OutcomeUnknowable => StatusCode::BAD_GATEWAY,

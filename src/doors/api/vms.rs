@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::Api;
 use super::extract::{Asked, At, Body, unless_known};
+use super::host::still_running;
 use super::problem::ApiProblem;
 use crate::delegation::ChangeRequest;
 use crate::discovery::Inventory;
@@ -178,11 +179,14 @@ pub(crate) async fn enroll(
         None => caller.provider.clone(),
     };
     require_known(&api, &primary)?;
+    if !caller.provider.is_operator() {
+        api.lanes.host().holds().ceiling.allows_enrolling(&caller.provider)?;
+    }
     let warnings = api.lanes.enroll(vm, primary).await?.into_iter().map(ManagerWarning::from).collect();
     Ok((StatusCode::CREATED, Json(Enrollment { vm: detail(&api, &caller, vm).await?, warnings })))
 }
 
-fn require_known(api: &Api, provider: &ProviderId) -> Result<(), Refusal> {
+pub(crate) fn require_known(api: &Api, provider: &ProviderId) -> Result<(), Refusal> {
     if api.directory.knows(provider) {
         return Ok(());
     }
@@ -256,6 +260,9 @@ pub(crate) struct RevokeQuery {
     actions: Option<String>,
     #[serde(default)]
     drain: bool,
+    /// The answer says what of it still runs.
+    #[serde(default)]
+    now: bool,
 }
 
 async fn change_or_drain(api: &Api, vm: VmId, change: ChangeRequest, drain: bool) -> Result<(), Refusal> {
@@ -266,7 +273,7 @@ async fn change_or_drain(api: &Api, vm: VmId, change: ChangeRequest, drain: bool
 #[utoipa::path(
     delete, path = "/v1/vms/{vm}/delegations/{provider}",
     params(("vm" = String, Path), ("provider" = String, Path), ("actions" = Option<String>, Query),
-           ("drain" = Option<bool>, Query)),
+           ("drain" = Option<bool>, Query), ("now" = Option<bool>, Query)),
     responses((status = 200, body = Delegations))
 )]
 pub(crate) async fn revoke(
@@ -280,8 +287,16 @@ pub(crate) async fn revoke(
         Some(actions) => expand(actions.split(','), Patterns::Taking)?,
         None => BTreeSet::new(),
     };
+    if query.drain && query.now {
+        return Err(Refusal::new(Code::Malformed, "what is revoked now waits for nothing; drain it, or now").into());
+    }
+    let of = from.clone();
     change_or_drain(&api, vm, ChangeRequest::Revoke { by: caller.provider, from, actions }, query.drain).await?;
-    Ok(Json(read_delegations(&api, vm).await?))
+    let mut delegations = read_delegations(&api, vm).await?;
+    if query.now {
+        delegations.running = still_running(&api, vm, of).await;
+    }
+    Ok(Json(delegations))
 }
 
 /// What patterns mean: whoever gives must name what has reach only by its name, whoever takes takes all.

@@ -180,9 +180,13 @@ const fn error_code(code: Code) -> ErrorCode {
         | Code::OpensChannel
         | Code::OnlyRelayed
         | Code::HeldByOther
+        | Code::AboveCeiling
+        | Code::Frozen
+        | Code::GlassBroken
         | Code::BadDelegate => ErrorCode::Denied,
         Code::QueueFull
         | Code::TooManyChannels
+        | Code::QuotaExceeded
         | Code::HoldOpen
         | Code::CommandsInFlight
         | Code::ActionInFlight
@@ -200,6 +204,7 @@ const fn error_code(code: Code) -> ErrorCode {
         | Code::IdReused
         | Code::AlreadyEnrolled
         | Code::UnknownHold
+        | Code::NotFrozen
         | Code::SetsEqual => ErrorCode::Invalid,
         Code::Malformed
         | Code::TooLarge
@@ -244,6 +249,7 @@ const fn next(code: Code) -> Option<&'static str> {
     Some(match code {
         Code::NotDelegated | Code::HeldByOther => "ask the VM's primary or the host's operator to delegate it",
         Code::DelegationEnded | Code::StaleEpoch => "ask the VM's primary to delegate it again",
+        Code::Frozen | Code::GlassBroken => "ask the host's operator, or try again when that is over",
         Code::QueueFull => "try again when some of your commands have ended",
         Code::HoldOpen | Code::CommandsInFlight | Code::ActionInFlight | Code::Draining => {
             "try again when that is over"

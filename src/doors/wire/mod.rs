@@ -6,6 +6,7 @@ mod access;
 mod artifacts;
 mod commands;
 mod holds;
+mod host;
 mod session;
 mod vms;
 
@@ -21,6 +22,7 @@ pub use commands::{
     CommandList, CommandRequest, CommandState, CommandView, ConflictList, DecisionRequest, Explanation,
 };
 pub use holds::{HeldBack, HoldEnd, HoldList, HoldProgress, HoldRelease, HoldReleaseRequest, HoldView};
+pub use host::{BrokenGlass, FreezeList, FreezeRequest, Frozen, GlassRequest, OpenHold, RunningCommand, RunningVm};
 pub use session::{FromAgent, FromProvider, HookAnswer, HookAsk};
 pub use vms::{
     DelegateRequest, DelegatedAction, Delegations, Draining, EnrollRequest, Enrollment, InventoryList, ManagerWarning,
@@ -55,6 +57,9 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub command: Option<CommandId>,
+    /// When it may be tried again. *Units*: seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
     /// The field of a binding that is at fault, by path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,

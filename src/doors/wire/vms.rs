@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::RunningVm;
 use crate::delegation::Mode;
 use crate::discovery::{Inventory, Manager, Recognised};
 use crate::model::{Action, CommandId, Kib, PowerState, ProviderId, VmId, Wall};
@@ -133,6 +134,9 @@ pub struct Delegations {
     /// A change that waits for what is in flight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draining: Option<Draining>,
+    /// After a revoke with `now`: what the provider had begun and is not over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub running: Vec<RunningVm>,
 }
 
 /// A hand-over under way.

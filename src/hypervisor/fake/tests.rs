@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::model::{Action, Class, Command, Guard, HoldKey, Kib, Mono, Now, Order, PowerState, ProviderId, Wall};
-use crate::resolver::{Input, Lane, Output, Policy, State};
+use crate::resolver::{Input, Lane, Output, Policy, Sender, State};
 
 fn vm_id() -> VmId {
     VmId(Uuid::from_u128(7))
@@ -51,7 +51,7 @@ fn call(number: u128, state: &VmState, action: Action, args: Value) -> Call {
     };
     let primary = "north".parse().unwrap();
     let enroll = Input::Enroll { token: 1, name: "vm".to_owned(), primary, state: state.clone() };
-    let submit = Input::Submitted { token: 2, command: Box::new(command), clock: None };
+    let submit = Input::Submitted { token: 2, command: Box::new(command), sender: Sender::default() };
     let mut inputs = std::collections::VecDeque::from([enroll, submit]);
     let mut now = now;
     for _ in 0..50 {

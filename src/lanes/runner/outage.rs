@@ -76,6 +76,7 @@ impl Runner {
             let stage = match self.around.journal.restore_vm(self.vm).await {
                 Ok(state) => {
                     self.lane = Lane::new(state, (*self.around.policy).clone());
+                    self.restraint.mark_changed();
                     self.around.sight.show(self.lane.state());
                     self.forget_carriers();
                     Stage::Rebuilt(later)

@@ -175,7 +175,7 @@ async fn a_door_that_fails_leaves_the_lane_at_work() {
 #[tokio::test]
 async fn a_call_that_nobody_carries_is_not_made() {
     let world = world().await;
-    let submission = world.lanes().submit(carried("south", "power.suspend", 1), None).await.unwrap();
+    let submission = world.lanes().submit(carried("south", "power.suspend", 1), None, None).await.unwrap();
     let (id, outcome) = (submission.id, world.end(submission).await);
     assert_eq!((outcome.ending, outcome.code), (Ending::Cancelled, Code::ClientGone));
     assert_eq!(world.fake.executions(id), 0);

@@ -150,7 +150,7 @@ impl World {
     }
 
     pub(super) async fn submit(&self, number: u128, who: &str, action: &str, id: u128) -> Result<Submission, Refusal> {
-        let submitting = self.lanes().submit(Self::command(number, who, action, id), None);
+        let submitting = self.lanes().submit(Self::command(number, who, action, id), None, None);
         tokio::time::timeout(LONG, submitting).await.expect("a submission is answered")
     }
 
@@ -162,7 +162,7 @@ impl World {
         id: u128,
     ) -> JoinHandle<Result<Submission, Refusal>> {
         let (lanes, command) = (self.lanes().clone(), Self::command(number, who, action, id));
-        tokio::spawn(async move { lanes.submit(command, None).await })
+        tokio::spawn(async move { lanes.submit(command, None, None).await })
     }
 
     /// Submits the same again until the agent can take it; only trying tells.

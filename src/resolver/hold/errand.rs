@@ -123,6 +123,7 @@ fn errand(state: &State, operation: Operation) -> Fact {
         stamp: StampNote::Missing,
         deadline: None,
         must_start_by: None,
+        peer: None,
     }))
 }
 

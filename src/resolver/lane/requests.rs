@@ -2,16 +2,15 @@
 
 use super::{Lane, Turn};
 use crate::delegation::{self, ChangeRequest};
-use crate::model::{
-    ChannelId, ClockEstimate, Code, Command, CommandId, Ending, Now, Outcome, ProviderId, Refusal, VmState,
-};
+use crate::model::{ChannelId, Code, Command, CommandId, Ending, Now, Outcome, ProviderId, Refusal, VmState};
 use crate::resolver::admission::{self, Taken};
 use crate::resolver::channel::{self, ChannelRequest};
 use crate::resolver::decide::Gate;
 use crate::resolver::drain;
 use crate::resolver::fact::Fact;
 use crate::resolver::hold;
-use crate::resolver::message::{Accepted, Token};
+use crate::resolver::message::{Accepted, Sender, Token};
+use crate::resolver::restraint;
 use crate::resolver::state::Standing;
 
 impl Lane {
@@ -27,6 +26,10 @@ impl Lane {
         if let Some(authority) = self.state.authority.as_ref().filter(|_| self.state.standing != Standing::Free) {
             let message = format!("{} is co-managed already; its primary is {}", self.state.vm, authority.primary);
             let refusal = Refusal::new(Code::AlreadyEnrolled, message).held_by(authority.primary.clone(), None);
+            turn.refuse(token, refusal);
+            return;
+        }
+        if let Some(refusal) = restraint::refuses_enrollment(&self.state, self.told(), &primary, &name) {
             turn.refuse(token, refusal);
             return;
         }
@@ -62,19 +65,12 @@ impl Lane {
         turn.accept(token, Accepted::Standing);
     }
 
-    pub(super) fn submit(
-        &mut self,
-        now: Now,
-        token: Token,
-        command: Command,
-        clock: Option<ClockEstimate>,
-        turn: &mut Turn,
-    ) {
+    pub(super) fn submit(&mut self, now: Now, token: Token, command: Command, sender: Sender, turn: &mut Turn) {
         if self.footing.gate == Gate::Shut && !self.state.commands.contains_key(&command.id) {
             turn.refuse(token, Refusal::new(Code::Closing, "the agent is shutting down; submit again when it is back"));
             return;
         }
-        match admission::admit(&self.state, &self.policy, command, clock, now) {
+        match admission::admit(&self.state, &self.policy, self.told(), command, sender, now) {
             Err(refusal) => turn.refuse(token, refusal),
             Ok(Taken::Again(id)) => turn.accept(token, Accepted::Command(id)),
             Ok(Taken::New(admission)) => {
@@ -111,6 +107,10 @@ impl Lane {
             turn.refuse(token, Refusal::new(Code::UnknownVm, "the VM is not co-managed"));
             return;
         };
+        if let Some(refusal) = restraint::refuses_change(&self.state, self.told(), request) {
+            turn.refuse(token, refusal);
+            return;
+        }
         let by = request.by().clone();
         match delegation::decide(authority, request, &drain::in_flight(&self.state), now) {
             Err(refusal) => turn.refuse(token, refusal),
@@ -127,7 +127,7 @@ impl Lane {
             return;
         }
         let id = request.id;
-        match channel::open(&self.state, request, now) {
+        match channel::open(&self.state, self.footing.restraint.as_deref(), request, now) {
             Err(refusal) => turn.refuse(token, refusal),
             Ok(facts) => {
                 self.record(now, facts, turn);

@@ -13,6 +13,7 @@ mod pairs;
 mod past_us;
 mod recovery;
 mod remembered;
+mod restraint;
 mod rules;
 mod handover;
 mod time;

@@ -1,13 +1,17 @@
 //! A world driven by sentences, and its outputs as sentences: what `fixtures/scenario/*.txt` is written in.
 #![allow(dead_code, reason = "each of its users needs another part")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use covirt::model::{Cause, ClockEstimate, Code, CommandId, ConflictId, HoldKey, PowerState, StartId};
+use covirt::model::{
+    Cause, ClockEstimate, Code, CommandId, ConflictId, HoldKey, PowerState, ProviderId, StartId, Wall,
+};
 use covirt::resolver::{
     Accepted, Answer, Evidence, Fact, GatherFor, Heard, HookUse, Input, Observation, Origin, Output, Party, Policy,
     Said, Verdict, Waiting, pair,
 };
+use covirt::sovereignty::{Freeze, Reach, Restraint, Scope};
 
 use super::world::{World, micros, provider, vm};
 
@@ -65,6 +69,22 @@ pub(crate) fn run(world: &mut World, line: &str) -> Vec<String> {
         [who, "ends", "the", hold, "because", ..] => {
             let (token, hold) = (world.token(), hold.parse().unwrap());
             world.feed(Input::ReleaseHold { token, by: provider(who), hold, reason: rest(5) });
+        }
+        ["the", "operator", "freezes", who, "because", ..] => {
+            let scope = match *who {
+                "the-host" => Scope::Host {},
+                who => Scope::Provider { provider: provider(who) },
+            };
+            let freeze = Freeze { scope, reach: Reach::Providers, reason: Some(rest(5)), since: Wall::from_micros(0) };
+            world.feed(Input::Restrained(Arc::new(Restraint { freezes: vec![freeze], ..Restraint::default() })));
+        }
+        ["the", "operator", "thaws", "everything"] => {
+            world.feed(Input::Restrained(Arc::default()));
+        }
+        ["the", "operator", "breaks", "the", "glass", "because", ..] => {
+            let (token, span) = (world.token(), Duration::from_secs(60));
+            let reason = rest(6);
+            world.feed(Input::BreakGlass { token, by: ProviderId::operator(), reason, span });
         }
         ["libvirt", "shows", "the", hold, state] => {
             let hold: HoldKey = hold.parse().unwrap();
@@ -305,6 +325,11 @@ fn fact_told(world: &World, fact: &Fact) -> Vec<String> {
         }
         Fact::Happened { origin, .. } => vec![format!("something happened ({})", by_whom(world, origin))],
         Fact::Vanished { .. } => vec!["the VM is gone".to_owned()],
+        Fact::Frozen { freeze } => vec![format!("{freeze}")],
+        Fact::Thawed { scope } => vec![format!("{scope} is thawed")],
+        Fact::GlassBroken { by, glass } => vec![format!("{by} breaks the glass: {}", glass.reason)],
+        Fact::GlassMended { by } => vec![format!("the glass is whole again ({by})")],
+        Fact::Host(fact) => vec![fact.to_string()],
         Fact::Enrolled { .. }
         | Fact::Released { .. }
         | Fact::Delegation { .. }

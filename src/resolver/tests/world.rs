@@ -16,7 +16,7 @@ use covirt::model::{
     Peer, PowerState, ProviderId, StartId, VmId, VmState, Wall,
 };
 use covirt::resolver::{
-    Ask, Call, CallResult, Evidence, Fact, Heard, Input, Lane, Observation, Output, Party, Policy, Said, State,
+    Ask, Call, CallResult, Evidence, Fact, Heard, Input, Lane, Observation, Output, Party, Policy, Said, Sender, State,
 };
 use serde_json::{Value, json};
 
@@ -350,7 +350,7 @@ impl World {
     pub(super) fn send(&mut self, command: Command) -> Vec<Output> {
         let (token, clock) = (self.token(), self.clocks.get(&command.provider).copied());
         self.sent.insert(command.id, command.clone());
-        self.feed(Input::Submitted { token, command: Box::new(command), clock })
+        self.feed(Input::Submitted { token, command: Box::new(command), sender: Sender { clock, ..Sender::default() } })
     }
 
     /// The same command once more, word for word.

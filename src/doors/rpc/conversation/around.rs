@@ -37,6 +37,11 @@ pub trait Around: Eyes {
     /// The names of what is on the host.
     fn host(&self) -> &HostNames;
 
+    /// Why nothing new of the provider's may begin on a VM, or on the host as such; none when it may.
+    fn stopped(&self, _vm: Option<VmId>) -> Option<String> {
+        None
+    }
+
     /// The provider's role.
     fn role(&self) -> Role {
         if self.sees_host() { Role::Host } else { Role::Plain }

@@ -79,7 +79,10 @@ impl Conversation {
                 }
             }
             Treatment::Host(HostAccess::Write, _) => match around.role() {
-                Role::Host => self.pass_if_seen(call, frame, around),
+                Role::Host => match around.stopped(None) {
+                    Some(why) => self.stop(&call, &why),
+                    None => self.pass_if_seen(call, frame, around),
+                },
                 Role::Plain => self.refuse(&call, Answer::other(ErrorCode::Denied, HOST_OBJECT)),
             },
             Treatment::Refuse(why @ Why::Unknown) => {

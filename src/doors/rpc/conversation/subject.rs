@@ -65,6 +65,16 @@ impl Conversation {
             | Subject::Arriving { name: None, .. }
             | Subject::Many(_) => None,
         };
+        // What is resolved first is stopped then, and what is a lane's by that.
+        let direct = matches!(&subject, Subject::None | Subject::VmName(_) | Subject::Vm(_) | Subject::Many(_));
+        if known.is_none()
+            && direct
+            && pace != Pace::Never
+            && around.role() == Role::Host
+            && let Some(why) = around.stopped(None)
+        {
+            return self.stop(&call, &why);
+        }
         match (known, pace, subject) {
             (known, Pace::Never, subject) => {
                 self.never_held(call, frame, known, (&subject, Share::of(&operation)), around);
@@ -132,11 +142,18 @@ impl Conversation {
     ) {
         match (around.standing(vm), around.role()) {
             (Standing::Own, _) => self.hold(call, frame, vm, (operation, pace)),
-            (Standing::Free, Role::Host) => {
-                self.pass(call, frame, Made::Nothing);
-            }
+            (Standing::Free, Role::Host) => match around.stopped(Some(vm)) {
+                Some(why) => self.stop(&call, &why),
+                None => drop(self.pass(call, frame, Made::Nothing)),
+            },
             (Standing::Free, Role::Plain) | (Standing::Others, _) => self.absent(&call),
         }
+    }
+
+    /// Nothing new of the provider's begins.
+    pub(super) fn stop(&mut self, call: &Call, why: &str) {
+        let text = format!("covirt did not let this through: {why}; ask the host's operator");
+        self.refuse(call, Answer::other(ErrorCode::Denied, text));
     }
 
     /// Has it found out what a call is about.
@@ -214,6 +231,9 @@ impl Conversation {
                 self.book.put(ticket, call, Stage::Waiting { frame, vm, operation, pace });
             }
             (_, _, Standing::Others) => self.refuse(&call, Answer::vm(ErrorCode::Denied, NOT_YOURS)),
+            (_, _, Standing::Free | Standing::Own) if role == Role::Host && around.stopped(None).is_some() => {
+                self.stop(&call, &around.stopped(None).unwrap_or_default());
+            }
             (Purpose::Change(..), found, Standing::Free | Standing::Own) => match role {
                 Role::Host => {
                     let made = match found {

@@ -240,7 +240,10 @@ impl Errands {
         let errands = self.clone();
         begin(async move {
             let provider = errands.client.provider.clone();
-            let enrolling = errands.lanes.enroll(vm, provider.clone());
+            let enrolling = async {
+                errands.lanes.host().holds().ceiling.allows_enrolling(&provider)?;
+                errands.lanes.enroll(vm, provider.clone()).await
+            };
             match tokio::time::timeout(ENROLL, enrolling).await {
                 Ok(Ok(_)) => tracing::info!(%vm, %provider, "a provider is the primary of the VM that its client made"),
                 Ok(Err(refusal)) if refusal.code == Code::AlreadyEnrolled => {}

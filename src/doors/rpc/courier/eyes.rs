@@ -8,6 +8,7 @@ use crate::doors::rpc::conversation::{Around, Standing};
 use crate::doors::rpc::view::{Eyes, HostNames, Thing, Whose};
 use crate::lanes::{Lanes, Part};
 use crate::model::{ProviderId, VmId, Wall};
+use crate::sovereignty::frozen;
 
 /// One provider's eyes at one moment.
 pub(super) struct View<'a> {
@@ -15,6 +16,17 @@ pub(super) struct View<'a> {
     pub(super) roles: &'a BTreeSet<identity::Role>,
     pub(super) lanes: &'a Lanes,
     pub(super) host: &'a HostNames,
+}
+
+impl View<'_> {
+    /// Whether it has a role, under the host's ceiling.
+    fn has(&self, role: identity::Role) -> bool {
+        let word = match role {
+            identity::Role::Host => "host",
+            identity::Role::ReadSecure => "read-secure",
+        };
+        has(self.roles, role) && self.lanes.host().holds().ceiling.allows_role(self.provider, word)
+    }
 }
 
 impl Eyes for View<'_> {
@@ -31,11 +43,11 @@ impl Eyes for View<'_> {
     }
 
     fn sees_secrets(&self) -> bool {
-        has(self.roles, identity::Role::ReadSecure)
+        self.has(identity::Role::ReadSecure)
     }
 
     fn sees_host(&self) -> bool {
-        has(self.roles, identity::Role::Host)
+        self.has(identity::Role::Host)
     }
 
     fn sees_all(&self) -> bool {
@@ -63,6 +75,11 @@ impl Around for View<'_> {
 
     fn now(&self) -> Wall {
         self.lanes.now().wall
+    }
+
+    fn stopped(&self, vm: Option<VmId>) -> Option<String> {
+        let holds = self.lanes.host().holds();
+        frozen(&holds.freezes, self.provider, vm.unwrap_or(VmId::HOST)).map(ToString::to_string)
     }
 
     fn host(&self) -> &HostNames {
