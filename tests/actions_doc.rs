@@ -20,9 +20,14 @@ once. Reads never wait. *disks* are those that the arguments name, or all; *devi
 client's own* no request can ask for: a libvirt client's call through its provider's door does. `monitor.command` gets round
 everything else: the primary does not have it, no `monitor.*` gives it, and only the operator delegates it, by its name.
 
+*Agent down* is what becomes of an action while covirtd is down. *closed*: nothing of it passes by covirt, and whoever may reach
+libvirt itself still may do it there. *closed, runs on*: the same, and what was begun before goes on, without anybody who ends it by
+its lease until covirtd is back. *open*: it is covirt's own promise, which nobody keeps meanwhile. The VM notices nothing
+([sovereignty.md](sovereignty.md)).
+
 ## The catalogue
 
-| action | libvirt call | libvirt ACL | reads | writes | possible while | then | asked twice | undo |
+| action | libvirt call | libvirt ACL | reads | writes | possible while | then | asked twice | undo | agent down |
 |---|---|---|---|---|---|---|---|---|
 ";
 
@@ -120,6 +125,7 @@ fn document() -> String {
             Repeat::Idempotent => "is one wish",
             Repeat::Distinct => "is two wishes",
         };
+        let down = spec.down.as_str();
         let undo = match (spec.way, spec.undo) {
             (Way::Channel, _) => "no command: opened at its door",
             (Way::Command | Way::Relay, Undo::Reversible) => "possible: goes at once",
@@ -131,7 +137,7 @@ fn document() -> String {
         let effect = spec.effect;
         writeln!(
             text,
-            "| `{action}` | {call} | {acl} | {reads} | {writes} | {while_} | {effect} | {repeat} | {undo} |"
+            "| `{action}` | {call} | {acl} | {reads} | {writes} | {while_} | {effect} | {repeat} | {undo} | {down} |"
         )
         .unwrap();
     }

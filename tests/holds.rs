@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use covirt::doors::identity::{Directory, Enrolling, Peers};
 use covirt::doors::reach::{Reach, Reaches};
-use covirt::doors::{self, Api, Bindings, Callbacks, Limits, Listener, Sessions};
+use covirt::doors::{self, Api, Bindings, Callbacks, Limits, Listener, Roster, Sessions};
 use covirt::hypervisor::{Fake, How, JobProgress, Mode};
 use covirt::journal::{Disk, Journal, Restored, TAIL_FLOOR};
 use covirt::lanes::{History, Lanes};
@@ -50,16 +50,16 @@ impl Agent {
             let policy = Policy { gather: Duration::from_millis(50), ..Policy::default() };
             let history = History::new(states, last);
             let lanes = Lanes::start(Arc::new(fake.clone()), journal, asker, policy, history).await;
-            let us = Peers { uids: [nix::unistd::getuid().as_raw()].into(), gids: BTreeSet::new() };
+            let us = Peers { uids: [nix::unistd::getuid().as_raw()].into(), ..Peers::default() };
             let provider = |name: &str, enrolling| (name.parse().unwrap(), (us.clone(), enrolling));
             let providers =
                 [provider("north", Enrolling::Yes), provider("south", Enrolling::No), provider("east", Enrolling::No)];
-            let directory = Directory { providers: providers.into(), operator: us.clone() };
+            let directory = Directory { providers: providers.into(), operator: us.clone(), ..Directory::default() };
             let bindings = Bindings::new(folder.path().join("bindings"));
             // The fake's VMs have no files that anything could be beside.
             let reaches = ["north", "south", "east"].map(|name| (name.parse().unwrap(), Reach::Host));
             let reaches = Reaches::new(reaches.into());
-            let api = Api::new(lanes, directory, sessions, Limits::default(), bindings, reaches);
+            let api = Api::new(lanes, Roster::new(directory), sessions, Limits::default(), bindings, reaches);
             let listener = Listener::bind(&folder.path().join("s"), 0o600).await.unwrap();
             tokio::spawn(doors::serve(listener, api, stopped));
         });

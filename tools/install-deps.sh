@@ -48,6 +48,8 @@ guest  qemu-utils                  cmd:qemu-img
 clients  python3                   file:/usr/bin/python3
 clients  dpkg                      cmd:dpkg-deb
 clients  apt                       cmd:apt-get
+clients  openssl                   cmd:openssl
+clients  curl                      cmd:curl
 consumers  python3                 cmd:python3
 consumers  python3-venv            py:ensurepip
 consumers  dpkg                    cmd:dpkg-deb

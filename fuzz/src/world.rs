@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::LazyLock;
 
-use covirt::doors::rpc::conversation::{Around, Role, Standing};
+use covirt::doors::rpc::conversation::{Around, Role, Standing, Wire};
 use covirt::doors::rpc::view::{Eyes, HostNames, Thing, Whose};
 use covirt::doors::rpc::xdr::Writer;
 use covirt::model::{VmId, Wall};
@@ -181,6 +181,10 @@ impl Around for World {
 
     fn now(&self) -> Wall {
         Wall::from_micros(self.now.get())
+    }
+
+    fn wire(&self) -> Wire {
+        Wire::Local
     }
 
     fn host(&self) -> &HostNames {

@@ -5,13 +5,18 @@
 //! | `arguments` | what `covirtd` takes on its command line |
 //! | `ceiling` | what no provider may exceed: its file, read again when told |
 //! | `config` | the configuration's files, and what is made of them |
+//! | `mirror` | the journal's facts in the journal of systemd |
+//! | `reload` | what SIGHUP asks for |
 //! | `run` | opens the journal, connects, starts lanes and doors; stops them in the reverse order |
 
 pub mod arguments;
 pub mod ceiling;
 pub mod config;
+pub mod mirror;
+mod reload;
 mod run;
 
 pub use arguments::Arguments;
-pub use config::{Config, Doors, Mistakes};
+pub use config::{Config, Doors, Mistakes, TlsConfig};
+pub use reload::Reload;
 pub use run::{RunAgentError, run};

@@ -9,11 +9,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::ceiling::{CeilingSource, ReadCeilingError, Usual};
-use super::config::{Config, Doors};
-use crate::doors::identity::{Directory, Peers};
+use super::config::{Config, Doors, TlsConfig};
+use super::mirror::Mirror;
+use super::reload::{Identities, Reload};
 use crate::doors::reach::Reaches;
-use crate::doors::rpc::{CONNECTIONS_MAX, Census, Couriers, Door, Entry, OpenDoorError};
-use crate::doors::{self, Api, Bindings, Callbacks, Listener, Sessions};
+use crate::doors::rpc::{CONNECTIONS_MAX, Census, Couriers, Door, Entry, OpenDoorError, RemoteDoor};
+use crate::doors::tls::{BindPortError, ReadTlsFileError, Tls, TlsListener};
+use crate::doors::{self, Api, Bindings, Callbacks, Listener, Roster, Sessions};
 use crate::hypervisor::{ConnectError, Libvirt, Options};
 use crate::journal::{Journal, OpenJournalError, Restored, SqliteStore, Store, TAIL_FLOOR};
 use crate::lanes::{History, Host, Lanes};
@@ -45,6 +47,12 @@ pub enum RunAgentError {
     /// The socket.
     #[error("the API cannot be served")]
     Socket(#[from] doors::BindSocketError),
+    /// A file that `[tls]` names.
+    #[error("TLS cannot be served")]
+    Tls(#[from] ReadTlsFileError),
+    /// A port that `[tls]` names.
+    #[error("TLS cannot be served")]
+    Port(#[from] BindPortError),
     /// A provider's door.
     #[error("the doors cannot be opened")]
     Door(#[from] OpenDoorError),
@@ -61,6 +69,7 @@ pub async fn run(config: Config) -> Result<(), RunAgentError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunAgentError::System)?;
     let (ceiling_file, is_usual) = &config.ceiling;
     let ceiling = CeilingSource::read(ceiling_file, *is_usual, config.quota)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(RunAgentError::System)?;
     let (journal, history) = open_journal(&config)?;
     let hypervisor = Arc::new(Libvirt::connect(&config.connect, Options::default())?);
     let sessions = Sessions::default();
@@ -69,65 +78,106 @@ pub async fn run(config: Config) -> Result<(), RunAgentError> {
     if let Err(refusal) = ceiling.hold_over(lanes.host(), By::agent()).await {
         tracing::error!(%refusal, "the ceiling holds, but the journal does not say so");
     }
-    let follow = follow_ceiling(ceiling, config.ceiling.clone(), lanes.host().clone())?;
+    let reload = Reload::default();
+    let follow = follow_ceiling(ceiling, config.ceiling.clone(), lanes.host().clone(), reload.watch());
     let listener = Listener::bind(&config.socket, config.socket_mode).await?;
-    let doors = open_doors(config.doors, &config.directory).await?;
+    let roster = Roster::new(config.directory);
+    let doors = open_doors(config.doors.clone(), &roster).await?;
+    let tls = config.tls.map(|config| Ok::<_, RunAgentError>((Tls::load(&config.files, roster.clone())?, config)));
+    let tls = tls.transpose()?;
+    let port = open_port(tls.as_ref()).await?;
+    let remote = open_remote_door(tls.as_ref(), config.doors).await?;
+    let identities = Identities { origin: config.origin, roster: roster.clone(), tls };
+    tokio::spawn(identities.follow(reload.watch()));
     tracing::info!(socket = %config.socket.display(), hypervisor = config.connect, lanes = lanes.vms().len(), "covirtd is ready");
     let (stop, stopped) = watch::channel(false);
     let (bindings, reaches) = (Bindings::new(config.bindings), Reaches::new(config.reaches));
-    let api = Api::new(lanes.clone(), config.directory, sessions, config.limits, bindings, reaches.clone());
+    let api = Api::new(lanes.clone(), roster, sessions, config.limits, bindings, reaches.clone());
     let mut serving = JoinSet::new();
     let following = tokio::spawn(follow);
+    let mirror = Mirror::begin(&config.journald, &config.state_dir, journal.clone());
+    let mirroring = mirror.map(|mirror| tokio::spawn(mirror.run()));
     if !doors.is_empty() {
         let couriers = Arc::new(Couriers::new(lanes.clone(), Census::begin(&lanes).await, reaches));
         for door in doors {
             serving.spawn(door.serve(couriers.clone(), stopped.clone()));
         }
+        if let Some(remote) = remote {
+            serving.spawn(remote.serve(couriers, stopped.clone()));
+        }
+    }
+    if let Some(port) = port {
+        serving.spawn(doors::serve_tls(port, api.clone(), stopped.clone()));
     }
     serving.spawn(doors::serve(listener, api, stopped));
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => reload.now(),
+        }
     }
     tracing::info!("covirtd is stopping: new commands are refused, what is at the hypervisor is awaited");
     lanes.close(DRAIN).await;
     following.abort();
     let _ = stop.send(true);
     serving.join_all().await;
+    if let Some(mirroring) = mirroring {
+        mirroring.abort();
+    }
     journal.close().await;
     Ok(())
 }
 
 /// Reads the ceiling again whenever the agent is told to read its files (SIGHUP).
-fn follow_ceiling(
+async fn follow_ceiling(
     mut held: CeilingSource,
     (path, is_usual): (PathBuf, Usual),
     host: Host,
-) -> Result<impl Future<Output = ()> + Send, RunAgentError> {
-    let mut told = signal(SignalKind::hangup()).map_err(RunAgentError::System)?;
-    Ok(async move {
-        while told.recv().await.is_some() {
-            match held.again(&path, is_usual) {
-                Ok(read) => {
-                    if let Err(refusal) = read.hold_over(&host, By::agent()).await {
-                        tracing::error!(%refusal, "the ceiling holds, but the journal does not say so");
-                    }
-                    tracing::info!(path = %path.display(), "the ceiling was read again");
-                    held = read;
+    mut told: watch::Receiver<u64>,
+) {
+    while told.changed().await.is_ok() {
+        match held.again(&path, is_usual) {
+            Ok(read) => {
+                if let Err(refusal) = read.hold_over(&host, By::agent()).await {
+                    tracing::error!(%refusal, "the ceiling holds, but the journal does not say so");
                 }
-                Err(error) => tracing::error!(%error, "the ceiling stays as it was"),
+                tracing::info!(path = %path.display(), "the ceiling was read again");
+                held = read;
             }
+            Err(error) => tracing::error!(%error, "the ceiling stays as it was"),
         }
-    })
+    }
 }
 
-async fn open_doors(doors: Option<Doors>, directory: &Directory) -> Result<Vec<Door>, OpenDoorError> {
+/// The API's port for TLS.
+async fn open_port(tls: Option<&(Tls, TlsConfig)>) -> Result<Option<TlsListener>, RunAgentError> {
+    let Some((tls, TlsConfig { listen: Some(listen), limits, .. })) = tls else { return Ok(None) };
+    let port = TlsListener::bind(*listen, tls.clone(), *limits).await?;
+    let address = port.address().map_err(RunAgentError::System)?;
+    tracing::info!(%address, "the API is served over TLS");
+    Ok(Some(port))
+}
+
+/// The port of providers' libvirt clients on other machines.
+async fn open_remote_door(
+    tls: Option<&(Tls, TlsConfig)>,
+    doors: Option<Doors>,
+) -> Result<Option<RemoteDoor>, RunAgentError> {
+    let Some((tls, TlsConfig { libvirt_listen: Some(listen), limits, .. })) = tls else { return Ok(None) };
+    let Some(Doors { dir: _, upstream, roles }) = doors else { return Ok(None) };
+    let port = TlsListener::bind(*listen, tls.clone(), *limits).await?;
+    let address = port.address().map_err(RunAgentError::System)?;
+    tracing::info!(%address, "libvirt's clients are served over TLS");
+    Ok(Some(RemoteDoor::new(port, upstream, roles)))
+}
+
+async fn open_doors(doors: Option<Doors>, roster: &Roster) -> Result<Vec<Door>, OpenDoorError> {
     let Some(Doors { dir, upstream, roles }) = doors else { return Ok(Vec::new()) };
     raise_open_files(roles.len());
     let mut open = Vec::new();
     for (provider, roles) in roles {
-        let peers = directory.providers.get(&provider).map_or_else(Peers::default, |(peers, _)| peers.clone());
-        let entry = Entry { provider, peers, operator: directory.operator.clone(), roles };
+        let entry = Entry { provider, roles, roster: roster.clone() };
         open.push(Door::open(&dir, entry, upstream.clone()).await?);
     }
     Ok(open)

@@ -13,13 +13,6 @@ pub struct PlainArgs {
     pub(super) shown: Shown,
 }
 
-/// The agent's memory
-#[derive(Debug, clap::Subcommand)]
-pub enum AuditCommand {
-    /// Check every record of the journal against the chain of digests (operator)
-    Verify(PlainArgs),
-}
-
 /// How the agent is.
 ///
 /// *Errors*: those of the call and of writing.

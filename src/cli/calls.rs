@@ -7,11 +7,11 @@ use super::fault::CarryOutError;
 use crate::discovery::Inventory;
 use crate::doors::wire::{
     AuditReport, BrokenGlass, ChannelList, CommandList, CommandRequest, CommandView, ConflictList, DecisionRequest,
-    DelegateRequest, Delegations, EnrollRequest, Enrollment, EventPage, Explanation, FreezeList, FreezeRequest, Frozen,
-    GlassRequest, GuestReport, Health, HoldList, HoldRelease, HoldReleaseRequest, Identity, StatsList, VmDetail,
-    VmList,
+    DeedList, DelegateRequest, Delegations, EnrollRequest, Enrollment, EventPage, Explanation, FreezeList,
+    FreezeRequest, Frozen, GlassRequest, GuestReport, Health, HoldList, HoldRelease, HoldReleaseRequest, Identity,
+    RecordList, StatsList, VmDetail, VmList,
 };
-use crate::model::{ChannelId, CommandId, ConflictId, HoldKey, ProviderId, VmId};
+use crate::model::{ChannelId, CommandId, ConflictId, HoldKey, ProviderId, VmId, Wall};
 use crate::resolver::ConflictRecord;
 
 /// How many events one page may hold.
@@ -118,6 +118,24 @@ impl Client {
         let query: Vec<String> = actions.into_iter().chain(how).collect();
         let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
         self.delete(&format!("/v1/vms/{vm}/delegations/{from}{query}")).await
+    }
+
+    /// Who did what to a VM: one page.
+    pub async fn deeds(&self, after: u64, vm: VmId, since: Option<Wall>) -> Result<DeedList, CallAgentError> {
+        let since = since.map(|since| format!("&since={}", escape(&since.to_string()))).unwrap_or_default();
+        self.get(&format!("/v1/audit/deeds?after={after}&vm={vm}{since}"), NOW).await
+    }
+
+    /// Records with their chain: one page.
+    pub async fn records(
+        &self,
+        after: u64,
+        vm: Option<VmId>,
+        since: Option<Wall>,
+    ) -> Result<RecordList, CallAgentError> {
+        let vm = vm.map(|vm| format!("&vm={vm}")).unwrap_or_default();
+        let since = since.map(|since| format!("&since={}", escape(&since.to_string()))).unwrap_or_default();
+        self.get(&format!("/v1/audit/records?after={after}{vm}{since}"), NOW).await
     }
 
     /// Stops new work.

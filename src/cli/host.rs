@@ -17,8 +17,9 @@ use crate::model::ProviderId;
 #[group(multiple = false)]
 pub struct Chosen {
     /// This provider, on every VM
-    #[arg(long, value_name = "PROVIDER")]
-    provider: Option<ProviderId>,
+    // Not called as the global one that says for whom one speaks.
+    #[arg(long = "provider", value_name = "PROVIDER")]
+    whose: Option<ProviderId>,
     /// This VM, for every provider: name or UUID
     #[arg(long, value_name = "VM")]
     vm: Option<String>,
@@ -36,7 +37,7 @@ pub struct FreezeArgs {
     #[arg(long)]
     all: bool,
     /// Only list what is frozen, and what still runs of it
-    #[arg(long, conflicts_with_all = ["provider", "vm", "reason", "all"])]
+    #[arg(long, conflicts_with_all = ["whose", "vm", "reason", "all"])]
     list: bool,
     #[command(flatten)]
     pub(super) shown: Shown,
@@ -84,8 +85,7 @@ pub async fn freeze(client: &Client, args: &FreezeArgs, output: &mut Output) -> 
         Some(name) => Some(client.find_vm(name).await?),
         None => None,
     };
-    let request =
-        FreezeRequest { provider: args.chosen.provider.clone(), vm, reason: args.reason.clone(), all: args.all };
+    let request = FreezeRequest { provider: args.chosen.whose.clone(), vm, reason: args.reason.clone(), all: args.all };
     output.show(&client.freeze(&request).await?, |output, frozen| {
         output.line(&format!("{} is frozen; nothing new begins", frozen.freeze.scope))?;
         print_running(output, &frozen.running)
@@ -101,7 +101,7 @@ pub async fn thaw(client: &Client, args: &ThawArgs, output: &mut Output) -> Resu
         Some(name) => Some(client.find_vm(name).await?),
         None => None,
     };
-    let list = client.thaw(args.chosen.provider.as_ref(), vm, args.reason.as_deref()).await?;
+    let list = client.thaw(args.chosen.whose.as_ref(), vm, args.reason.as_deref()).await?;
     output.show(&list, print_list)?;
     Ok(Exit::Done)
 }

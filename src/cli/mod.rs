@@ -15,7 +15,7 @@
 //! | `host` | what only the host's owner may do: freeze, thaw, break the glass |
 //! | `conflict`, `events`, `timeline` | what became of them, and why |
 //! | `provider` | a ready client that answers asks |
-//! | `agent_state` | health, identity, audit |
+//! | `agent_state`, `audit` | health, identity; the journal: whole, who, exported |
 //! | `config` | the agent's configuration files, read without an agent |
 //! | `demo` | the main job, played by real processes |
 
@@ -24,6 +24,7 @@ pub mod agent_state;
 pub mod arguments;
 pub mod artifacts;
 pub mod artifacts_dir;
+pub mod audit;
 pub mod bytes;
 pub mod calls;
 pub mod client;
@@ -62,8 +63,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use access::AccessCommand;
-use agent_state::{AuditCommand, PlainArgs};
+use agent_state::PlainArgs;
 use artifacts::ArtifactsCommand;
+use audit::AuditCommand;
 use client::{Client, DEFAULT_SOCKET};
 use command::{CancelArgs, CommandArgs, CommandsArgs};
 use config::ConfigCommand;
@@ -221,7 +223,7 @@ impl Task {
             Self::Timeline(args) => args.shown.format,
             Self::Events(args) => args.shown.format,
             Self::Provider(ProviderCommand::Session(args)) => args.shown.format,
-            Self::Audit(AuditCommand::Verify(args)) => args.shown.format,
+            Self::Audit(command) => command.shown().format,
             Self::Config(command) => command.shown().format,
             Self::Health(args) | Self::Whoami(args) => args.shown.format,
         }
@@ -294,7 +296,7 @@ async fn ask_agent(arguments: &Arguments) -> Result<Exit, CarryOutError> {
         Task::Timeline(args) => timeline::timeline(client, args, output).await,
         Task::Events(args) => events::events(client, args, output).await,
         Task::Provider(ProviderCommand::Session(args)) => provider::session(client, args, output).await,
-        Task::Audit(AuditCommand::Verify(_)) => agent_state::verify(client, output).await,
+        Task::Audit(command) => audit::audit(client, command, output).await,
         Task::Health(_) => agent_state::health(client, output).await,
         Task::Whoami(_) => agent_state::whoami(client, output).await,
     }

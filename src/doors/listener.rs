@@ -68,6 +68,11 @@ impl Listener {
         Ok(Self { socket, path: path.to_owned() })
     }
 
+    /// Where its file is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The next connection.
     ///
     /// *Errors*: the system's; most often the process is out of descriptors, and the connection still waits.

@@ -4,10 +4,13 @@
 //! |---|---|
 //! | `wire` | what travels: one type per message, shared with the command line |
 //! | `view` | from what a lane knows to what travels |
-//! | `identity` | who is at the other end of a socket |
+//! | `identity` | who is at the other end of a connection, and whom it may speak for |
+//! | `roster` | who may call, as it is now |
+//! | `pass` | a connection's right to speak, and when it ends |
+//! | `tls` | TLS 1.3 in front of the doors |
 //! | `reach` | how far a provider's commands reach into the host |
 //! | `listener` | a Unix socket bound safely |
-//! | `api` | HTTP/1.1 and JSON on the Unix socket; a provider's WebSocket |
+//! | `api` | HTTP/1.1 and JSON on the Unix socket and over TLS; a provider's WebSocket |
 //! | `access` | channels into a VM: who has which open, and what carries their bytes; pictures and figures |
 //! | `session` | who is connected, what was asked of whom, whose clock is how far off |
 //! | `bindings` | what the operator adds to a VM for each format of artifacts |
@@ -20,15 +23,20 @@ mod bindings;
 mod callback;
 pub mod identity;
 mod listener;
+mod pass;
 pub mod reach;
 pub mod rpc;
+mod roster;
 mod session;
+pub mod tls;
 mod view;
 pub mod wire;
 
 pub use access::Channels;
-pub use api::{Api, Limits, openapi_document, serve, status_of};
+pub use api::{Api, Limits, openapi_document, serve, serve_tls, status_of};
 pub use bindings::Bindings;
 pub use callback::{Callbacks, Hook};
 pub use listener::{BindSocketError, Listener};
+pub use roster::Roster;
 pub use session::Sessions;
+pub(crate) use view::events as events_for;

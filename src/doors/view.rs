@@ -1,5 +1,8 @@
 //! From what a lane knows to what travels.
 
+mod deed;
+
+pub(crate) use self::deed::deed;
 use super::wire::{
     CommandState, CommandView, DelegatedAction, Delegations, Draining, Event, Explanation, HeldBack, HoldView,
     OpenHold, RunningCommand, RunningVm, VmDetail,
@@ -175,10 +178,17 @@ pub(crate) fn running(state: &State, of: &ProviderId) -> RunningVm {
     Running::on(state, Some(of)).into()
 }
 
-/// What happened in one step of a lane, as events.
-pub(crate) fn events(position: Position, entry: &Entry) -> Vec<Event> {
+/// What happened in one step of a lane, as events. Who was at the other end is for the operator and for itself.
+pub(crate) fn events(position: Position, entry: &Entry, reader: &ProviderId) -> Vec<Event> {
     let told = |fact: &Fact| {
-        let value = serde_json::to_value(fact).unwrap_or_default();
+        let mut value = serde_json::to_value(fact).unwrap_or_default();
+        if let Fact::Admitted(admission) = fact
+            && !reader.is_operator()
+            && admission.command.provider != *reader
+            && let Some(fields) = value.as_object_mut()
+        {
+            fields.remove("peer");
+        }
         let kind = value.get("fact").and_then(|kind| kind.as_str()).unwrap_or_default().to_owned();
         let at: Wall = entry.at.wall;
         Event { cursor: position, at, vm: entry.vm, kind, text: sentence(fact), fact: value }

@@ -4,6 +4,7 @@
 //! the hypervisor, questions to the [`Asker`], answers back to whoever waits. `looks` sees what happened past the
 //! agent; `outage` gets through a journal that takes no facts.
 
+mod asks;
 mod calls;
 mod looks;
 mod news;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::asker::{Asker, Delivery};
+use super::asker::Asker;
 use super::carrier::{Carrier, Carriers};
 use super::clock::Clock;
 use super::host::Host;
@@ -26,11 +27,12 @@ use crate::hypervisor::{AskHypervisorError, Hypervisor};
 use crate::journal::{AppendError, Entry, Journal};
 use crate::model::{Cause, ChannelId, Code, CommandId, Now, Outcome, ProviderId, Refusal, VmId, VmState};
 use crate::resolver::{
-    Accepted, Call, CallResult, ChannelEnd, Evidence, Fact, Input, Lane, Observation, Output, Party, Phase, Policy,
-    State, Token, Tracked,
+    Accepted, Call, CallResult, ChannelEnd, Evidence, Fact, Input, Lane, Observation, Output, Phase, Policy, State,
+    Token, Tracked,
 };
 use crate::sovereignty::Restraint;
 
+use self::asks::answer_of;
 use self::news::{Damper, Explained};
 pub(super) use self::news::{Ear, Piece};
 use self::outage::Outage;
@@ -493,18 +495,4 @@ fn tell_operator(facts: &[Fact]) {
 
 fn unwritable() -> Refusal {
     Refusal::new(Code::JournalUnwritable, "the journal cannot be written now; nothing was accepted, submit again later")
-}
-
-fn answer_of(delivery: Delivery, conflict: crate::model::ConflictId, epoch: u64, who: Party) -> Option<Input> {
-    use crate::resolver::Heard;
-    match (delivery, who) {
-        (Delivery::Sent, _) => None,
-        (Delivery::Standing(said), Party::Provider(by)) => {
-            Some(Input::Answered { token: None, conflict, epoch, by, said, how: Heard::Standing })
-        }
-        (Delivery::Hook(first), Party::Hook) => Some(Input::HookAnswered { conflict, epoch, first }),
-        (Delivery::Lost | Delivery::Standing(_) | Delivery::Hook(_), by) => {
-            Some(Input::AnswerLost { conflict, epoch, by })
-        }
-    }
 }

@@ -183,6 +183,14 @@ codes! {
     SessionMisused = "session-misused",
     /// As many sessions are open as may be.
     TooManySessions = "too-many-sessions",
+    /// The provider has as many connections open as it may.
+    TooManyConnections = "too-many-connections",
+    /// The provider sends more requests in a second than it may.
+    TooManyRequests = "too-many-requests",
+    /// The peer may not speak for its provider any more, or its certificate or key is not believed any more.
+    IdentityRevoked = "identity-revoked",
+    /// The peer's certificate has expired.
+    IdentityExpired = "identity-expired",
 
     // The agent's own troubles.
     /// The journal cannot be written; nothing new is accepted, reads go on.

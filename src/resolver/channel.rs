@@ -382,6 +382,11 @@ pub fn may_look(lane: &Lane, provider: &ProviderId, action: Action, now: Now) ->
 }
 
 impl State {
+    /// The channels that are open.
+    pub fn channels(&self) -> impl Iterator<Item = &Channel> {
+        self.channels.values()
+    }
+
     pub(in crate::resolver) fn channel_opened(&mut self, at: Now, fact: &Fact) {
         let Fact::ChannelOpened { channel, owner, kind, grant, from, lease } = fact else { return };
         let opened = Channel {

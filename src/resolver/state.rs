@@ -467,11 +467,6 @@ impl State {
         self.holds.values()
     }
 
-    /// The channels that are open.
-    pub fn channels(&self) -> impl Iterator<Item = &Channel> {
-        self.channels.values()
-    }
-
     /// How many commands have not ended.
     #[must_use]
     pub fn live_count(&self) -> usize {

@@ -35,6 +35,7 @@ pub(crate) struct Setup {
     tables: String,
     vms: Vec<Uuid>,
     inside: String,
+    ceiling: Option<String>,
 }
 
 impl Default for Setup {
@@ -46,6 +47,7 @@ impl Default for Setup {
             tables: String::new(),
             vms: vec![DEFAULT_VM.parse().expect("a UUID")],
             inside: String::new(),
+            ceiling: None,
         }
     }
 }
@@ -73,6 +75,12 @@ impl Setup {
         self
     }
 
+    /// Under this ceiling.
+    pub(crate) fn under(mut self, ceiling: &str) -> Self {
+        self.ceiling = Some(ceiling.to_owned());
+        self
+    }
+
     fn write(&self, folder: &Path) -> PathBuf {
         let connect = if self.connect.is_empty() {
             let domain = |(number, id): (usize, &Uuid)| {
@@ -90,6 +98,12 @@ impl Setup {
         } else {
             self.connect.clone()
         };
+        let mut agent = self.agent.clone();
+        if let Some(ceiling) = &self.ceiling {
+            let path = folder.join("ceiling.toml");
+            std::fs::write(&path, ceiling).expect("write the ceiling");
+            agent.push_str(&format!("\nceiling = {path:?}"));
+        }
         let uid = nix::unistd::getuid();
         let (socket, state, bindings) = (folder.join("sock"), folder.join("state"), folder.join("bindings"));
         // Everybody is the user that runs the tests, and says for whom it speaks with the header.
@@ -98,7 +112,7 @@ impl Setup {
              [operator]\nuids = [{uid}]\n\n\
              [[provider]]\nid = \"north\"\nuids = [{uid}]\nmay_enroll = true\n\n\
              [[provider]]\nid = \"south\"\nuids = [{uid}]\n\n{}",
-            self.agent, self.tables
+            agent, self.tables
         );
         let path = folder.join("covirt.toml");
         std::fs::write(&path, text).expect("write the configuration");

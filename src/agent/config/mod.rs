@@ -5,12 +5,13 @@
 //! | `place`, `mistake` | where something is written, and what is wrong with it |
 //! | `layers` | `covirt.toml` and `conf.d/*.toml`, one over the other |
 //! | `section` | one table read into its type, key by key |
-//! | `agent`, `lane`, `limits`, `quota`, `provider`, `doors`, `hook` | the tables |
+//! | `agent`, `lane`, `limits`, `quota`, `audit`, `provider`, `doors`, `hook`, `tls` | the tables |
 //!
 //! A new table is a struct of its own whose every field has a default ([`section::Table`]), a line in [`File`], and
 //! its line in `docs/configuration.md`.
 
 mod agent;
+mod audit;
 mod doors;
 mod hook;
 mod lane;
@@ -21,6 +22,7 @@ mod place;
 mod provider;
 mod quota;
 mod section;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -35,6 +37,7 @@ use crate::model::ProviderId;
 use crate::resolver::{HookUse, Policy, Said};
 use crate::sovereignty::Quota;
 use agent::AgentTable;
+use audit::AuditTable;
 use doors::DoorsTable;
 use hook::HookTable;
 use lane::LaneTable;
@@ -43,10 +46,12 @@ use limits::LimitsTable;
 use provider::{OperatorTable, ProviderTable, Providers};
 use quota::QuotaTable;
 use section::{Read, Table};
+use tls::TlsTable;
 
 pub use mistake::{Mistake, Mistakes};
 pub use place::Place;
 pub use section::Shown;
+pub use tls::TlsConfig;
 
 /// Where the configuration is unless something else is said.
 pub const DEFAULT_PATH: &str = "/etc/covirt/covirt.toml";
@@ -57,6 +62,8 @@ const DEFAULT_CEILING: &str = "/etc/covirt/ceiling.toml";
 /// What the agent works with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
+    /// Where it was read from.
+    pub origin: PathBuf,
     /// The API's socket.
     pub socket: PathBuf,
     /// The socket's mode.
@@ -69,6 +76,8 @@ pub struct Config {
     pub bindings: PathBuf,
     /// Where the ceiling is, and whether it need not be there.
     pub ceiling: (PathBuf, Usual),
+    /// The socket of systemd's journal, to which the journal is mirrored where it is there.
+    pub journald: PathBuf,
     /// How much every provider may have under way.
     pub quota: Quota,
     /// How lanes behave.
@@ -85,6 +94,8 @@ pub struct Config {
     pub doors: Option<Doors>,
     /// How far each provider reaches into the host.
     pub reaches: BTreeMap<ProviderId, Reach>,
+    /// TLS, if it is served.
+    pub tls: Option<TlsConfig>,
 }
 
 /// The libvirt-compatible doors.
@@ -115,10 +126,12 @@ struct File {
     lane: Read<LaneTable>,
     limits: Read<LimitsTable>,
     quota: Read<QuotaTable>,
+    audit: Read<AuditTable>,
     operator: Read<OperatorTable>,
     providers: Vec<Read<ProviderTable>>,
     hook: Read<HookTable>,
     doors: Read<DoorsTable>,
+    tls: Read<TlsTable>,
 }
 
 impl Config {
@@ -144,7 +157,8 @@ impl Config {
         let shown = file.shown();
         // What a file that cannot be read would have said is unknown, and so is whether the rest fits to it.
         let mut checked = Mistakes::default();
-        let config = file.checked(&mut checked);
+        let origin = files.paths().into_iter().next().unwrap_or_default();
+        let config = file.checked(origin, &mut checked);
         if readable {
             mistakes.extend(checked);
         }
@@ -162,9 +176,11 @@ impl File {
             lane: table(&mut layers, &mut known, mistakes),
             limits: table(&mut layers, &mut known, mistakes),
             quota: table(&mut layers, &mut known, mistakes),
+            audit: table(&mut layers, &mut known, mistakes),
             operator: table(&mut layers, &mut known, mistakes),
             hook: table(&mut layers, &mut known, mistakes),
             doors: table(&mut layers, &mut known, mistakes),
+            tls: table(&mut layers, &mut known, mistakes),
             providers: providers.into_iter().map(|section| Read::of_provider(section, mistakes)).collect(),
         };
         for (name, section) in layers.tables {
@@ -180,24 +196,28 @@ impl File {
         shown.extend(self.lane.shown());
         shown.extend(self.limits.shown());
         shown.extend(self.quota.shown());
+        shown.extend(self.audit.shown());
         shown.extend(self.operator.shown());
         shown.extend(self.providers.iter().flat_map(Read::shown));
         shown.extend(self.hook.shown());
         shown.extend(self.doors.shown());
+        shown.extend(self.tls.shown());
         shown
     }
 
-    fn checked(self, mistakes: &mut Mistakes) -> Config {
+    fn checked(self, origin: PathBuf, mistakes: &mut Mistakes) -> Config {
         let socket_mode = self.agent.checked(mistakes);
         let hook = self.hook.checked(mistakes);
         let Providers { directory, standing, consent, roles, reaches } =
-            Providers::checked(&self.operator, &self.providers, mistakes);
+            Providers::checked(&self.operator, &self.providers, &self.tls.value, mistakes);
         let uses = if hook.is_some() { HookUse::Ask } else { HookUse::None };
         let known = directory.providers.keys().cloned().collect();
         let policy = Policy { consent, ..self.lane.checked(uses, &known, mistakes) };
         let doors = self.doors.checked(&self.agent, roles, mistakes);
+        let tls = self.tls.checked(doors.as_ref(), mistakes);
         let agent = self.agent.value;
         Config {
+            origin,
             socket: agent.socket,
             socket_mode,
             state_dir: agent.state_dir,
@@ -208,6 +228,7 @@ impl File {
                 None => (PathBuf::from(DEFAULT_CEILING), Usual::Place),
             },
             quota: self.quota.checked(mistakes),
+            journald: self.audit.checked(mistakes),
             policy,
             limits: self.limits.limits(),
             directory,
@@ -215,6 +236,7 @@ impl File {
             hook,
             doors,
             reaches,
+            tls,
         }
     }
 }

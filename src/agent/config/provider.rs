@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::layers::Section;
 use super::mistake::Mistakes;
 use super::section::{Read, Table};
+use super::tls::TlsTable;
 use crate::delegation::confinement::Confinement;
-use crate::doors::identity::{Directory, Enrolling, Peers, Role};
+use crate::doors::identity::{Directory, Enrolling, Peers, Role, SpiffeUri};
 use crate::doors::reach::Reach;
-use crate::model::ProviderId;
+use crate::model::{KeyId, ProviderId};
 use crate::resolver::{Consent, Said};
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -18,12 +19,13 @@ use crate::resolver::{Consent, Said};
 pub(super) struct OperatorTable {
     uids: BTreeSet<u32>,
     gids: BTreeSet<u32>,
+    keys: BTreeSet<KeyId>,
 }
 
 impl Default for OperatorTable {
     /// The host's root is its owner unless the file says otherwise.
     fn default() -> Self {
-        Self { uids: BTreeSet::from([0]), gids: BTreeSet::new() }
+        Self { uids: BTreeSet::from([0]), gids: BTreeSet::new(), keys: BTreeSet::new() }
     }
 }
 
@@ -38,6 +40,8 @@ pub(super) struct ProviderTable {
     pub(super) id: Option<ProviderId>,
     uids: BTreeSet<u32>,
     gids: BTreeSet<u32>,
+    keys: BTreeSet<KeyId>,
+    uris: BTreeSet<SpiffeUri>,
     may_enroll: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     standing: Option<Said>,
@@ -75,11 +79,15 @@ impl Providers {
     pub(super) fn checked(
         operator: &Read<OperatorTable>,
         tables: &[Read<ProviderTable>],
+        tls: &TlsTable,
         mistakes: &mut Mistakes,
     ) -> Self {
-        let OperatorTable { uids, gids } = &operator.value;
+        let OperatorTable { uids, gids, keys } = &operator.value;
         let mut providers = Self::default();
-        providers.directory.operator = Peers { uids: uids.clone(), gids: gids.clone() };
+        providers.directory.operator =
+            Peers { uids: uids.clone(), gids: gids.clone(), keys: keys.clone(), uris: BTreeSet::new() };
+        providers.directory.revoked.clone_from(&tls.revoked_keys);
+        providers.directory.trust_domain.clone_from(&tls.trust_domain);
         for table in tables {
             providers.add(table, mistakes);
         }
@@ -97,7 +105,12 @@ impl Providers {
             read.wrong("id", "covirt is the agent itself", Some("give the provider another id"), mistakes);
         }
         let enrolling = if table.may_enroll { Enrolling::Yes } else { Enrolling::No };
-        let peers = Peers { uids: table.uids.clone(), gids: table.gids.clone() };
+        let peers = Peers {
+            uids: table.uids.clone(),
+            gids: table.gids.clone(),
+            keys: table.keys.clone(),
+            uris: table.uris.clone(),
+        };
         self.directory.providers.insert(id.clone(), (peers, enrolling));
         if table.door {
             self.roles.insert(id.clone(), table.roles.clone());

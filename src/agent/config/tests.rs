@@ -211,3 +211,38 @@ fn a_provider_reaches_its_vms_and_what_is_listed_unless_it_has_the_hosts_role() 
     assert_eq!(reaches.get(&"south".parse().unwrap()), Some(&Reach::Confined(confined)));
     assert_eq!(reaches.get(&"north".parse().unwrap()), Some(&Reach::Host));
 }
+
+#[test]
+fn tls_has_its_ports_files_and_bounds_and_says_what_is_missing() {
+    let key = format!("sha256:{}", "0a".repeat(32));
+    let files = "certificate = '/a.pem'\nkey = '/a.key'\nclient_ca = '/ca.pem'\ntrust_domain = 'example.org'\n";
+    let text = format!(
+        "[operator]\nkeys = ['{key}']\n[[provider]]\nid = 'south'\nkeys = ['{key}']\nuris = ['spiffe://b/c']\n\
+         [tls]\nlisten = '[::1]:16515'\nrevoked_keys = ['{key}']\nconnections_max = 7\n{files}"
+    );
+    let Config { tls, directory, .. } = parse(&text).unwrap();
+    let tls = tls.unwrap();
+    assert_eq!((tls.listen, tls.libvirt_listen), (Some("[::1]:16515".parse().unwrap()), None));
+    assert_eq!((tls.limits.connections, tls.limits.connections_per_address), (7, 128));
+    assert_eq!(tls.files.crl, None);
+    let (peers, _) = &directory.providers[&"south".parse().unwrap()];
+    assert_eq!((peers.keys.len(), peers.uris.len(), directory.operator.keys.len()), (1, 1, 1));
+    assert_eq!((directory.revoked.len(), directory.trust_domain.is_some()), (1, true));
+    assert_eq!(parse("[tls]\ncertificate = '/a.pem'\n").unwrap().tls, None, "without a port nothing is served");
+    let listen = "[tls]\nlisten = '127.0.0.1:1'\n";
+    for (text, says) in [
+        (format!("{listen}key = '/a.key'\n"), "tls.certificate"),
+        (format!("{listen}certificate = '/a.pem'\n"), "tls.key"),
+        (format!("{listen}{files}crl = 'a.pem'\n"), "a.pem is no absolute path"),
+        (format!("{listen}certificate = '/a'\nkey = '/a'\ncrl = '/a'\n"), "tls.crl"),
+        (format!("{listen}certificate = '/a'\nkey = '/a'\ntrust_domain = 'a'\n"), "tls.trust_domain"),
+        (format!("{listen}{files}requests_per_second = 0\n"), "it is at least 1"),
+        (format!("[tls]\nlibvirt_listen = '127.0.0.1:1'\n{files}"), "door = true gives a provider one"),
+        ("[tls]\nlisten = 'everywhere'\n".to_owned(), "tls.listen"),
+        ("[[provider]]\nid = 'south'\nkeys = ['md5:00']\n".to_owned(), "64 hexadecimal digits"),
+        ("[[provider]]\nid = 'south'\nuris = ['https://a/b']\n".to_owned(), "spiffe://TRUST-DOMAIN/PATH"),
+    ] {
+        let said = parse(&text).unwrap_err();
+        assert!(said.contains(says), "{text}: {said}");
+    }
+}

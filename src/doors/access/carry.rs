@@ -14,6 +14,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{interval_at, timeout};
 
 use super::{Meter, Open};
+use crate::doors::pass::Lapse;
 use crate::hypervisor::{Pipe, PipeEnd};
 use crate::resolver::ChannelEnd;
 
@@ -28,8 +29,8 @@ const SILENCE: Duration = Duration::from_secs(90);
 /// How long it may take to close its side.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
-/// Carries a channel to its end.
-pub(crate) async fn carry(mut open: Open, socket: WebSocket, pipe: Pipe) {
+/// Carries a channel to its end, or until its peer may not speak for its owner any more.
+pub(crate) async fn carry(mut open: Open, lapsed: impl Future<Output = Lapse>, socket: WebSocket, pipe: Pipe) {
     let (mut to_peer, from_peer) = socket.split();
     let Pipe { stream, mut ended } = pipe;
     let how = match UnixStream::from_std(stream) {
@@ -40,6 +41,7 @@ pub(crate) async fn carry(mut open: Open, socket: WebSocket, pipe: Pipe) {
             tokio::select! {
                 biased;
                 how = open.closed() => how,
+                _ = lapsed => ChannelEnd::PeerRefused {},
                 how = down(&mut to_peer, from_vm, &meter) => how,
                 how = up(from_peer, to_vm, &meter) => how,
             }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::identity::Caller;
 use crate::lanes::{Carried, Lanes};
-use crate::model::{ChannelId, ChannelKind, Code, Peer, ProviderId, Refusal, VmId};
+use crate::model::{ChannelId, ChannelKind, Code, ProviderId, Refusal, VmId};
 use crate::resolver::{ChannelEnd, ChannelRequest, Force};
 
 pub(crate) use self::carry::carry;
@@ -34,9 +34,7 @@ pub struct Channels(Arc<Mutex<BTreeMap<ChannelId, Live>>>);
 
 struct Live {
     owner: ProviderId,
-    peer: Peer,
     meter: Arc<Meter>,
-    cut: oneshot::Sender<ChannelEnd>,
 }
 
 /// What a channel has carried.
@@ -67,8 +65,15 @@ pub(crate) struct Open {
     vm: VmId,
     id: ChannelId,
     closing: Option<oneshot::Receiver<ChannelEnd>>,
-    cut: oneshot::Receiver<ChannelEnd>,
+    told: Told,
     pub(crate) meter: Arc<Meter>,
+}
+
+/// Whether the lane was told that a channel is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    No,
+    Yes,
 }
 
 impl Channels {
@@ -84,12 +89,12 @@ impl Channels {
         force: Force,
     ) -> Result<Open, Refusal> {
         let id = ChannelId(Uuid::now_v7());
-        let (cut, cut_off) = oneshot::channel();
         let meter = Arc::new(Meter::default());
         let (owner, peer) = (caller.provider.clone(), caller.peer.clone());
-        self.reserve(id, Live { owner: owner.clone(), peer: peer.clone(), meter: Arc::clone(&meter), cut })?;
+        self.reserve(id, Live { owner: owner.clone(), meter: Arc::clone(&meter) })?;
+        // From here on the lane hears of its end, even of one that is given up while it is being asked.
         let mut open =
-            Open { lanes: lanes.clone(), channels: self.clone(), vm, id, closing: None, cut: cut_off, meter };
+            Open { lanes: lanes.clone(), channels: self.clone(), vm, id, closing: None, told: Told::No, meter };
         let request = ChannelRequest { id, by: owner, kind, from: peer, force };
         open.closing = Some(lanes.open_channel(vm, request).await?);
         Ok(open)
@@ -114,20 +119,6 @@ impl Channels {
         self.table().get(&id).map(|live| live.meter.carried()).unwrap_or_default()
     }
 
-    /// Cuts off at once the channels of whoever may not have them any more: a key that was revoked, a user that was
-    /// taken out of the configuration.
-    pub fn cut_off(&self, is_gone: impl Fn(&ProviderId, &Peer) -> bool, how: &ChannelEnd) {
-        let gone: Vec<Live> = {
-            let mut table = self.table();
-            let ids: Vec<ChannelId> =
-                table.iter().filter(|(_, live)| is_gone(&live.owner, &live.peer)).map(|(id, _)| *id).collect();
-            ids.iter().filter_map(|id| table.remove(id)).collect()
-        };
-        for live in gone {
-            let _ = live.cut.send(how.clone());
-        }
-    }
-
     fn table(&self) -> MutexGuard<'_, BTreeMap<ChannelId, Live>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -141,17 +132,13 @@ impl Open {
     /// Ends when the channel is to be closed, with why.
     pub(crate) async fn closed(&mut self) -> ChannelEnd {
         let Some(closing) = self.closing.as_mut() else { return ChannelEnd::AgentStopped {} };
-        tokio::select! {
-            biased;
-            // Without a word, the lane knows the channel no more.
-            how = closing => how.unwrap_or(ChannelEnd::AgentStopped {}),
-            Ok(how) = &mut self.cut => how,
-        }
+        // Without a word, the lane knows the channel no more.
+        closing.await.unwrap_or(ChannelEnd::AgentStopped {})
     }
 
     /// The channel is over.
     pub(crate) async fn over(mut self, how: ChannelEnd) {
-        self.closing = None;
+        self.told = Told::Yes;
         tracing::info!(vm = %self.vm, channel = %self.id, how = how.as_str(), "a channel is closed");
         self.lanes.channel_over(self.vm, self.id, how, self.meter.carried()).await;
     }
@@ -160,7 +147,7 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.channels.table().remove(&self.id);
-        if self.closing.take().is_none() {
+        if self.told == Told::Yes {
             return;
         }
         let (lanes, vm, id, carried) = (self.lanes.clone(), self.vm, self.id, self.meter.carried());
@@ -174,31 +161,18 @@ impl Drop for Open {
 mod tests {
     use super::*;
 
-    fn live(owner: &str) -> (Live, oneshot::Receiver<ChannelEnd>) {
-        let (cut, cut_off) = oneshot::channel();
-        let peer = Peer::Local { uid: 7, gid: None, pid: None };
-        (Live { owner: owner.parse().unwrap(), peer, meter: Arc::default(), cut }, cut_off)
+    fn live(owner: &str) -> Live {
+        Live { owner: owner.parse().unwrap(), meter: Arc::default() }
     }
 
     #[test]
     fn one_provider_cannot_take_the_others_room() {
         let channels = Channels::default();
-        let open = |owner: &str| channels.reserve(ChannelId(Uuid::now_v7()), live(owner).0).map_err(|r| r.code);
+        let open = |owner: &str| channels.reserve(ChannelId(Uuid::now_v7()), live(owner)).map_err(|r| r.code);
         for _ in 0..OF_PROVIDER_MAX {
             open("north").unwrap();
         }
         assert_eq!(open("north"), Err(Code::TooManyChannels));
         open("south").unwrap();
-    }
-
-    #[test]
-    fn whoever_may_not_speak_any_more_is_cut_off_and_nobody_else() {
-        let channels = Channels::default();
-        let ((north, mut norths), (south, mut souths)) = (live("north"), live("south"));
-        channels.reserve(ChannelId(Uuid::from_u128(1)), north).unwrap();
-        channels.reserve(ChannelId(Uuid::from_u128(2)), south).unwrap();
-        channels.cut_off(|owner, _| owner.as_str() == "south", &ChannelEnd::PeerRefused {});
-        assert_eq!(souths.try_recv().unwrap(), ChannelEnd::PeerRefused {});
-        assert_eq!(norths.try_recv(), Err(oneshot::error::TryRecvError::Empty));
     }
 }

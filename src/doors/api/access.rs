@@ -16,6 +16,7 @@ use super::serve::Seat;
 use super::vms::of_hypervisor;
 use crate::doors::access::{Open, carry};
 use crate::doors::identity::Caller;
+use crate::doors::pass::Pass;
 use crate::hypervisor::{AskHypervisorError, Later, Others, Pipe, Reach};
 use crate::model::{ChannelKind, Code, HoldKey, Refusal, VmId};
 use crate::resolver::{ChannelEnd, Force};
@@ -48,11 +49,12 @@ pub(crate) async fn console(
     Asked(query): Asked<ConsoleQuery>,
     headers: HeaderMap,
     Extension(seat): Extension<Seat>,
+    Extension(pass): Extension<Pass>,
     upgrade: Upgrade,
 ) -> Result<Response, ApiProblem> {
     let (force, others) = if query.force { (Force::Yes, Others::CutOff) } else { (Force::No, Others::Stay) };
     let way = Way { kind: ChannelKind::Console, force };
-    open(&api, &caller, vm, &headers, (seat, upgrade), way, |reach| reach.open_console(vm, others)).await
+    open(&api, &caller, vm, &headers, (seat, pass, upgrade), way, |reach| reach.open_console(vm, others)).await
 }
 
 /// Opens the graphical screen: the bytes of RFB in binary messages, as noVNC speaks it. No password is asked for.
@@ -66,10 +68,11 @@ pub(crate) async fn vnc(
     At(vm): At<VmId>,
     headers: HeaderMap,
     Extension(seat): Extension<Seat>,
+    Extension(pass): Extension<Pass>,
     upgrade: Upgrade,
 ) -> Result<Response, ApiProblem> {
     let way = Way { kind: ChannelKind::Screen, force: Force::No };
-    open(&api, &caller, vm, &headers, (seat, upgrade), way, |reach| reach.open_screen(vm)).await
+    open(&api, &caller, vm, &headers, (seat, pass, upgrade), way, |reach| reach.open_screen(vm)).await
 }
 
 /// Opens what the caller's pull backup serves: the bytes of NBD in binary messages. Exports are named as their disks.
@@ -83,13 +86,14 @@ pub(crate) async fn nbd(
     At((vm, hold)): At<(VmId, HoldKey)>,
     headers: HeaderMap,
     Extension(seat): Extension<Seat>,
+    Extension(pass): Extension<Pass>,
     upgrade: Upgrade,
 ) -> Result<Response, ApiProblem> {
     if hold != HoldKey::Backup {
         return Err(Refusal::new(Code::UnknownHold, format!("a {hold} serves nothing over NBD")).into());
     }
     let way = Way { kind: ChannelKind::Nbd, force: Force::No };
-    open(&api, &caller, vm, &headers, (seat, upgrade), way, |reach| reach.open_nbd(vm)).await
+    open(&api, &caller, vm, &headers, (seat, pass, upgrade), way, |reach| reach.open_nbd(vm)).await
 }
 
 struct Way {
@@ -102,7 +106,7 @@ async fn open(
     caller: &Caller,
     vm: VmId,
     headers: &HeaderMap,
-    (seat, upgrade): (Seat, Upgrade),
+    (seat, pass, upgrade): (Seat, Pass, Upgrade),
     way: Way,
     reach: impl FnOnce(&dyn Reach) -> Later<Result<Pipe, AskHypervisorError>>,
 ) -> Result<Response, ApiProblem> {
@@ -114,8 +118,9 @@ async fn open(
     let (opened, pipe) = pipe.map_err(|error| of_hypervisor(&error))?;
     tracing::info!(%vm, provider = %caller.provider, channel = %opened.id(), %kind, "a channel is open");
     let upgrade = upgrade.protocols([BINARY]).max_message_size(MESSAGE_MAX).max_frame_size(MESSAGE_MAX);
+    let owner = caller.provider.clone();
     Ok(upgrade.on_upgrade(async move |socket| {
-        carry(opened, socket, pipe).await;
+        carry(opened, pass.lapsed_for(&owner), socket, pipe).await;
         drop(seat);
     }))
 }

@@ -95,7 +95,7 @@ pub(crate) async fn next(
             }
         };
         if sees {
-            page.events.extend::<Vec<Event>>(view::events(position, &entry));
+            page.events.extend::<Vec<Event>>(view::events(position, &entry, &caller.provider));
         }
     }
     Ok(page)

@@ -12,8 +12,9 @@ use serde::de::DeserializeOwned;
 use super::Api;
 use super::problem::ApiProblem;
 use crate::doors::identity::Caller;
+use crate::doors::pass::Pass;
 use crate::doors::wire::PROVIDER_HEADER;
-use crate::model::{Code, Peer, Refusal};
+use crate::model::{Code, Refusal};
 
 /// The largest body the agent reads: a metadata element fits with its escapes.
 pub(crate) const BODY_MAX: usize = 1024 * 1024;
@@ -26,17 +27,19 @@ const WAIT_MAX: Duration = Duration::from_secs(600);
 impl FromRequestParts<Api> for Caller {
     type Rejection = ApiProblem;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Self::Rejection> {
-        let peer = parts.extensions.get::<Peer>();
-        let unknown = || Refusal::new(Code::Unidentified, "the kernel does not say who is at the other end");
-        let named = match parts.headers.get(PROVIDER_HEADER) {
-            None => None,
-            Some(value) => {
-                Some(value.to_str().map_err(|_| Refusal::new(Code::Malformed, "the provider's name is not text"))?)
-            }
-        };
-        Ok(api.directory.identify(peer.ok_or_else(unknown)?, named)?)
+    async fn from_request_parts(parts: &mut Parts, _api: &Api) -> Result<Self, Self::Rejection> {
+        let unknown = || Refusal::new(Code::Unidentified, "nothing says who is at the other end");
+        let pass = parts.extensions.get::<Pass>().ok_or_else(unknown)?;
+        Ok(pass.caller(named(&parts.headers)?)?)
     }
+}
+
+/// Whom a request says that it is from.
+///
+/// *Errors*: [`Code::Malformed`].
+pub(crate) fn named(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let text = headers.get(PROVIDER_HEADER).map(HeaderValue::to_str).transpose();
+    text.map_err(|_| Refusal::new(Code::Malformed, "the provider's name is not text"))
 }
 
 /// A JSON body.

@@ -1,10 +1,11 @@
-//! HTTP/1.1 and JSON on the Unix socket.
+//! HTTP/1.1 and JSON on the Unix socket, and the same over TLS.
 //!
 //! Everything from outside is bounded: connections, the time until a request's head is there, the body's size and
 //! time, a provider's queue. Every error is a [`Problem`](super::wire::Problem) with a stable code.
 
 mod access;
 mod artifacts;
+mod audit;
 mod channels;
 mod commands;
 mod content;
@@ -20,7 +21,6 @@ mod serve;
 mod socket;
 mod vms;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::routing::{delete, get};
@@ -28,18 +28,18 @@ use axum::{Json, Router};
 
 use super::access::Channels;
 use super::bindings::Bindings;
-use super::identity::{Caller, Directory};
+use super::identity::Caller;
 use super::reach::Reaches;
+use super::roster::Roster;
 use super::session::Sessions;
-use super::wire::{AuditReport, Health, Identity};
-use crate::journal::VerifyError;
+use super::wire::{Health, Identity};
 use crate::lanes::Lanes;
 use crate::model::{Code, Refusal};
 use problem::ApiProblem;
 
 pub use openapi::document as openapi_document;
 pub use problem::status_of;
-pub use serve::serve;
+pub use serve::{serve, serve_tls};
 
 /// How long a client is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Default for Limits {
 #[derive(Clone)]
 pub struct Api {
     pub(crate) lanes: Lanes,
-    pub(crate) directory: Arc<Directory>,
+    pub(crate) roster: Roster,
     pub(crate) sessions: Sessions,
     pub(crate) limits: Limits,
     pub(crate) bindings: Bindings,
@@ -73,21 +73,13 @@ impl Api {
     #[must_use]
     pub fn new(
         lanes: Lanes,
-        directory: Directory,
+        roster: Roster,
         sessions: Sessions,
         limits: Limits,
         bindings: Bindings,
         reaches: Reaches,
     ) -> Self {
-        Self {
-            lanes,
-            directory: Arc::new(directory),
-            sessions,
-            limits,
-            bindings,
-            reaches,
-            channels: Channels::default(),
-        }
+        Self { lanes, roster, sessions, limits, bindings, reaches, channels: Channels::default() }
     }
 
     /// Every path.
@@ -127,7 +119,9 @@ impl Api {
             .route("/v1/events", get(events::page))
             .route("/v1/freezes", get(host::list).post(host::freeze).delete(host::thaw))
             .route("/v1/vms/{vm}/break-glass", axum::routing::post(host::break_glass).delete(host::mend_glass))
-            .route("/v1/audit/verify", get(verify))
+            .route("/v1/audit/verify", get(audit::verify))
+            .route("/v1/audit/records", get(audit::records))
+            .route("/v1/audit/deeds", get(audit::deeds))
             .route("/v1/session", get(socket::open))
             .fallback(async || ApiProblem::from(Refusal::new(Code::NotFound, "there is no such path")))
             .method_not_allowed_fallback(async || {
@@ -153,30 +147,4 @@ pub(crate) async fn health(axum::extract::State(api): axum::extract::State<Api>)
 #[utoipa::path(get, path = "/v1/whoami", responses((status = 200, body = Identity)))]
 pub(crate) async fn whoami(caller: Caller) -> Json<Identity> {
     Json(Identity { may_enroll: caller.may_enroll(), provider: caller.provider })
-}
-
-/// Checks every record of the journal.
-#[utoipa::path(get, path = "/v1/audit/verify", responses((status = 200, body = AuditReport)))]
-pub(crate) async fn verify(
-    axum::extract::State(api): axum::extract::State<Api>,
-    caller: Caller,
-) -> Result<Json<AuditReport>, ApiProblem> {
-    if !caller.provider.is_operator() {
-        return Err(Refusal::new(Code::Forbidden, "only the operator verifies the journal").into());
-    }
-    Ok(Json(match api.lanes.journal().verify().await {
-        Ok(verified) => AuditReport {
-            verdict: "intact".to_owned(),
-            records: verified.records,
-            head: Some(verified.head.to_string()),
-            damage: None,
-        },
-        Err(VerifyError::Damaged(damage)) => AuditReport {
-            verdict: "damaged".to_owned(),
-            records: damage.position,
-            head: None,
-            damage: Some(damage.to_string()),
-        },
-        Err(VerifyError::Closed) => return Err(Refusal::new(Code::Closing, "the agent is shutting down").into()),
-    }))
 }

@@ -11,7 +11,9 @@ use crate::doors::wire;
     paths(
         super::health,
         super::whoami,
-        super::verify,
+        super::audit::verify,
+        super::audit::records,
+        super::audit::deeds,
         super::vms::list,
         super::vms::show,
         super::vms::enroll,

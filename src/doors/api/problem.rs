@@ -91,7 +91,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::FormatUnknown => StatusCode::NOT_FOUND,
         Code::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        Code::Unidentified => StatusCode::UNAUTHORIZED,
+        Code::Unidentified | Code::IdentityRevoked | Code::IdentityExpired => StatusCode::UNAUTHORIZED,
         Code::Forbidden
         | Code::NotDelegated
         | Code::DelegationEnded
@@ -141,9 +141,11 @@ pub const fn status_of(code: Code) -> StatusCode {
         Code::RangeUnsatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
         Code::QueueFull
         | Code::QuotaExceeded
-        | Code::TooManyChannels
         | Code::SessionMisused
-        | Code::TooManySessions => StatusCode::TOO_MANY_REQUESTS,
+        | Code::TooManyChannels
+        | Code::TooManySessions
+        | Code::TooManyConnections
+        | Code::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
         Code::JournalUnwritable => StatusCode::INSUFFICIENT_STORAGE,
         Code::HypervisorUnreachable | Code::Closing => StatusCode::SERVICE_UNAVAILABLE,
         Code::HypervisorFailed | Code::GuestTimeout | Code::OutcomeUnknowable => StatusCode::BAD_GATEWAY,

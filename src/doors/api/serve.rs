@@ -1,17 +1,28 @@
-//! Serving the API's connections within bounds.
+//! Serving the API's connections within bounds, on the Unix socket and over TLS.
 
+use std::any::Any;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 
 use super::Api;
+use super::extract::named;
+use super::problem::ApiProblem;
 use crate::doors::listener::{Listener, peer_of};
+use crate::doors::pass::Pass;
+use crate::doors::tls::{Admission, Rates, Speaking, TlsClient, TlsListener};
+use crate::model::{Code, ProviderId, Refusal};
 
 /// How many connections are open at once; more wait to be accepted.
 const CONNECTIONS_MAX: u32 = 1024;
@@ -19,14 +30,16 @@ const CONNECTIONS_MAX: u32 = 1024;
 const GRACE: Duration = Duration::from_secs(2);
 /// How large a request's head may be.
 const HEAD_MAX: usize = 32 * 1024;
+/// How long a connection that is one too many may take to ask, so that it hears why it is refused.
+const SURPLUS: Duration = Duration::from_secs(5);
 
 /// A place among the connections: a session keeps it when its connection is not HTTP any more.
 #[derive(Clone)]
-pub(crate) struct Seat(#[expect(dead_code, reason = "it is only held")] Arc<OwnedSemaphorePermit>);
+pub(crate) struct Seat(#[expect(dead_code, reason = "it is only held")] Arc<dyn Any + Send + Sync>);
 
 /// Serves the API until told to stop; sessions are then closed, and requests under way finished, within bounds.
 pub async fn serve(listener: Listener, api: Api, mut stop: watch::Receiver<bool>) {
-    let (sessions, head) = (api.sessions.clone(), api.limits.head);
+    let (sessions, head, roster) = (api.sessions.clone(), api.limits.head, api.roster.clone());
     let router = api.router();
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
     loop {
@@ -36,7 +49,9 @@ pub async fn serve(listener: Listener, api: Api, mut stop: watch::Receiver<bool>
         };
         match accepted {
             Ok((stream, seat)) => {
-                tokio::spawn(connection(stream, router.clone().layer(Extension(seat)), head, stop.clone()));
+                let Ok(peer) = peer_of(&stream) else { continue };
+                let pass = Pass::local(peer, roster.clone());
+                tokio::spawn(connection(stream, router.clone().layer(Extension(seat)), pass, head, stop.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -59,15 +74,87 @@ async fn accept(listener: &Listener, room: &Arc<Semaphore>) -> io::Result<(UnixS
     Ok((stream, Seat(Arc::new(permit))))
 }
 
-async fn connection(stream: UnixStream, router: axum::Router, head: Duration, mut stop: watch::Receiver<bool>) {
-    let Ok(peer) = peer_of(&stream) else { return };
-    let router = router.layer(Extension(peer));
+/// Serves the same API to whoever proves over TLS to be somebody, until told to stop.
+pub async fn serve_tls(listener: TlsListener, api: Api, stop: watch::Receiver<bool>) {
+    let (sessions, head) = (api.sessions.clone(), api.limits.head);
+    let rates = Rates::new(&listener.limits());
+    let router = api.router();
+    let mut stopping = stop.clone();
+    let serving = listener.serve(Speaking::Http, stop.clone(), move |client: TlsClient| {
+        let TlsClient { stream, pass, provider, admission, place } = client;
+        let (router, head) = match admission {
+            Admission::Seated => {
+                let meter = Meter { rates: rates.clone(), pass: pass.clone(), provider };
+                (router.clone().layer(from_fn_with_state(meter, metered)), head)
+            }
+            Admission::Surplus => (surplus(), head.min(SURPLUS)),
+        };
+        connection(stream, router.layer(Extension(Seat(Arc::new(place)))), pass, head, stop.clone())
+    });
+    let ending = async {
+        stopped(&mut stopping).await;
+        sessions.end();
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        () = serving => {}
+        () = ending => tracing::warn!("requests over TLS were still under way; they are cut off"),
+    }
+}
+
+/// Whose requests these are.
+#[derive(Clone)]
+struct Meter {
+    rates: Rates,
+    pass: Pass,
+    /// Whose they are when a request does not say.
+    provider: ProviderId,
+}
+
+/// Passes on as many requests of a provider as may come in a second.
+async fn metered(State(meter): State<Meter>, request: Request, next: Next) -> Response {
+    let said = named(request.headers()).ok().flatten();
+    let speaks_for = |name: &str| meter.pass.callers().into_iter().find(|caller| caller.provider.as_str() == name);
+    let provider = said.and_then(speaks_for).map_or_else(|| meter.provider.clone(), |caller| caller.provider);
+    let Err(wait) = meter.rates.take(&provider, Instant::now()) else { return next.run(request).await };
+    let message =
+        format!("{provider} sends more requests than it may; the next one may come in {} ms", wait.as_millis());
+    let mut response = ApiProblem::from(Refusal::new(Code::TooManyRequests, message)).into_response();
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    if let Ok(value) = HeaderValue::from_str(&seconds.to_string()) {
+        response.headers_mut().insert(header::RETRY_AFTER, value);
+    }
+    response
+}
+
+/// Says to every request that its connection is one too many, and closes it.
+fn surplus() -> Router {
+    Router::new().fallback(async || {
+        let refusal = Refusal::new(Code::TooManyConnections, "this provider has as many connections open as it may");
+        let mut response = ApiProblem::from(refusal).into_response();
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+    })
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    pass: Pass,
+    head: Duration,
+    mut stop: watch::Receiver<bool>,
+) {
+    let router = router.layer(Extension(pass.clone()));
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(HEAD_MAX);
     let serving = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).with_upgrades();
     tokio::pin!(serving);
     tokio::select! {
         _ = serving.as_mut() => {}
+        lapse = pass.lapsed() => {
+            // What waits on it is not answered: whoever is there now is nobody.
+            tracing::warn!(peer = %pass.peer(), why = %lapse, "a connection is closed");
+        }
         () = stopped(&mut stop) => {
             serving.as_mut().graceful_shutdown();
             let _ = serving.await;

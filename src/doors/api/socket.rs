@@ -17,6 +17,7 @@ use super::exchanges::Exchanges;
 use super::problem::ApiProblem;
 use super::serve::Seat;
 use crate::doors::identity::Caller;
+use crate::doors::pass::Pass;
 use crate::doors::session::PendingAsk;
 use crate::doors::wire::{FromAgent, FromProvider};
 use crate::model::{Code, Refusal};
@@ -38,6 +39,7 @@ pub(crate) async fn open(
     State(api): State<Api>,
     caller: Caller,
     Extension(seat): Extension<Seat>,
+    Extension(pass): Extension<Pass>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiProblem> {
     if caller.provider.is_operator() {
@@ -47,26 +49,33 @@ pub(crate) async fn open(
     let upgrade = upgrade.map_err(|_| Refusal::new(Code::Malformed, "a WebSocket upgrade is expected here"))?;
     let upgrade = upgrade.max_message_size(MESSAGE_MAX).max_frame_size(MESSAGE_MAX);
     Ok(upgrade.on_upgrade(async move |socket| {
-        run(api, caller, socket).await;
+        run(api, caller, pass, socket).await;
         drop(seat);
     }))
 }
 
-async fn run(api: Api, caller: Caller, socket: WebSocket) {
-    let provider = caller.provider.clone();
+async fn run(api: Api, caller: Caller, pass: Pass, socket: WebSocket) {
+    let (provider, peer) = (caller.provider.clone(), &caller.peer);
     let mut opened = api.sessions.open(&provider);
     lose(&api, &caller, opened.orphaned.split_off(0)).await;
-    tracing::info!(%provider, session = opened.number, "a session opened");
+    tracing::info!(%provider, %peer, session = opened.number, "a session opened");
+    let lapsed = pass.lapsed_for(&provider);
+    tokio::pin!(lapsed);
     let (mut to, mut from) = socket.split();
     let welcome = FromAgent::Welcome { provider: provider.clone(), cursor: api.lanes.journal().last() };
     let mut exchanges = Exchanges::default();
     let mut nonsense = 0;
     let mut cursor: Option<u64> = None;
-    let mut why = "the provider closed it";
+    let mut why = "the provider closed it".to_owned();
     if deliver(&mut to, [text(&welcome)]).await.is_ok() {
         loop {
             let replies = tokio::select! {
                 biased;
+                lapse = lapsed.as_mut() => {
+                    why = lapse.to_string();
+                    let _ = deliver(&mut to, [close(lapse.code())]).await;
+                    break;
+                }
                 message = from.next() => match message {
                     Some(Ok(Message::Text(message))) => match serde_json::from_str::<FromProvider>(&message) {
                         Ok(FromProvider::Subscribe { after }) => {
@@ -85,7 +94,7 @@ async fn run(api: Api, caller: Caller, socket: WebSocket) {
                         vec![error_of(Refusal::new(Code::Malformed, "messages are text"), None)]
                     }
                     Some(Err(_)) => {
-                        why = "it broke off or sent what no session may";
+                        why = "it broke off or sent what no session may".to_owned();
                         let _ = deliver(&mut to, [close(Code::SessionMisused)]).await;
                         break;
                     }
@@ -94,7 +103,7 @@ async fn run(api: Api, caller: Caller, socket: WebSocket) {
                 message = opened.inbox.recv() => match message {
                     Some(message) => vec![message],
                     None => {
-                        why = "a newer session took over, or the agent stops";
+                        why = "a newer session took over, or the agent stops".to_owned();
                         let _ = deliver(&mut to, [close(api.sessions.why_closed())]).await;
                         break;
                     }
@@ -105,12 +114,12 @@ async fn run(api: Api, caller: Caller, socket: WebSocket) {
                 }
             };
             if nonsense >= NONSENSE_MAX {
-                why = "it sent too much that makes no sense";
+                why = "it sent too much that makes no sense".to_owned();
                 let _ = deliver(&mut to, [close(Code::SessionMisused)]).await;
                 break;
             }
             if deliver(&mut to, replies.iter().map(text)).await.is_err() {
-                why = "the provider does not read";
+                why = "the provider does not read".to_owned();
                 break;
             }
         }
@@ -119,7 +128,7 @@ async fn run(api: Api, caller: Caller, socket: WebSocket) {
         lose(&api, &caller, unanswered).await;
         api.lanes.session_lost(&provider);
     }
-    tracing::info!(%provider, session = opened.number, why, "a session ended");
+    tracing::info!(%provider, %peer, session = opened.number, why, "a session ended");
     // The other half of closing, if the provider began it.
     let _ = tokio::time::timeout(CLOSE_TIME, to.close()).await;
 }

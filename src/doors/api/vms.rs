@@ -187,7 +187,7 @@ pub(crate) async fn enroll(
 }
 
 pub(crate) fn require_known(api: &Api, provider: &ProviderId) -> Result<(), Refusal> {
-    if api.directory.knows(provider) {
+    if api.roster.current().knows(provider) {
         return Ok(());
     }
     Err(Refusal::new(Code::UnknownProvider, format!("no provider is called {provider}")))

@@ -53,7 +53,7 @@ use super::refusal::Answer;
 use crate::model::{CommandId, Operation, Outcome, Refusal, VmId, Wall};
 use crate::resolver::CallResult;
 
-pub use self::around::{Around, Role, Standing};
+pub use self::around::{Around, Role, Standing, Wire};
 use self::book::{Book, Call};
 use self::migrations::Migrations;
 use self::own::Own;

@@ -195,7 +195,7 @@ impl Courier {
         let host = self.census.now();
         let lanes = &self.errands.lanes;
         let client = &self.errands.client;
-        let view = View { provider: &client.provider, roles: &client.roles, lanes, host: &host };
+        let view = View { provider: &client.provider, roles: &client.roles, lanes, host: &host, peer: &client.peer };
         for deed in self.talk.hear(heard, &view) {
             self.perform(deed, out);
         }

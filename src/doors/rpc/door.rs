@@ -18,10 +18,12 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::refusal::{Answer, ErrorCode};
-use super::relay::{Ending, Policy, Relay, Transparent, turn_away};
+use super::relay::{Ending, Policy, Relay, RelayError, Transparent, turn_away};
 use super::upstream::{ReachUpstreamError, Upstream};
 use crate::doors::identity::{Peers, Role};
 use crate::doors::listener::{BindSocketError, Listener, peer_of};
+use crate::doors::pass::{Lapse, Pass};
+use crate::doors::roster::Roster;
 use crate::model::{Peer, ProviderId};
 
 /// How many connections of one provider are open at once; more wait to be accepted.
@@ -34,14 +36,19 @@ const SEND_BUFFER: usize = 512 * 1024;
 const SOCKET: &str = "libvirt-sock";
 
 /// Who may use a door, and as whom.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Entry {
     pub provider: ProviderId,
-    /// The provider's processes.
-    pub peers: Peers,
-    /// The operator's, who may use every door.
-    pub operator: Peers,
     pub roles: BTreeSet<Role>,
+    /// Says who the provider's processes are, and the operator's, who may use every door.
+    pub roster: Roster,
+}
+
+impl Entry {
+    fn peers(&self) -> Peers {
+        let directory = self.roster.current();
+        directory.providers.get(&self.provider).map(|(peers, _)| peers.clone()).unwrap_or_default()
+    }
 }
 
 /// A client that has come in.
@@ -105,7 +112,7 @@ impl Door {
         make_folder(&folder, 0o711)?;
         let path = folder.join(SOCKET);
         let listener = Listener::bind(&path, 0o600).await?;
-        admit(&path, &entry.peers).map_err(|source| BindSocketError::System { path: path.clone(), source })?;
+        admit(&path, &entry.peers()).map_err(|source| BindSocketError::System { path: path.clone(), source })?;
         tracing::info!(provider = %entry.provider, socket = %path.display(), "a door is open");
         Ok(Self { entry, listener, upstream })
     }
@@ -114,6 +121,7 @@ impl Door {
     pub async fn serve<P: Policies>(self, policies: Arc<P>, mut stop: watch::Receiver<bool>) {
         let Self { entry, listener, upstream } = self;
         let (entry, upstream) = (Arc::new(entry), Arc::new(upstream));
+        let (mut peers, mut roster) = (entry.peers(), entry.roster.watch());
         let room = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
         // Ended with this task, should it be dropped, and their connections with them.
         let mut connections = JoinSet::new();
@@ -124,6 +132,14 @@ impl Door {
                     Ok::<_, io::Error>((listener.accept().await?, permit))
                 } => accepted,
                 Some(_) = connections.join_next() => continue,
+                Ok(()) = roster.changed() => {
+                    let now = entry.peers();
+                    if now != peers && let Err(error) = admit(listener.path(), &now) {
+                        tracing::error!(%error, provider = %entry.provider, "a door's owner and mode stay as they were");
+                    }
+                    peers = now;
+                    continue;
+                }
                 _ = stop.wait_for(|stop| *stop) => break,
             };
             match accepted {
@@ -178,7 +194,7 @@ fn admit(path: &Path, peers: &Peers) -> io::Result<()> {
 
 /// Why a client was not let in.
 #[derive(Debug, thiserror::Error)]
-enum EnterError {
+pub(super) enum EnterError {
     #[error("{0} is not one of this provider's, nor the operator's")]
     NotAdmitted(Peer),
     #[error("libvirt cannot be reached")]
@@ -196,20 +212,18 @@ async fn connection<P: Policies>(
 ) {
     let provider = &entry.provider;
     match enter(stream, entry, upstream, policies).await {
-        Ok((peer, relay)) => {
+        Ok((pass, relay)) => {
+            let peer = pass.peer();
             tracing::debug!(%provider, %peer, "a client came in by a door");
-            let stopped = async { drop(stop.wait_for(|stop| *stop).await) };
-            match relay.run_until(stopped).await {
-                Ok(Ending::Stopped) => tracing::debug!(%provider, %peer, "the agent stops, and parts with a client"),
-                Ok(Ending::ClientLeft) => tracing::debug!(%provider, %peer, "a client left"),
-                Ok(Ending::UpstreamLeft) => {
-                    tracing::debug!(%provider, %peer, "libvirt closed a client's connection");
+            let stopped = async {
+                tokio::select! {
+                    _ = stop.wait_for(|stop| *stop) => {}
+                    why = lapsed(&pass, provider) => {
+                        tracing::warn!(%provider, %peer, %why, "a client's connection is closed");
+                    }
                 }
-                Ok(Ending::Decided(why)) => tracing::info!(%provider, %peer, why, "a client's connection is closed"),
-                Err(error) => {
-                    tracing::warn!(%provider, %peer, error = %chain(&error), "a client's connection is closed");
-                }
-            }
+            };
+            report(provider, peer, relay.run_until(stopped).await);
         }
         Err(error) => tracing::warn!(%provider, error = %chain(&error), "a client was not let in by a door"),
     }
@@ -220,12 +234,25 @@ async fn enter<P: Policies>(
     entry: &Entry,
     upstream: &Upstream,
     policies: &P,
-) -> Result<(Peer, Relay<P::Policy>), EnterError> {
+) -> Result<(Pass, Relay<P::Policy>), EnterError> {
     let peer = peer_of(&stream)?;
-    if !entry.peers.include(&peer) && !entry.operator.include(&peer) {
+    let pass = Pass::local(peer.clone(), entry.roster.clone());
+    if !pass.callers().iter().any(|caller| caller.provider == entry.provider || caller.provider.is_operator()) {
         return Err(EnterError::NotAdmitted(peer));
     }
-    let client = stream.into_std()?;
+    let known = Client { provider: entry.provider.clone(), roles: entry.roles.clone(), peer };
+    Ok((pass, join(stream.into_std()?, known, upstream, policies).await?))
+}
+
+/// Gives a client that was let in a connection at libvirt of its own.
+///
+/// *Errors*: [`EnterError`]; a client is told when libvirt is not there.
+pub(super) async fn join<P: Policies>(
+    client: std::os::unix::net::UnixStream,
+    known: Client,
+    upstream: &Upstream,
+    policies: &P,
+) -> Result<Relay<P::Policy>, EnterError> {
     let upstream = match upstream.connect().await {
         Ok(upstream) => upstream.into_std()?,
         Err(error) => {
@@ -238,13 +265,32 @@ async fn enter<P: Policies>(
         rustix::net::sockopt::set_socket_send_buffer_size(socket, SEND_BUFFER).map_err(io::Error::from)?;
     }
     let (sender, inbox) = mpsc::channel(INBOX);
-    let known = Client { provider: entry.provider.clone(), roles: entry.roles.clone(), peer: peer.clone() };
     let policy = policies.open(known, sender);
-    Ok((peer, Relay::new(client, upstream, policy, inbox)?))
+    Ok(Relay::new(client, upstream, policy, inbox)?)
+}
+
+/// Says how a client's connection ended.
+pub(super) fn report(provider: &ProviderId, peer: &Peer, ended: Result<Ending, RelayError>) {
+    match ended {
+        Ok(Ending::Stopped) => tracing::debug!(%provider, %peer, "the agent parts with a client"),
+        Ok(Ending::ClientLeft) => tracing::debug!(%provider, %peer, "a client left"),
+        Ok(Ending::UpstreamLeft) => tracing::debug!(%provider, %peer, "libvirt closed a client's connection"),
+        Ok(Ending::Decided(why)) => tracing::info!(%provider, %peer, why, "a client's connection is closed"),
+        Err(error) => tracing::warn!(%provider, %peer, error = %chain(&error), "a client's connection is closed"),
+    }
+}
+
+/// Returns once the peer may speak neither for the provider nor for the operator.
+async fn lapsed(pass: &Pass, provider: &ProviderId) -> Lapse {
+    pass.lapsed_when(|directory, proven| {
+        let callers = directory.callers(proven);
+        !callers.iter().any(|caller| caller.provider == *provider || caller.provider.is_operator())
+    })
+    .await
 }
 
 /// An error and what is behind it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     std::iter::successors(error.source(), |error| error.source())
         .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

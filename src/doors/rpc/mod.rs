@@ -17,6 +17,7 @@
 //! | `relay` | a client's connection and its own one at libvirt, and the policy between them |
 //! | `upstream` | where libvirt is |
 //! | `door` | a provider's socket: who comes in, and as whom |
+//! | `remote` | the port of libvirt clients on other machines: TLS ends there, and a relay begins |
 //! | `procedures` | what a door does with each of libvirt's procedures: a table |
 //! | `mapping` | from a call to the VM and the operation that it is |
 //! | `view` | what a provider may see of replies, events and errors |
@@ -34,6 +35,7 @@ mod outlet;
 pub mod procedures;
 pub mod refusal;
 mod relay;
+mod remote;
 #[cfg(test)]
 mod samples;
 mod upstream;
@@ -44,4 +46,5 @@ pub use courier::{Census, Couriers};
 pub use door::{CONNECTIONS_MAX, Client, Door, Entry, OpenDoorError, Policies};
 pub use intake::{Filled, Intake, ReadFrameError};
 pub use relay::{Ending, NoNews, Outputs, Policy, Relay, RelayError, Side, Transparent};
+pub use remote::RemoteDoor;
 pub use upstream::{NoSocketError, ReachUpstreamError, Upstream};

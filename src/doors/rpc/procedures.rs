@@ -157,6 +157,22 @@ pub fn returns(program: u32, procedure: u32) -> Returns {
     find(program, procedure).map_or(Returns::Other, |procedure| procedure.returns)
 }
 
+/// Those whose call or reply passes open files: only a Unix socket carries them.
+const PASS_FILES: [(u32, u32); 6] = [
+    (REMOTE, 249), // domain_open_graphics
+    (REMOTE, 309), // domain_create_xml_with_files
+    (REMOTE, 310), // domain_create_with_files
+    (REMOTE, 343), // domain_open_graphics_fd
+    (REMOTE, 443), // domain_fd_associate
+    (QEMU, 7),     // domain_monitor_command_with_files
+];
+
+/// Whether a procedure's call or reply passes open files.
+#[must_use]
+pub fn passes_files(program: u32, procedure: u32) -> bool {
+    PASS_FILES.contains(&(program, procedure))
+}
+
 /// Every procedure, in the order of the table.
 pub fn all() -> impl Iterator<Item = &'static Procedure> {
     PROGRAMS.iter().flat_map(|program| program.procedures.iter().flatten())

@@ -235,6 +235,10 @@ const fn error_code(code: Code) -> ErrorCode {
         | Code::SessionReplaced
         | Code::SessionMisused
         | Code::TooManySessions
+        | Code::TooManyConnections
+        | Code::TooManyRequests
+        | Code::IdentityRevoked
+        | Code::IdentityExpired
         | Code::JournalUnwritable
         | Code::HypervisorUnreachable
         | Code::BindingUnreadable

@@ -6,6 +6,7 @@ mod access;
 mod artifacts;
 mod commands;
 mod holds;
+mod audit;
 mod host;
 mod session;
 mod vms;
@@ -18,6 +19,7 @@ use crate::model::{Code, CommandId, ProviderId, VmId, Wall};
 
 pub use access::{ChannelList, ChannelView, GuestReport, StatsList, VmStats};
 pub use artifacts::{ArtifactFile, Artifacts, FormatList, FormatSummary};
+pub use audit::{Deed, DeedList, ExportedRecord, RecordList};
 pub use commands::{
     CommandList, CommandRequest, CommandState, CommandView, ConflictList, DecisionRequest, Explanation,
 };

@@ -11,7 +11,7 @@ use super::super::audit::{Audit, Portion};
 use super::super::codec::Record;
 use super::super::coverage::Coverage;
 use super::super::error::{AppendError, ReplayError, VerifyError};
-use super::super::store::{self, SLICE, Store, Verified};
+use super::super::store::{self, SLICE, Store, Stored, Verified};
 use super::super::{Entry, Position, restore};
 use super::{Ack, Backlog, Job};
 use crate::model::VmId;
@@ -108,6 +108,14 @@ impl Journal {
         let slice = self.look(move |store| store.slice(after, limit, of)).await.ok_or(ReplayError::Closed)??;
         // Decoded on this side: the writer thread has commits to make.
         slice.iter().map(store::read).collect()
+    }
+
+    /// Up to `limit` records after a position as they are stored, each with its digest.
+    ///
+    /// *Errors*: [`ReplayError`].
+    pub async fn stored(&self, after: Position, limit: usize) -> Result<Vec<Stored>, ReplayError> {
+        let limit = limit.min(SLICE);
+        self.look(move |store| store.slice(after, limit, None)).await.ok_or(ReplayError::Closed)?
     }
 
     /// Every entry of one VM, in order: its whole history.

@@ -1,6 +1,7 @@
 //! Reading, locking, and channels that are opened at a door.
 
 use super::super::state::PowerState::{self, Crashed, Paused, PmSuspended, Running, ShutOff, ShuttingDown};
+use super::spec::Down::{Closed, Open};
 use super::spec::Reach::{ByName, Usual};
 use super::spec::Repeat::{Distinct, Idempotent};
 use super::spec::Scope::{
@@ -26,6 +27,7 @@ pub(super) const LOCK_ACQUIRE: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Open,
 };
 
 pub(super) const LOCK_RELEASE: Spec = Spec {
@@ -40,6 +42,7 @@ pub(super) const LOCK_RELEASE: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Open,
 };
 
 pub(super) const MONITOR_COMMAND: Spec = Spec {
@@ -54,6 +57,7 @@ pub(super) const MONITOR_COMMAND: Spec = Spec {
     undo: Irreversible,
     way: Relay,
     reach: ByName,
+    down: Closed,
 };
 
 pub(super) const CONSOLE_OPEN: Spec = Spec {
@@ -68,6 +72,7 @@ pub(super) const CONSOLE_OPEN: Spec = Spec {
     undo: Reversible,
     way: Channel,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const SCREEN_OPEN: Spec = Spec {
@@ -82,6 +87,7 @@ pub(super) const SCREEN_OPEN: Spec = Spec {
     undo: Reversible,
     way: Channel,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const SCREEN_CAPTURE: Spec = Spec {
@@ -96,6 +102,7 @@ pub(super) const SCREEN_CAPTURE: Spec = Spec {
     undo: Reversible,
     way: Channel,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const DISK_READ: Spec = Spec {
@@ -111,6 +118,7 @@ pub(super) const DISK_READ: Spec = Spec {
     undo: Reversible,
     way: Channel,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const GUEST_INFO: Spec = Spec {
@@ -126,6 +134,7 @@ pub(super) const GUEST_INFO: Spec = Spec {
     undo: Reversible,
     way: Channel,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const INSPECT_READ: Spec = Spec {
@@ -140,4 +149,5 @@ pub(super) const INSPECT_READ: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };

@@ -1,6 +1,7 @@
 //! Backups and the checkpoints that make them incremental.
 
 use super::super::state::PowerState::{Paused, Running};
+use super::spec::Down::{Closed, RunsOn};
 use super::spec::Reach::Usual;
 use super::spec::Repeat::{Distinct, Idempotent};
 use super::spec::Scope::{Backup, Disks, Power, Process};
@@ -20,6 +21,7 @@ pub(super) const BEGIN: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: RunsOn,
 };
 
 pub(super) const END: Spec = Spec {
@@ -34,6 +36,7 @@ pub(super) const END: Spec = Spec {
     undo: Irreversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const CHECKPOINT_CREATE: Spec = Spec {
@@ -48,6 +51,7 @@ pub(super) const CHECKPOINT_CREATE: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const CHECKPOINT_DELETE: Spec = Spec {
@@ -62,4 +66,5 @@ pub(super) const CHECKPOINT_DELETE: Spec = Spec {
     undo: Irreversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };

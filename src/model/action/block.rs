@@ -1,6 +1,7 @@
 //! Disks' sizes, and jobs that move their contents.
 
 use super::super::state::PowerState::{self, Paused, Running};
+use super::spec::Down::{Closed, RunsOn};
 use super::spec::Reach::Usual;
 use super::spec::Repeat::{Distinct, Idempotent};
 use super::spec::Scope::{Device, Disks, Power, Process, Snapshots};
@@ -20,6 +21,7 @@ pub(super) const DISK_RESIZE: Spec = Spec {
     undo: Irreversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const DISK_WRITE: Spec = Spec {
@@ -34,6 +36,7 @@ pub(super) const DISK_WRITE: Spec = Spec {
     undo: Irreversible,
     way: Relay,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const COMMIT: Spec = Spec {
@@ -48,6 +51,7 @@ pub(super) const COMMIT: Spec = Spec {
     undo: Irreversible,
     way: Command,
     reach: Usual,
+    down: RunsOn,
 };
 
 pub(super) const PULL: Spec = Spec {
@@ -62,6 +66,7 @@ pub(super) const PULL: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: RunsOn,
 };
 
 pub(super) const COPY: Spec = Spec {
@@ -76,6 +81,7 @@ pub(super) const COPY: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: RunsOn,
 };
 
 pub(super) const ABORT: Spec = Spec {
@@ -90,4 +96,5 @@ pub(super) const ABORT: Spec = Spec {
     undo: Irreversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };

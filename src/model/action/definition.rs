@@ -1,6 +1,7 @@
 //! The persistent definition.
 
 use super::super::state::PowerState::{self, Crashed, Paused, Running, ShutOff};
+use super::spec::Down::Closed;
 use super::spec::Reach::Usual;
 use super::spec::Repeat::Idempotent;
 use super::spec::Scope::{Autostart, Backup, Cpu, Definition, Devices, Memory, Power, Process, SavedImage, Snapshots};
@@ -20,6 +21,7 @@ pub(super) const DEFINE: Spec = Spec {
     undo: Irreversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const UNDEFINE: Spec = Spec {
@@ -34,6 +36,7 @@ pub(super) const UNDEFINE: Spec = Spec {
     undo: Irreversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const RENAME: Spec = Spec {
@@ -48,4 +51,5 @@ pub(super) const RENAME: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };

@@ -1,6 +1,7 @@
 //! Devices that come and go.
 
 use super::super::state::PowerState::{Crashed, Paused, Running, ShutOff};
+use super::spec::Down::Closed;
 use super::spec::Reach::Usual;
 use super::spec::Repeat::{Distinct, Idempotent};
 use super::spec::Scope::{Device, Disks, Power};
@@ -20,6 +21,7 @@ pub(super) const ATTACH: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const DETACH: Spec = Spec {
@@ -34,6 +36,7 @@ pub(super) const DETACH: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const UPDATE: Spec = Spec {
@@ -48,4 +51,5 @@ pub(super) const UPDATE: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };

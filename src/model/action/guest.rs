@@ -1,6 +1,7 @@
 //! What the guest does for its provider, through its agent.
 
 use super::super::state::PowerState::{Paused, PmSuspended, Running, ShuttingDown};
+use super::spec::Down::{Closed, RunsOn};
 use super::spec::Reach::Usual;
 use super::spec::Repeat::{Distinct, Idempotent};
 use super::spec::Scope::{GuestAgent, Input, Power, Process};
@@ -20,6 +21,7 @@ pub(super) const FREEZE: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: RunsOn,
 };
 
 pub(super) const THAW: Spec = Spec {
@@ -34,6 +36,7 @@ pub(super) const THAW: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const TRIM: Spec = Spec {
@@ -48,6 +51,7 @@ pub(super) const TRIM: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const COMMAND: Spec = Spec {
@@ -62,6 +66,7 @@ pub(super) const COMMAND: Spec = Spec {
     undo: Irreversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const SET_TIME: Spec = Spec {
@@ -76,6 +81,7 @@ pub(super) const SET_TIME: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const SET_PASSWORD: Spec = Spec {
@@ -90,6 +96,7 @@ pub(super) const SET_PASSWORD: Spec = Spec {
     undo: Irreversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const INPUT: Spec = Spec {
@@ -104,4 +111,5 @@ pub(super) const INPUT: Spec = Spec {
     undo: Irreversible,
     way: Relay,
     reach: Usual,
+    down: Closed,
 };

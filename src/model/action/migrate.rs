@@ -1,6 +1,7 @@
 //! Moving to another host.
 
 use super::super::state::PowerState::{Paused, Running};
+use super::spec::Down::{Closed, RunsOn};
 use super::spec::Reach::Usual;
 use super::spec::Repeat::{Distinct, Idempotent};
 use super::spec::Scope::{
@@ -22,6 +23,7 @@ pub(super) const BEGIN: Spec = Spec {
     undo: Irreversible,
     way: Command,
     reach: Usual,
+    down: RunsOn,
 };
 
 pub(super) const ABORT: Spec = Spec {
@@ -36,4 +38,5 @@ pub(super) const ABORT: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };

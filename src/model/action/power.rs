@@ -1,6 +1,7 @@
 //! Whether and how the VM runs.
 
 use super::super::state::PowerState::{Crashed, Paused, PmSuspended, Running, ShutOff, ShuttingDown};
+use super::spec::Down::Closed;
 use super::spec::Reach::Usual;
 use super::spec::Repeat::Idempotent;
 use super::spec::Scope::{Cpu, Definition, Devices, Disks, Memory, Power, Process, SavedImage};
@@ -20,6 +21,7 @@ pub(super) const START: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const SHUTDOWN: Spec = Spec {
@@ -34,6 +36,7 @@ pub(super) const SHUTDOWN: Spec = Spec {
     undo: Irreversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const REBOOT: Spec = Spec {
@@ -48,6 +51,7 @@ pub(super) const REBOOT: Spec = Spec {
     undo: Irreversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const RESET: Spec = Spec {
@@ -62,6 +66,7 @@ pub(super) const RESET: Spec = Spec {
     undo: Irreversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const STOP: Spec = Spec {
@@ -76,6 +81,7 @@ pub(super) const STOP: Spec = Spec {
     undo: Irreversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const SUSPEND: Spec = Spec {
@@ -90,6 +96,7 @@ pub(super) const SUSPEND: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const RESUME: Spec = Spec {
@@ -104,6 +111,7 @@ pub(super) const RESUME: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const SAVE: Spec = Spec {
@@ -118,6 +126,7 @@ pub(super) const SAVE: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const RESTORE: Spec = Spec {
@@ -132,6 +141,7 @@ pub(super) const RESTORE: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const SAVE_REMOVE: Spec = Spec {
@@ -146,4 +156,5 @@ pub(super) const SAVE_REMOVE: Spec = Spec {
     undo: Irreversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };

@@ -1,6 +1,7 @@
 //! Values that a later write replaces whole.
 
 use super::super::state::PowerState::{self, Crashed, Paused, Running, ShutOff};
+use super::spec::Down::Closed;
 use super::spec::Reach::Usual;
 use super::spec::Repeat::{Distinct, Idempotent};
 use super::spec::Scope::{Autostart, Cpu, Definition, Device, Memory, Metadata, Power, Process, Tuning};
@@ -20,6 +21,7 @@ pub(super) const CPU_SET: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const MEMORY_SET: Spec = Spec {
@@ -34,6 +36,7 @@ pub(super) const MEMORY_SET: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const MEMORY_DUMP: Spec = Spec {
@@ -48,6 +51,7 @@ pub(super) const MEMORY_DUMP: Spec = Spec {
     undo: Irreversible,
     way: Relay,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const METADATA_SET: Spec = Spec {
@@ -62,6 +66,7 @@ pub(super) const METADATA_SET: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const NIC_QOS: Spec = Spec {
@@ -76,6 +81,7 @@ pub(super) const NIC_QOS: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const DISK_IOTUNE: Spec = Spec {
@@ -90,6 +96,7 @@ pub(super) const DISK_IOTUNE: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const AUTOSTART_SET: Spec = Spec {
@@ -104,6 +111,7 @@ pub(super) const AUTOSTART_SET: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const TUNING_SET: Spec = Spec {
@@ -118,4 +126,5 @@ pub(super) const TUNING_SET: Spec = Spec {
     undo: Reversible,
     way: Relay,
     reach: Usual,
+    down: Closed,
 };

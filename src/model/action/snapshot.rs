@@ -1,6 +1,7 @@
 //! Snapshots: a state to go back to.
 
 use super::super::state::PowerState::{Crashed, Paused, Running, ShutOff};
+use super::spec::Down::Closed;
 use super::spec::Reach::Usual;
 use super::spec::Repeat::{Distinct, Idempotent};
 use super::spec::Scope::{Cpu, Definition, Devices, Disks, Memory, Power, Process, Snapshots};
@@ -20,6 +21,7 @@ pub(super) const CREATE: Spec = Spec {
     undo: Reversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const REVERT: Spec = Spec {
@@ -34,6 +36,7 @@ pub(super) const REVERT: Spec = Spec {
     undo: Irreversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };
 
 pub(super) const DELETE: Spec = Spec {
@@ -48,4 +51,5 @@ pub(super) const DELETE: Spec = Spec {
     undo: Irreversible,
     way: Command,
     reach: Usual,
+    down: Closed,
 };

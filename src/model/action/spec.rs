@@ -108,6 +108,30 @@ pub enum Way {
     Relay,
 }
 
+/// What becomes of the action while the agent is down. The VM itself sees nothing of that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Down {
+    /// Fails closed: at the API and at the doors nothing of it passes. Whoever may reach libvirt itself still may.
+    Closed,
+    /// Fails closed, too; but what was begun before goes on at libvirt, and nobody ends it by its lease until the agent is
+    /// back.
+    RunsOn,
+    /// Fails open: it is covirt's own promise, and libvirt knows nothing of it.
+    Open,
+}
+
+impl Down {
+    /// The word in documents.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::RunsOn => "closed, runs on",
+            Self::Open => "open",
+        }
+    }
+}
+
 /// Which delegations and holders an action is a part of without being named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
@@ -143,4 +167,6 @@ pub struct Spec {
     pub way: Way,
     /// Who has it without its being named.
     pub reach: Reach,
+    /// What becomes of it while the agent is down.
+    pub down: Down,
 }

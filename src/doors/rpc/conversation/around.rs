@@ -23,6 +23,15 @@ pub enum Role {
     Plain,
 }
 
+/// What carries the client's messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    /// A socket of this host, which carries open files, too.
+    Local,
+    /// A network.
+    Remote,
+}
+
 /// What the machine asks.
 pub trait Around: Eyes {
     /// What a VM is to the provider.
@@ -41,6 +50,9 @@ pub trait Around: Eyes {
     fn stopped(&self, _vm: Option<VmId>) -> Option<String> {
         None
     }
+
+    /// What carries the client's messages.
+    fn wire(&self) -> Wire;
 
     /// The provider's role.
     fn role(&self) -> Role {

@@ -2,11 +2,12 @@
 
 use super::super::frame::{Frame, KEEPALIVE, Kind, REMOTE, Status};
 use super::super::mapping::{self, HostAccess, Secrecy, Subject, Treatment, Why};
+use super::super::procedures;
 use super::super::refusal::{Answer, ErrorCode};
 use super::super::view;
 use super::super::xdr::{ReadXdrError, Reader};
 use super::book::{Call, Made, Purpose, Stage};
-use super::{Around, CALLS_MAX, Conversation, Deed, Ends, Mode, Opening, Role};
+use super::{Around, CALLS_MAX, Conversation, Deed, Ends, Mode, Opening, Role, Wire};
 
 const CONNECT_OPEN: u32 = 1;
 /// `VIR_CONNECT_RO`
@@ -43,6 +44,9 @@ impl Conversation {
             return self.misused("it has more calls without an answer than any client needs");
         }
         let call = Call::of(&frame, around.now());
+        if around.wire() == Wire::Remote && procedures::passes_files(head.program, head.procedure) {
+            return self.refuse(&call, Answer::other(ErrorCode::Denied, OPEN_FILE));
+        }
         match mapping::treatment(head.program, head.procedure, frame.payload()) {
             Ok(treatment) => self.treat(call, frame, treatment, around),
             Err(error) => self.refuse(&call, unreadable(error)),
@@ -138,6 +142,10 @@ impl Conversation {
 /// What a provider without the host role is told that wants to write an object of the host.
 pub(super) const HOST_OBJECT: &str = "covirt did not let this through: pools, volumes, networks and the host's other \
     objects may be changed by providers with the host role only; ask the host's operator";
+
+/// What a client on another machine is told of a call that passes an open file.
+const OPEN_FILE: &str = "covirt did not let this through: it passes an open file between client and host, which no \
+    network carries; make the call on the host itself, or use covirt's own console and screen there";
 
 /// libvirtd would say the same of arguments that are none.
 pub(super) fn unreadable(error: ReadXdrError) -> Answer {

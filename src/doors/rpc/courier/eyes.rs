@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::has;
 use crate::doors::identity;
-use crate::doors::rpc::conversation::{Around, Standing};
+use crate::doors::rpc::conversation::{Around, Standing, Wire};
 use crate::doors::rpc::view::{Eyes, HostNames, Thing, Whose};
 use crate::lanes::{Lanes, Part};
-use crate::model::{ProviderId, VmId, Wall};
+use crate::model::{Peer, ProviderId, VmId, Wall};
 use crate::sovereignty::frozen;
 
 /// One provider's eyes at one moment.
@@ -16,6 +16,7 @@ pub(super) struct View<'a> {
     pub(super) roles: &'a BTreeSet<identity::Role>,
     pub(super) lanes: &'a Lanes,
     pub(super) host: &'a HostNames,
+    pub(super) peer: &'a Peer,
 }
 
 impl View<'_> {
@@ -80,6 +81,13 @@ impl Around for View<'_> {
     fn stopped(&self, vm: Option<VmId>) -> Option<String> {
         let holds = self.lanes.host().holds();
         frozen(&holds.freezes, self.provider, vm.unwrap_or(VmId::HOST)).map(ToString::to_string)
+    }
+
+    fn wire(&self) -> Wire {
+        match self.peer {
+            Peer::Local { .. } => Wire::Local,
+            Peer::Key { .. } => Wire::Remote,
+        }
     }
 
     fn host(&self) -> &HostNames {

@@ -31,6 +31,7 @@ pub(super) struct World {
     pub(super) standing: BTreeMap<VmId, Standing>,
     pub(super) role: Role,
     pub(super) secrets: bool,
+    pub(super) wire: Wire,
     host: HostNames,
 }
 
@@ -75,6 +76,10 @@ impl Around for World {
         Wall::from_micros(1)
     }
 
+    fn wire(&self) -> Wire {
+        self.wire
+    }
+
     fn host(&self) -> &HostNames {
         &self.host
     }
@@ -100,7 +105,8 @@ pub(super) struct Desk {
 impl Desk {
     pub(super) fn new() -> Self {
         let standing = BTreeMap::from([(vm(OWN), Standing::Own), (vm(OTHERS), Standing::Others)]);
-        let world = World { standing, role: Role::Plain, secrets: false, host: HostNames::default() };
+        let world =
+            World { standing, role: Role::Plain, secrets: false, wire: Wire::Local, host: HostNames::default() };
         Self { talk: Conversation::new(), world, deeds: Vec::new() }
     }
 

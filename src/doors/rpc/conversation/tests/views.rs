@@ -106,6 +106,22 @@ fn no_procedure_leads_to_a_vm_of_others() {
 }
 
 #[test]
+fn what_passes_open_files_is_refused_to_a_client_on_another_machine_alone() {
+    let passes = |procedure: &&Procedure| procedures::passes_files(procedure.program, procedure.number);
+    assert_eq!(procedures::all().filter(passes).count(), 6);
+    for Procedure { program, number, name, .. } in procedures::all().filter(passes) {
+        for wire in [Wire::Local, Wire::Remote] {
+            let mut desk = Desk::new();
+            desk.world.wire = wire;
+            let head = Header { program: *program, ..head(*number, Kind::Call, 1) };
+            let said = desk.hear(Heard::FromClient(Frame::new(head, &[domain(OWN), vec![0; 64]].concat())));
+            let refused = [format!("told {name} 88"), format!("client {number}#1 error 88")];
+            assert_eq!(said == refused && last_error(&desk.deeds).contains("network"), wire == Wire::Remote, "{name}");
+        }
+    }
+}
+
+#[test]
 fn on_a_vm_that_nobody_co_manages_the_host_role_has_plain_libvirt() {
     let mut desk = Desk::of_the_host();
     assert_eq!(desk.call(SUSPEND, 1, FREE), ["libvirtd call 34#1"]);
