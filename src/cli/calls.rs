@@ -6,11 +6,12 @@ use super::client::{CallAgentError, Client};
 use super::fault::CarryOutError;
 use crate::discovery::Inventory;
 use crate::doors::wire::{
-    AuditReport, BrokenGlass, CommandList, CommandRequest, CommandView, ConflictList, DecisionRequest, DeedList,
-    DelegateRequest, Delegations, EnrollRequest, Enrollment, EventPage, Explanation, FreezeList, FreezeRequest, Frozen,
-    GlassRequest, Health, HoldList, HoldRelease, HoldReleaseRequest, Identity, RecordList, VmDetail, VmList,
+    AuditReport, BrokenGlass, ChannelList, CommandList, CommandRequest, CommandView, ConflictList, DecisionRequest,
+    DeedList, DelegateRequest, Delegations, EnrollRequest, Enrollment, EventPage, Explanation, FreezeList,
+    FreezeRequest, Frozen, GlassRequest, GuestReport, Health, HoldList, HoldRelease, HoldReleaseRequest, Identity,
+    RecordList, StatsList, VmDetail, VmList,
 };
-use crate::model::{CommandId, ConflictId, HoldKey, ProviderId, VmId, Wall};
+use crate::model::{ChannelId, CommandId, ConflictId, HoldKey, ProviderId, VmId, Wall};
 use crate::resolver::ConflictRecord;
 
 /// How many events one page may hold.
@@ -224,6 +225,29 @@ impl Client {
         wait: Duration,
     ) -> Result<HoldRelease, CallAgentError> {
         self.post(&format!("/v1/vms/{vm}/holds/{hold}/release"), request, wait).await
+    }
+
+    /// The channels that are open.
+    pub async fn channels(&self) -> Result<ChannelList, CallAgentError> {
+        self.get("/v1/channels", NOW).await
+    }
+
+    /// Closes a channel.
+    pub async fn close_channel(&self, channel: ChannelId, reason: &str) -> Result<(), CallAgentError> {
+        self.delete_whole(&format!("/v1/channels/{channel}?reason={}", escape(reason))).await
+    }
+
+    /// What a guest tells of itself.
+    pub async fn guest(&self, vm: VmId) -> Result<GuestReport, CallAgentError> {
+        self.get(&format!("/v1/vms/{vm}/guest"), NOW).await
+    }
+
+    /// What libvirt counts of one VM, or of all we have a part in.
+    pub async fn stats(&self, vm: Option<VmId>) -> Result<StatsList, CallAgentError> {
+        match vm {
+            Some(vm) => Ok(StatsList { vms: vec![self.get(&format!("/v1/vms/{vm}/stats"), NOW).await?] }),
+            None => self.get("/v1/stats", NOW).await,
+        }
     }
 
     /// Why a command went as it did.

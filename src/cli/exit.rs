@@ -99,7 +99,7 @@ impl Exit {
             Self::AgentFault => "the agent is at fault",
             Self::StillRunning => "the wait is over, the command or the hold is not",
             Self::Damaged => "damaged: the journal (audit), or a bundle (artifacts check)",
-            Self::SessionEnded => "provider session: the agent ended it",
+            Self::SessionEnded => "provider session, console, nbd: the agent ended it",
             Self::DemoFailed => "demo: something did not happen as it should",
             Self::Failed => "the command ended failed; holds release: nobody confirms the end",
             Self::Superseded => "the command ended superseded",

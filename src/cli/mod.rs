@@ -10,6 +10,8 @@
 //! | `vm`, `vm_shown`, `vm_parts`, `vm_diff`, `delegate` | what there is, and who may do what |
 //! | `run`, `arguments`, `command`, `names` | commands: sent, waited for, listed, named |
 //! | `holds` | what they left open |
+//! | `access` | what a second provider needs to begin, as one archive |
+//! | `console`, `nbd`, `looks`, `bytes` | a VM's own resources: console, backup, screen, guest, figures, disks |
 //! | `host` | what only the host's owner may do: freeze, thaw, break the glass |
 //! | `conflict`, `events`, `timeline` | what became of them, and why |
 //! | `provider` | a ready client that answers asks |
@@ -17,16 +19,19 @@
 //! | `config` | the agent's configuration files, read without an agent |
 //! | `demo` | the main job, played by real processes |
 
+pub mod access;
 pub mod agent_state;
 pub mod arguments;
 pub mod artifacts;
 pub mod artifacts_dir;
 pub mod audit;
+pub mod bytes;
 pub mod calls;
 pub mod client;
 pub mod command;
 pub mod config;
 pub mod conflict;
+pub mod console;
 pub mod delegate;
 pub mod demo;
 pub mod discover;
@@ -35,8 +40,10 @@ pub mod events;
 pub mod exit;
 pub mod fault;
 pub mod holds;
+pub mod looks;
 pub mod host;
 pub mod names;
+pub mod nbd;
 pub mod output;
 pub mod provider;
 pub mod run;
@@ -55,6 +62,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use access::AccessCommand;
 use agent_state::PlainArgs;
 use artifacts::ArtifactsCommand;
 use audit::AuditCommand;
@@ -62,6 +70,7 @@ use client::{Client, DEFAULT_SOCKET};
 use command::{CancelArgs, CommandArgs, CommandsArgs};
 use config::ConfigCommand;
 use conflict::{ConflictCommand, ConflictsArgs, ExplainArgs};
+use console::ConsoleArgs;
 use delegate::{DelegateArgs, DelegationsArgs, RevokeArgs};
 use demo::DemoArgs;
 use documents::Surroundings;
@@ -70,6 +79,8 @@ use exit::Exit;
 use fault::CarryOutError;
 use holds::HoldsArgs;
 use host::{FreezeArgs, GlassArgs, ThawArgs};
+use looks::{ChannelsArgs, DiskCommand, GuestArgs, ScreenshotArgs, StatsArgs};
+use nbd::NbdArgs;
 use output::{Format, Output};
 use provider::ProviderCommand;
 use run::RunArgs;
@@ -133,6 +144,22 @@ enum Task {
     Conflict(ConflictCommand),
     /// List what finished commands left open (backups, block jobs, migrations, freezes, locks), or end it
     Holds(HoldsArgs),
+    /// Open a VM's serial console in this terminal
+    Console(ConsoleArgs),
+    /// Take a picture of a VM's screen
+    Screenshot(ScreenshotArgs),
+    /// Show a guest's addresses, and what its agent tells
+    Guest(GuestArgs),
+    /// Show what libvirt counts of a VM, or of all
+    Stats(StatsArgs),
+    /// Serve a pull backup on a Unix socket of this host, for qemu-img and nbdinfo
+    Nbd(NbdArgs),
+    #[command(subcommand)]
+    Disk(DiskCommand),
+    #[command(subcommand)]
+    Access(AccessCommand),
+    /// List the channels that are open (consoles, screens, disks), or close one
+    Channels(ChannelsArgs),
     /// Stop new work at once, and say what still runs (operator)
     Freeze(FreezeArgs),
     /// Let what was frozen begin again (operator)
@@ -185,6 +212,10 @@ impl Task {
             Self::Conflicts(args) => args.shown.format,
             Self::Conflict(command) => command.shown().format,
             Self::Holds(args) => args.shown().format,
+            Self::Console(_) | Self::Screenshot(_) | Self::Nbd(_) | Self::Disk(_) | Self::Access(_) => Format::Table,
+            Self::Guest(args) => args.shown.format,
+            Self::Stats(args) => args.shown.format,
+            Self::Channels(args) => args.shown.format,
             Self::Freeze(args) => args.shown.format,
             Self::Thaw(args) => args.shown.format,
             Self::BreakGlass(args) => args.shown.format,
@@ -250,6 +281,14 @@ async fn ask_agent(arguments: &Arguments) -> Result<Exit, CarryOutError> {
         Task::Conflicts(args) => conflict::conflicts(client, args, output).await,
         Task::Conflict(command) => conflict::conflict(client, command, output).await,
         Task::Holds(args) => holds::holds(client, args, output).await,
+        Task::Console(args) => console::console(client, args).await,
+        Task::Screenshot(args) => looks::screenshot(client, args).await,
+        Task::Guest(args) => looks::guest(client, args, output).await,
+        Task::Stats(args) => looks::stats(client, args, output).await,
+        Task::Nbd(args) => nbd::nbd(client, args).await,
+        Task::Access(command) => access::access(client, command).await,
+        Task::Disk(command) => looks::disk(client, command).await,
+        Task::Channels(args) => looks::channels(client, args, output).await,
         Task::Freeze(args) => host::freeze(client, args, output).await,
         Task::Thaw(args) => host::thaw(client, args, output).await,
         Task::BreakGlass(args) => host::break_glass(client, args, output).await,

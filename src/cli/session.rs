@@ -74,9 +74,30 @@ impl From<tungstenite::Error> for HoldSessionError {
     }
 }
 
+/// A WebSocket to the agent.
+pub(super) type Web = WebSocketStream<UnixStream>;
+
+/// Opens a WebSocket.
+///
+/// *Errors*: [`HoldSessionError::Open`], [`HoldSessionError::Broken`].
+pub(super) async fn dial(client: &Client, path: &str) -> Result<Web, HoldSessionError> {
+    let stream = client.connect().await?;
+    let mut request = format!("ws://localhost{path}").into_client_request()?;
+    if let Some(provider) = client.provider()
+        && let Ok(name) = HeaderValue::from_str(provider.as_str())
+    {
+        request.headers_mut().insert(PROVIDER_HEADER, name);
+    }
+    match tokio_tungstenite::client_async(request, stream).await {
+        Ok((stream, _)) => Ok(stream),
+        Err(tungstenite::Error::Http(response)) => Err(refused(&response, client.socket().to_owned())),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// An open session.
 pub struct Session {
-    stream: WebSocketStream<UnixStream>,
+    stream: Web,
 }
 
 impl Session {
@@ -84,18 +105,7 @@ impl Session {
     ///
     /// *Errors*: [`HoldSessionError::Open`], [`HoldSessionError::Broken`].
     pub async fn open(client: &Client) -> Result<Self, HoldSessionError> {
-        let stream = client.connect().await?;
-        let mut request = "ws://localhost/v1/session".into_client_request()?;
-        if let Some(provider) = client.provider()
-            && let Ok(name) = HeaderValue::from_str(provider.as_str())
-        {
-            request.headers_mut().insert(PROVIDER_HEADER, name);
-        }
-        match tokio_tungstenite::client_async(request, stream).await {
-            Ok((stream, _)) => Ok(Self { stream }),
-            Err(tungstenite::Error::Http(response)) => Err(refused(&response, client.socket().to_owned())),
-            Err(error) => Err(error.into()),
-        }
+        Ok(Self { stream: dial(client, "/v1/session").await? })
     }
 
     /// Sends a message.

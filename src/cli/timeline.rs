@@ -165,6 +165,11 @@ impl Known {
             }
             Fact::HoldGivenUp { hold, why } => says(format!("{hold} is to be ended: {why}"), row),
             Fact::HoldClosed { hold, how } => says(format!("{hold} is over: {how}"), row),
+            Fact::ChannelOpened { owner, kind, from, .. } => {
+                let row = Row { what: Some(kind.action().to_string()), ..row };
+                says(format!("the {kind} is open ({from})"), Row { who: Some(owner.to_string()), ..row })
+            }
+            Fact::ChannelClosed { how, .. } => says(format!("a channel is closed: {how}"), row),
             Fact::Observed { origin, .. } | Fact::Happened { origin, .. } | Fact::Vanished { origin: Some(origin) } => {
                 self.brought_about(row, &origin)
             }

@@ -11,11 +11,13 @@
 //! | `reach` | how far a provider's commands reach into the host |
 //! | `listener` | a Unix socket bound safely |
 //! | `api` | HTTP/1.1 and JSON on the Unix socket and over TLS; a provider's WebSocket |
+//! | `access` | channels into a VM: who has which open, and what carries their bytes; pictures and figures |
 //! | `session` | who is connected, what was asked of whom, whose clock is how far off |
 //! | `bindings` | what the operator adds to a VM for each format of artifacts |
 //! | `rpc` | libvirt's own protocol, for unmodified clients |
 //! | `callback` | carries a lane's questions to sessions, standing answers and the operator's hook |
 
+mod access;
 pub mod api;
 mod bindings;
 mod callback;
@@ -30,6 +32,7 @@ pub mod tls;
 mod view;
 pub mod wire;
 
+pub use access::Channels;
 pub use api::{Api, Limits, openapi_document, serve, serve_tls, status_of};
 pub use bindings::Bindings;
 pub use callback::{Callbacks, Hook};

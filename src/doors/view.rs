@@ -251,6 +251,10 @@ fn sentence(fact: &Fact) -> String {
         Fact::HoldOpened { hold, owner: None, .. } => format!("a {hold} is open that was begun past covirt"),
         Fact::HoldGivenUp { hold, why } => format!("the {hold} is to be ended: {why}"),
         Fact::HoldClosed { hold, how } => format!("the {hold} is over: {how}"),
+        Fact::ChannelOpened { owner, kind, from, channel, .. } => {
+            format!("{owner} opened the {kind} ({from}): {channel}")
+        }
+        Fact::ChannelClosed { channel, how, .. } => format!("channel {channel} is closed: {how}"),
         Fact::Observed { state, origin } => {
             format!("the VM is {}, {} vCPUs, {} ({origin})", state.power, state.vcpus, state.memory_kib)
         }

@@ -84,6 +84,9 @@ pub(super) fn seen_in(state: &VmState, operation: &Operation) -> Seen {
         | Operation::DefinitionRename(_)
         | Operation::ConsoleOpen(_)
         | Operation::ScreenOpen(_)
+        | Operation::ScreenCapture(_)
+        | Operation::DiskRead(_)
+        | Operation::GuestInfo(_)
         | Operation::InspectRead(_) => Seen::Never,
     }
 }

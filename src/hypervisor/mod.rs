@@ -8,6 +8,7 @@ mod fake;
 mod given;
 pub mod host;
 mod libvirt;
+mod reach;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,6 +21,7 @@ use crate::resolver::{Call, CallResult, Evidence};
 
 pub use self::fake::{Fake, Fate, FinishError, How, Mode};
 pub use self::libvirt::{ConnectError, Libvirt, Options, StartEventLoopError};
+pub use self::reach::{Figures, GuestFacts, Others, Picture, Pipe, PipeEnd, Reach, Volume};
 
 /// An answer that comes later.
 pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -144,7 +146,7 @@ impl Event {
 }
 
 /// A hypervisor as the agent sees it.
-pub trait Hypervisor: Send + Sync + 'static {
+pub trait Hypervisor: Reach + Send + Sync + 'static {
     /// Where it is: libvirt's connection URI.
     fn uri(&self) -> &str;
 

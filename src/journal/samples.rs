@@ -10,11 +10,13 @@ use super::Entry;
 use crate::delegation::{Change, ChangeRequest, Drain, Grant, Mode};
 use crate::model::operation::RelayedArgs;
 use crate::model::{
-    Action, Cause, Class, ClientCall, Code, Command, CommandId, ConflictId, Ending, Guard, HoldKey, Interval, Kib,
-    Mono, Now, Operation, Order, Outcome, Peer, PowerState, ProviderId, Resource, StartId, VmId, VmState, Wall,
+    Action, Cause, ChannelId, ChannelKind, Class, ClientCall, Code, Command, CommandId, ConflictId, Ending, Guard,
+    HoldKey, Interval, Kib, Mono, Now, Operation, Order, Outcome, Peer, PowerState, ProviderId, Resource, StartId,
+    VmId, VmState, Wall,
 };
 use crate::resolver::{
-    Admission, Answer, Closed, Fact, Feasible, Finding, GivenUp, Glass, Heard, Origin, Party, Rule, StampNote, Verdict,
+    Admission, Answer, ChannelEnd, Closed, Fact, Feasible, Finding, GivenUp, Glass, Heard, Origin, Party, Rule,
+    StampNote, Verdict,
 };
 use crate::sovereignty::{By, Freeze, HostFact, Reach, Scope};
 
@@ -230,6 +232,7 @@ pub(super) fn every_fact() -> Vec<Fact> {
         Fact::Decided { conflict, by: ProviderId::operator(), first: command_id(2) },
     ])
     .chain(holds())
+    .chain(channels())
     .collect()
 }
 
@@ -282,6 +285,44 @@ fn holds() -> Vec<Fact> {
     let given_up = whys.map(|why| Fact::HoldGivenUp { hold: HoldKey::Freeze, why });
     let closed = hows.map(|how| Fact::HoldClosed { hold: HoldKey::Block("vda".to_owned()), how });
     opened.into_iter().chain(given_up).chain(closed).collect()
+}
+
+/// Channels: opened, and closed in every way.
+fn channels() -> Vec<Fact> {
+    let id = |number| ChannelId(Uuid::from_u128(number));
+    let kinds = ["console", "screen", "nbd", "disk:vda"].map(|kind| kind.parse::<ChannelKind>().unwrap());
+    let opened = kinds.map(|kind| Fact::ChannelOpened {
+        channel: id(1),
+        owner: provider("south"),
+        grant: Grant { mode: Some(Mode::Shared), epoch: 2 },
+        from: Peer::Local { uid: 1000, gid: Some(1000), pid: None },
+        lease: matches!(kind, ChannelKind::Disk(_)).then_some(Mono(77)),
+        kind,
+    });
+    let hows = [
+        ChannelEnd::Complete {},
+        ChannelEnd::PeerLeft {},
+        ChannelEnd::VmLeft {},
+        ChannelEnd::Stalled {},
+        ChannelEnd::Misused {},
+        ChannelEnd::PeerRefused {},
+        ChannelEnd::DelegationEnded {},
+        ChannelEnd::Stopped {},
+        ChannelEnd::Released {},
+        ChannelEnd::VmGone {},
+        ChannelEnd::VmStarted {},
+        ChannelEnd::BackupOver {},
+        ChannelEnd::LeaseExpired {},
+        ChannelEnd::Replaced { by: id(2) },
+        ChannelEnd::Requested { by: ProviderId::operator(), reason: "enough".to_owned() },
+        ChannelEnd::Failed { reason: "it broke".to_owned() },
+        ChannelEnd::AgentStopped {},
+    ];
+    let closed = |(number, how): (usize, ChannelEnd)| {
+        let carried = number.is_multiple_of(2).then_some(u64::MAX);
+        Fact::ChannelClosed { channel: id(1), how, received: carried, sent: carried }
+    };
+    opened.into_iter().chain(hows.into_iter().enumerate().map(closed)).collect()
 }
 
 fn any_text() -> impl Strategy<Value = String> {

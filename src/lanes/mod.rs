@@ -26,7 +26,7 @@ pub use asker::{Asker, Delivery};
 pub use carrier::Carrier;
 pub use clock::Clock;
 pub use host::Host;
-pub use registry::{History, Lanes, Running, Submission};
+pub use registry::{Carried, History, Lanes, Running, Submission};
 pub use sight::{Part, Sight};
 
 #[cfg(test)]

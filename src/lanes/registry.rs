@@ -1,5 +1,6 @@
 //! Which VM has a lane, and how requests find it; `events` are carried there as well.
 
+mod channels;
 mod events;
 mod sovereign;
 
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+pub use self::channels::Carried;
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot, watch};
 
 pub use self::sovereign::Running;
@@ -212,7 +214,7 @@ impl Lanes {
         carrier: Option<(CommandId, Box<dyn Carrier>)>,
     ) -> Result<Accepted, Refusal> {
         let (reply, answer) = oneshot::channel();
-        let mail = Mail::Request(Box::new(Request { make: Box::new(make), reply, ended, carrier }));
+        let mail = Mail::Request(Box::new(Request { make: Box::new(make), reply, ended, carrier, closing: None }));
         let gone = || Refusal::new(Code::Closing, "the agent is shutting down");
         address.mail.send(mail).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
@@ -338,9 +340,12 @@ impl Lanes {
         let address = self.address(vm)?;
         match self.request(&address, move |token| Input::Change { token, request }).await? {
             Accepted::Change(change) => Ok(change),
-            Accepted::Standing | Accepted::Command(_) | Accepted::Answer | Accepted::Drain | Accepted::Decision => {
-                Err(Refusal::new(Code::Internal, "the lane answered something else"))
-            }
+            Accepted::Standing
+            | Accepted::Channel(_)
+            | Accepted::Command(_)
+            | Accepted::Answer
+            | Accepted::Drain
+            | Accepted::Decision => Err(Refusal::new(Code::Internal, "the lane answered something else")),
         }
     }
 

@@ -4,6 +4,7 @@
 //! the hypervisor, questions to the [`Asker`], answers back to whoever waits. `looks` sees what happened past the
 //! agent; `outage` gets through a journal that takes no facts.
 
+mod asks;
 mod calls;
 mod looks;
 mod news;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::asker::{Asker, Delivery};
+use super::asker::Asker;
 use super::carrier::{Carrier, Carriers};
 use super::clock::Clock;
 use super::host::Host;
@@ -24,13 +25,14 @@ use super::load::Load;
 use super::sight::Sight;
 use crate::hypervisor::{AskHypervisorError, Hypervisor};
 use crate::journal::{AppendError, Entry, Journal};
-use crate::model::{Cause, Code, CommandId, Now, Outcome, ProviderId, Refusal, VmId, VmState};
+use crate::model::{Cause, ChannelId, Code, CommandId, Now, Outcome, ProviderId, Refusal, VmId, VmState};
 use crate::resolver::{
-    Accepted, Call, CallResult, Evidence, Fact, Input, Lane, Observation, Output, Party, Phase, Policy, State, Token,
-    Tracked,
+    Accepted, Call, CallResult, ChannelEnd, Evidence, Fact, Input, Lane, Observation, Output, Phase, Policy, State,
+    Token, Tracked,
 };
 use crate::sovereignty::Restraint;
 
+use self::asks::answer_of;
 use self::news::{Damper, Explained};
 pub(super) use self::news::{Ear, Piece};
 use self::outage::Outage;
@@ -57,6 +59,8 @@ pub(super) struct Request {
     pub(super) ended: Option<oneshot::Sender<Outcome>>,
     /// What makes the command's call, if that is a client's own.
     pub(super) carrier: Option<(CommandId, Box<dyn Carrier>)>,
+    /// Who is told when the channel that it opens is to be closed.
+    pub(super) closing: Option<(ChannelId, oneshot::Sender<ChannelEnd>)>,
 }
 
 /// A request that waits for its answer.
@@ -65,6 +69,7 @@ struct Asked {
     ended: Option<oneshot::Sender<Outcome>>,
     /// The command that it brought a carrier for.
     carried: Option<CommandId>,
+    closing: Option<(ChannelId, oneshot::Sender<ChannelEnd>)>,
 }
 
 /// Something that is sent once what it is made from is durable.
@@ -131,6 +136,8 @@ pub(super) struct Runner {
     /// What makes calls that are clients' own.
     carriers: Carriers,
     waiters: BTreeMap<CommandId, Vec<oneshot::Sender<Outcome>>>,
+    /// The doors of open channels.
+    channels: BTreeMap<ChannelId, oneshot::Sender<ChannelEnd>>,
     /// Answers that leave once this step is durable.
     held: VecDeque<(u64, Deferred)>,
     in_flight: BTreeSet<CommandId>,
@@ -195,6 +202,7 @@ impl Runner {
             replies: BTreeMap::new(),
             carriers: Carriers::default(),
             waiters: BTreeMap::new(),
+            channels: BTreeMap::new(),
             held: VecDeque::new(),
             in_flight: BTreeSet::new(),
             answered: BTreeMap::new(),
@@ -292,13 +300,13 @@ impl Runner {
         }
     }
 
-    fn request(&mut self, Request { make, reply, ended, carrier }: Request) {
+    fn request(&mut self, Request { make, reply, ended, carrier, closing }: Request) {
         self.next_token = self.next_token.wrapping_add(1);
         let token = self.next_token;
         // The same id again is the same command, whose call is made once.
         let new = carrier.filter(|(command, _)| self.lane.state().command(*command).is_none());
         let carried = new.and_then(|(command, carrier)| self.carriers.keep(command, carrier));
-        self.replies.insert(token, Asked { reply, ended, carried });
+        self.replies.insert(token, Asked { reply, ended, carried, closing });
         self.step(make(token));
     }
 
@@ -404,6 +412,11 @@ impl Runner {
                     let _ = waiter.send(outcome.clone());
                 }
             }
+            Output::CloseChannel { channel, how } => {
+                if let Some(tell) = self.channels.remove(&channel) {
+                    let _ = tell.send(how);
+                }
+            }
             Output::WakeAt(moment) => self.wake = Some(self.around.clock.instant_of(moment)),
         }
     }
@@ -429,9 +442,12 @@ impl Runner {
     }
 
     fn accepted(&mut self, token: Token, what: Accepted) {
-        let Some(Asked { reply, ended, carried: _ }) = self.replies.remove(&token) else { return };
+        let Some(Asked { reply, ended, carried: _, closing }) = self.replies.remove(&token) else { return };
         if let (Accepted::Command(id), Some(ended)) = (&what, ended) {
             self.tell_when_ended(*id, ended);
+        }
+        if let Some((id, tell)) = closing {
+            self.channels.insert(id, tell);
         }
         let _ = reply.send(Ok(what));
     }
@@ -479,18 +495,4 @@ fn tell_operator(facts: &[Fact]) {
 
 fn unwritable() -> Refusal {
     Refusal::new(Code::JournalUnwritable, "the journal cannot be written now; nothing was accepted, submit again later")
-}
-
-fn answer_of(delivery: Delivery, conflict: crate::model::ConflictId, epoch: u64, who: Party) -> Option<Input> {
-    use crate::resolver::Heard;
-    match (delivery, who) {
-        (Delivery::Sent, _) => None,
-        (Delivery::Standing(said), Party::Provider(by)) => {
-            Some(Input::Answered { token: None, conflict, epoch, by, said, how: Heard::Standing })
-        }
-        (Delivery::Hook(first), Party::Hook) => Some(Input::HookAnswered { conflict, epoch, first }),
-        (Delivery::Lost | Delivery::Standing(_) | Delivery::Hook(_), by) => {
-            Some(Input::AnswerLost { conflict, epoch, by })
-        }
-    }
 }

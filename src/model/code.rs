@@ -57,6 +57,14 @@ codes! {
     HoldOpen = "hold-open",
     /// Nothing of this kind is open on the VM.
     UnknownHold = "unknown-hold",
+    /// No channel of this id, or none that the caller may close.
+    UnknownChannel = "unknown-channel",
+    /// As many channels are open as may be.
+    TooManyChannels = "too-many-channels",
+    /// A disk that libvirt cannot stream, or none of this name.
+    NoSuchDisk = "no-such-disk",
+    /// The range lies outside of what there is.
+    RangeUnsatisfiable = "range-unsatisfiable",
     /// Commands have not ended yet.
     CommandsInFlight = "commands-in-flight",
 

@@ -40,6 +40,11 @@ uuid_id! {
 }
 
 uuid_id! {
+    /// A channel that was opened at a door.
+    ChannelId
+}
+
+uuid_id! {
     /// A conflict between two commands on one VM.
     ConflictId
 }

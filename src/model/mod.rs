@@ -6,6 +6,7 @@
 
 pub mod action;
 pub mod cause;
+pub mod channel;
 pub mod clock;
 pub mod code;
 pub mod command;
@@ -23,13 +24,14 @@ pub(crate) mod xml;
 
 pub use action::Action;
 pub use cause::{Actor, Cause, Happening};
+pub use channel::ChannelKind;
 pub use clock::{ClockFilter, StepWatch};
 pub use code::Code;
 pub use command::{Class, ClientCall, Command, Ending, Guard, Order, Outcome, Refusal};
 pub use device::DeviceName;
 pub use footprint::{Footprint, Resource};
 pub use hold::HoldKey;
-pub use ids::{CommandId, ConflictId, ProviderId, VmId};
+pub use ids::{ChannelId, CommandId, ConflictId, ProviderId, VmId};
 pub use operation::{Effect, Operation};
 pub use peer::{KeyId, Peer};
 pub use secret::Secret;

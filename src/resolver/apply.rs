@@ -35,6 +35,7 @@ impl State {
                 self.epochs = self.authority.take().map_or(self.epochs, |authority| authority.epoch);
                 self.believed = None;
                 self.holds.clear();
+                self.channels.clear();
                 self.broken.clear();
                 self.moved_to = None;
                 self.drain = None;
@@ -184,6 +185,10 @@ impl State {
             Fact::HoldOpened { .. } => self.hold_opened(at, fact),
             Fact::HoldGivenUp { hold, why } => self.hold_given_up(at, hold, why),
             Fact::HoldClosed { hold, how: _ } => self.hold_closed(at, hold),
+            Fact::ChannelOpened { .. } => self.channel_opened(at, fact),
+            Fact::ChannelClosed { channel, .. } => {
+                self.channels.remove(channel);
+            }
             Fact::Vanished { origin } => {
                 self.moved_to = self.destination();
                 self.standing = Standing::Vanished;

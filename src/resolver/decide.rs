@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::budget;
+use super::channel;
 use super::client;
 use super::drain;
 use super::fact::{Answer, Fact, Heard, Party};
@@ -53,6 +54,7 @@ pub(crate) fn next(state: &State, policy: &Policy, footing: &Footing, now: Now) 
         .or_else(|| resolution(state, policy, now))
         .or_else(|| drain::due(state, footing.restraint.as_deref(), now))
         .or_else(|| hold::due(state, now))
+        .or_else(|| channel::over(state, footing.restraint.as_deref(), now))
         .or_else(|| in_line(state, policy, footing, now))
 }
 
@@ -87,7 +89,8 @@ pub(crate) fn next_due(state: &State, policy: &Policy, now: Now) -> Option<Mono>
     due.extend(restraint::next_due(state));
     due.extend(drain::next_due(state));
     due.extend(hold::next_due(state));
-    if let Some(authority) = state.authority.as_ref().filter(|_| !due.is_empty()) {
+    due.extend(channel::next_due(state));
+    if let Some(authority) = state.authority.as_ref().filter(|_| !due.is_empty() || !state.channels.is_empty()) {
         due.extend(authority.next_expiry(now.mono));
     }
     due.into_iter().filter(|moment| *moment > now.mono).min()
@@ -334,6 +337,9 @@ fn release(state: &State, policy: &Policy, footing: &Footing, heads: &[&Tracked]
         if turn::passed_by(state, policy, tracked, now).is_some() || hold::errand_first(state, tracked) {
             return None;
         }
+        if channel::blocking(state, tracked).is_some() {
+            return None;
+        }
         if hold::blocking(state, tracked).is_some() || waits_for_the_vm(state, tracked) {
             return None;
         }
@@ -415,6 +421,9 @@ pub(crate) fn waiting_reason(
     }
     if let Some(hold) = hold::blocking(state, tracked) {
         return Some((hold::reason(hold, now), hold.opener().into_iter().collect()));
+    }
+    if let Some(channel) = channel::blocking(state, tracked) {
+        return Some((channel::reason(channel, now), Vec::new()));
     }
     if waits_for_the_vm(state, tracked) {
         let before = state.live().map(Tracked::command).filter(|command| client::brings_back(state, command));

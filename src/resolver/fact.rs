@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::channel::ChannelEnd;
 use super::restraint::Glass;
 use crate::delegation::{Change, Drain, Grant};
 use crate::model::{
-    Actor, Cause, Command, CommandId, ConflictId, Footprint, HoldKey, Interval, Mono, Outcome, Peer, ProviderId,
-    Resource, StartId, VmState,
+    Actor, Cause, ChannelId, ChannelKind, Command, CommandId, ConflictId, Footprint, HoldKey, Interval, Mono, Outcome,
+    Peer, ProviderId, Resource, StartId, VmState,
 };
 use crate::sovereignty::{Freeze, HostFact, Scope};
 
@@ -69,6 +70,29 @@ pub enum Fact {
     HoldGivenUp { hold: HoldKey, why: GivenUp },
     /// What was open is not any more.
     HoldClosed { hold: HoldKey, how: Closed },
+    /// A provider opened a channel at a door.
+    ChannelOpened {
+        channel: ChannelId,
+        owner: ProviderId,
+        kind: ChannelKind,
+        /// What allowed it.
+        grant: Grant,
+        /// Who was at the other end.
+        from: Peer,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lease: Option<Mono>,
+    },
+    /// A channel is not open any more.
+    ChannelClosed {
+        channel: ChannelId,
+        how: ChannelEnd,
+        /// What came from the peer, where it is known. *Units*: bytes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        received: Option<u64>,
+        /// What the peer was sent, where it is known. *Units*: bytes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sent: Option<u64>,
+    },
     /// The VM is not as it was believed to be.
     Observed { state: VmState, origin: Origin },
     /// Something happened past this agent that the VM's state does not show.
@@ -134,6 +158,8 @@ kinds! {
     HoldOpened = "hold-opened",
     HoldGivenUp = "hold-given-up",
     HoldClosed = "hold-closed",
+    ChannelOpened = "channel-opened",
+    ChannelClosed = "channel-closed",
     Observed = "observed",
     Happened = "happened",
     Frozen = "frozen",

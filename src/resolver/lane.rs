@@ -18,6 +18,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::call::Call;
+use super::channel;
 use super::client;
 use super::decide::{self, Footing, Gate};
 use super::drain;
@@ -165,6 +166,15 @@ impl Lane {
                 let fact = restraint::mend_glass(&self.state, &by);
                 self.decided(now, token, fact, turn);
             }
+            Input::OpenChannel { token, request } => self.open_channel(now, token, request, turn),
+            Input::CloseChannel { token, by, channel, reason } => {
+                self.close_channel(now, token, by, channel, reason, turn);
+            }
+            Input::ChannelOver { channel, how, received, sent } => {
+                let known = self.state.channels.contains_key(&channel);
+                let over = Fact::ChannelClosed { channel, how, received: Some(received), sent: Some(sent) };
+                self.record(now, known.then_some(over).into_iter().collect(), turn);
+            }
             Input::Doubted => self.footing.doubt = true,
             Input::Finished { command, result } => self.finished(now, command, result, turn),
             Input::Probed { command, evidence } => self.probed(now, command, evidence, turn),
@@ -288,6 +298,8 @@ impl Lane {
     /// After a restart: what was running is unknown, what was asked will not be answered, and clients are gone but for
     /// these, whose calls were not made.
     fn recover(&mut self, now: Now, carried: &BTreeSet<CommandId>, turn: &mut Turn) {
+        let cut_off = channel::cut_off(&self.state);
+        self.record(now, cut_off, turn);
         let gone = client::gone(&self.state, carried);
         self.record(now, gone, turn);
         let unmade = client::unmade(&self.state, carried);
@@ -337,6 +349,9 @@ impl Lane {
                     let within = deadline.since(now.mono);
                     turn.outputs.extend(who.iter().filter_map(|who| self.ask(*conflict, *epoch, who, within)));
                 }
+                Fact::ChannelClosed { channel, how, .. } => {
+                    turn.outputs.push(Output::CloseChannel { channel: *channel, how: how.clone() });
+                }
                 Fact::Enrolled { .. }
                 | Fact::Released { .. }
                 | Fact::Delegation { .. }
@@ -354,6 +369,7 @@ impl Lane {
                 | Fact::HoldOpened { .. }
                 | Fact::HoldGivenUp { .. }
                 | Fact::HoldClosed { .. }
+                | Fact::ChannelOpened { .. }
                 | Fact::Observed { .. }
                 | Fact::Happened { .. }
                 | Fact::Frozen { .. }

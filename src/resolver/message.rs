@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::call::Call;
+use super::channel::{ChannelEnd, ChannelRequest};
 use super::fact::{CallResult, Evidence, Fact, Heard, Party};
 use super::policy::Said;
 use crate::delegation::{Change, ChangeRequest};
 use crate::model::{
-    Cause, ClockEstimate, Command, CommandId, ConflictId, Happening, HoldKey, Mono, Now, Outcome, Peer, ProviderId,
-    Refusal, Resource, VmState,
+    Cause, ChannelId, ClockEstimate, Command, CommandId, ConflictId, Happening, HoldKey, Mono, Now, Outcome, Peer,
+    ProviderId, Refusal, Resource, VmState,
 };
 use crate::sovereignty::Restraint;
 
@@ -62,6 +63,12 @@ pub enum Input {
     SessionLost { provider: ProviderId },
     /// Somebody wants what is open ended; why, as a sentence.
     ReleaseHold { token: Token, by: ProviderId, hold: HoldKey, reason: String },
+    /// A provider wants a channel opened.
+    OpenChannel { token: Token, request: ChannelRequest },
+    /// Somebody wants a channel closed; why, as a sentence.
+    CloseChannel { token: Token, by: ProviderId, channel: ChannelId, reason: String },
+    /// A channel ended by itself, having carried so many bytes from and to its peer.
+    ChannelOver { channel: ChannelId, how: ChannelEnd, received: u64, sent: u64 },
     /// What holds on the whole host from now on.
     Restrained(Arc<Restraint>),
     /// The operator takes every action of the VM for a while.
@@ -118,6 +125,8 @@ pub enum Output {
     Refused { token: Token, refusal: Box<Refusal> },
     /// A command ended.
     Ended { command: CommandId, outcome: Outcome },
+    /// Cut this channel off, if it is still open.
+    CloseChannel { channel: ChannelId, how: ChannelEnd },
     /// Send a `Tick` at this moment.
     WakeAt(Mono),
 }
@@ -133,6 +142,8 @@ pub enum Accepted {
     Change(Change),
     /// A change of the delegations; it takes effect once what is in flight has ended.
     Drain,
+    /// A channel was opened, or is to be closed.
+    Channel(ChannelId),
     /// An answer.
     Answer,
     /// The operator's decision.

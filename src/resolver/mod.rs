@@ -10,6 +10,7 @@
 //! | `decide` | the next thing to happen: deadlines, silence, conflicts, starts |
 //! | `client` | commands that are a libvirt client's own call |
 //! | `past_us`, `unplug` | what happened past this agent, and whether a command of ours explains it |
+//! | `channel` | ways into a VM that are open at doors: who may, how many, until when |
 //! | `recheck` | the last look before a start |
 //! | `rules`, `feasibility` | which of two goes first, and what each rule found |
 //! | `turn`, `budget`, `escalate`, `drain` | waiting is bounded: turns, time for asking, the operator's word, hand-overs |
@@ -28,6 +29,7 @@ mod admission;
 mod apply;
 mod budget;
 mod call;
+mod channel;
 mod client;
 mod decide;
 mod drain;
@@ -52,6 +54,7 @@ mod turn;
 mod unplug;
 
 pub use call::{Call, Whose};
+pub use channel::{Channel, ChannelEnd, ChannelRequest, Force, may_look};
 pub use client::nobody_carries;
 pub use explain::{AskRecord, ConflictRecord, Moment, Waiting, deciding_rule, story, waiting};
 pub use fact::{

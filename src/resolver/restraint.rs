@@ -161,6 +161,12 @@ pub(crate) fn refuses(state: &State, told: Option<&Restraint>, command: &Command
         .filter(|_| !drain::ends_its_own(state, command))
 }
 
+/// Why a provider may not reach into the VM now: a channel, or a look at what is not libvirt's to tell.
+pub(crate) fn bars(state: &State, told: Option<&Restraint>, provider: &ProviderId, action: Action) -> Option<Refusal> {
+    let above = || told?.ceiling.allows(provider, state.vm, &state.name, action, Class::Routine).err();
+    stops(state, provider).or_else(above)
+}
+
 /// How a command that waits ends, if its provider was stopped meanwhile.
 pub(crate) fn ends(state: &State, told: Option<&Restraint>, waiting: &Tracked) -> Option<Outcome> {
     let refusal = refuses(state, told, waiting.command())?;

@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::budget::Asking;
+use super::channel::Channel;
 use super::fact::{Admission, Answer, Feasible, Heard, Origin, Party, Verdict};
 use super::hold::Hold;
 use super::restraint::Glass;
 use crate::delegation::{Authority, Drain};
 use crate::model::operation::Register;
 use crate::model::{
-    Command, CommandId, ConflictId, DeviceName, Footprint, HoldKey, Issued, Mono, Now, Outcome, ProviderId, Resource,
-    StartId, VmId, VmState,
+    ChannelId, Command, CommandId, ConflictId, DeviceName, Footprint, HoldKey, Issued, Mono, Now, Outcome, ProviderId,
+    Resource, StartId, VmId, VmState,
 };
 use crate::sovereignty::{Freeze, HostState};
 
@@ -69,6 +70,9 @@ pub struct State {
     /// What is open, by what it is.
     #[serde(default)]
     pub(crate) holds: BTreeMap<HoldKey, Hold>,
+    /// Channels that are open at doors.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) channels: BTreeMap<ChannelId, Channel>,
     /// Checkpoints of backups that were given up: a later backup must not begin there.
     #[serde(default)]
     pub(crate) broken: BTreeSet<String>,
@@ -345,6 +349,7 @@ impl State {
             written: BTreeMap::new(),
             retained: RETAINED,
             holds: BTreeMap::new(),
+            channels: BTreeMap::new(),
             broken: BTreeSet::new(),
             unthawed: None,
             errands: 0,

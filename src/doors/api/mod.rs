@@ -3,13 +3,17 @@
 //! Everything from outside is bounded: connections, the time until a request's head is there, the body's size and
 //! time, a provider's queue. Every error is a [`Problem`](super::wire::Problem) with a stable code.
 
+mod access;
 mod artifacts;
 mod audit;
+mod channels;
 mod commands;
+mod content;
 mod events;
 mod exchanges;
 mod extract;
 mod holds;
+mod looks;
 mod host;
 mod openapi;
 mod problem;
@@ -22,6 +26,7 @@ use std::time::Duration;
 use axum::routing::{delete, get};
 use axum::{Json, Router};
 
+use super::access::Channels;
 use super::bindings::Bindings;
 use super::identity::Caller;
 use super::reach::Reaches;
@@ -60,6 +65,7 @@ pub struct Api {
     pub(crate) limits: Limits,
     pub(crate) bindings: Bindings,
     pub(crate) reaches: Reaches,
+    pub(crate) channels: Channels,
 }
 
 impl Api {
@@ -73,7 +79,7 @@ impl Api {
         bindings: Bindings,
         reaches: Reaches,
     ) -> Self {
-        Self { lanes, roster, sessions, limits, bindings, reaches }
+        Self { lanes, roster, sessions, limits, bindings, reaches, channels: Channels::default() }
     }
 
     /// Every path.
@@ -97,6 +103,16 @@ impl Api {
             .route("/v1/vms/{vm}/holds", get(holds::list))
             .route("/v1/vms/{vm}/holds/{hold}/release", axum::routing::post(holds::release))
             .route("/v1/holds", get(holds::list_all))
+            .route("/v1/channels", get(channels::list))
+            .route("/v1/channels/{channel}", delete(channels::close))
+            .route("/v1/vms/{vm}/console", get(access::console))
+            .route("/v1/vms/{vm}/vnc", get(access::vnc))
+            .route("/v1/vms/{vm}/holds/{hold}/nbd", get(access::nbd))
+            .route("/v1/vms/{vm}/screenshot", get(looks::screenshot))
+            .route("/v1/vms/{vm}/guest", get(looks::guest))
+            .route("/v1/vms/{vm}/stats", get(looks::stats))
+            .route("/v1/stats", get(looks::all_stats))
+            .route("/v1/vms/{vm}/disks/{target}/content", get(content::show))
             .route("/v1/conflicts/{id}/decision", axum::routing::post(commands::decide))
             .route("/v1/commands/{id}", get(commands::find))
             .route("/v1/commands/{id}/explain", get(commands::explain))

@@ -86,6 +86,8 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::UnknownProvider
         | Code::UnknownAsk
         | Code::UnknownHold
+        | Code::UnknownChannel
+        | Code::NoSuchDisk
         | Code::FormatUnknown => StatusCode::NOT_FOUND,
         Code::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -136,9 +138,11 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::ArtifactIncomplete
         | Code::ArtifactSecret
         | Code::ArtifactTooLarge => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::RangeUnsatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
         Code::QueueFull
         | Code::QuotaExceeded
         | Code::SessionMisused
+        | Code::TooManyChannels
         | Code::TooManySessions
         | Code::TooManyConnections
         | Code::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,

@@ -82,7 +82,8 @@ pub(crate) async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<
     Ok(Json(VmList { vms }))
 }
 
-fn of_hypervisor(error: &AskHypervisorError) -> Refusal {
+/// The refusal for what the hypervisor said.
+pub(crate) fn of_hypervisor(error: &AskHypervisorError) -> Refusal {
     match error {
         AskHypervisorError::NoSuchVm(_) => unknown_vm(),
         AskHypervisorError::Unreachable { .. } => Refusal::new(Code::HypervisorUnreachable, error.to_string()),

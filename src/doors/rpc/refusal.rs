@@ -185,6 +185,7 @@ const fn error_code(code: Code) -> ErrorCode {
         | Code::GlassBroken
         | Code::BadDelegate => ErrorCode::Denied,
         Code::QueueFull
+        | Code::TooManyChannels
         | Code::QuotaExceeded
         | Code::HoldOpen
         | Code::CommandsInFlight
@@ -212,6 +213,9 @@ const fn error_code(code: Code) -> ErrorCode {
         | Code::UnknownCommand
         | Code::UnknownConflict
         | Code::UnknownProvider
+        | Code::UnknownChannel
+        | Code::NoSuchDisk
+        | Code::RangeUnsatisfiable
         | Code::FormatUnknown
         | Code::NotAcceptable
         | Code::BindingMalformed

@@ -2,6 +2,7 @@
 //!
 //! Ids and times travel as text. A field that is not set is left out. Unknown fields in a request are refused.
 
+mod access;
 mod artifacts;
 mod commands;
 mod holds;
@@ -16,6 +17,7 @@ use utoipa::ToSchema;
 
 use crate::model::{Code, CommandId, ProviderId, VmId, Wall};
 
+pub use access::{ChannelList, ChannelView, GuestReport, StatsList, VmStats};
 pub use artifacts::{ArtifactFile, Artifacts, FormatList, FormatSummary};
 pub use audit::{Deed, DeedList, ExportedRecord, RecordList};
 pub use commands::{

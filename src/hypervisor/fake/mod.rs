@@ -336,6 +336,8 @@ fn gone(vm: VmId) -> Outcome {
     Outcome::new(Ending::Impossible, Code::VmGone, format!("there is no VM {vm}"))
 }
 
+impl super::Reach for Fake {}
+
 impl Hypervisor for Fake {
     fn uri(&self) -> &str {
         URI

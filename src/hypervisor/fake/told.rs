@@ -95,6 +95,9 @@ pub(super) fn of(operation: &Operation, before: &VmState, after: &VmState, alias
         | Operation::LockRelease(_)
         | Operation::ConsoleOpen(_)
         | Operation::ScreenOpen(_)
+        | Operation::ScreenCapture(_)
+        | Operation::DiskRead(_)
+        | Operation::GuestInfo(_)
         | Operation::InspectRead(_)
         | Operation::Relayed(_) => Vec::new(),
     }

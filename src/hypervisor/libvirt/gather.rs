@@ -26,7 +26,7 @@ use crate::hypervisor::ReadInventory;
 use crate::model::VmId;
 
 /// How long the guest agent is given.
-const AGENT_LIMIT: Duration = Duration::from_secs(2);
+pub(super) const AGENT_LIMIT: Duration = Duration::from_secs(2);
 /// How many agents may owe an answer at once: each holds a thread until it gives one.
 const AGENTS_MAX: usize = 8;
 /// How many threads read when all VMs are read. Each request waits for libvirtd, so that two keep it busy.
@@ -37,13 +37,13 @@ const SHARES: usize = 2;
 pub(super) struct AgentsAsked(Mutex<BTreeSet<VmId>>);
 
 /// One such VM; the debt ends with it.
-struct AgentAsked {
+pub(super) struct AgentAsked {
     all: Arc<AgentsAsked>,
     vm: VmId,
 }
 
 impl AgentsAsked {
-    fn begin(self: &Arc<Self>, vm: VmId) -> Option<AgentAsked> {
+    pub(super) fn begin(self: &Arc<Self>, vm: VmId) -> Option<AgentAsked> {
         let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         (asked.len() < AGENTS_MAX && asked.insert(vm)).then(|| AgentAsked { all: Arc::clone(self), vm })
     }

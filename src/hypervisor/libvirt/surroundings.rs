@@ -57,7 +57,11 @@ pub(super) fn neighbours(domain: &Domain) -> Result<Vec<Neighbour>, Error> {
     Ok(seen.into_iter().map(|AgentAddress { mac, ip, prefix: _ }| Neighbour { mac, ip }).collect())
 }
 
-fn addresses(domain: &Domain, source: sys::virDomainInterfaceAddressesSource) -> Result<Vec<AgentAddress>, Error> {
+/// A VM's addresses, as one source knows them.
+pub(super) fn addresses(
+    domain: &Domain,
+    source: sys::virDomainInterfaceAddressesSource,
+) -> Result<Vec<AgentAddress>, Error> {
     let mut found: *mut sys::virDomainInterfacePtr = std::ptr::null_mut();
     // SAFETY: the domain is open; libvirt sets `found` to an array of the length it returns.
     let count = unsafe { sys::virDomainInterfaceAddresses(domain.as_ptr(), &raw mut found, source, 0) };

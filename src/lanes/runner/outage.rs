@@ -94,6 +94,8 @@ impl Runner {
             self.step(Input::Closing);
         }
         self.step(Input::Rebuilt { carried: self.carriers.commands() });
+        // What the journal knows is closed with that; of the rest it never heard, or heard the end.
+        self.channels.clear();
         // What was seen then may be older than what is told now.
         let retold = kept.iter().any(|errand| matches!(errand, Errand::Finished { .. }));
         for errand in kept {

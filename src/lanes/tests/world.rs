@@ -372,6 +372,8 @@ impl Watched {
     }
 }
 
+impl crate::hypervisor::Reach for Watched {}
+
 impl Hypervisor for Watched {
     fn uri(&self) -> &str {
         self.fake.uri()

@@ -1,6 +1,6 @@
 //! Reading, locking, and channels that are opened at a door.
 
-use super::super::state::PowerState::{self, Crashed, Paused, PmSuspended, Running, ShuttingDown};
+use super::super::state::PowerState::{self, Crashed, Paused, PmSuspended, Running, ShutOff, ShuttingDown};
 use super::spec::Down::{Closed, Open};
 use super::spec::Reach::{ByName, Usual};
 use super::spec::Repeat::{Distinct, Idempotent};
@@ -83,6 +83,53 @@ pub(super) const SCREEN_OPEN: Spec = Spec {
     states: &[Running, Paused],
     effect: "a channel is open",
     call: "virDomainOpenGraphicsFD",
+    repeat: Distinct,
+    undo: Reversible,
+    way: Channel,
+    reach: Usual,
+    down: Closed,
+};
+
+pub(super) const SCREEN_CAPTURE: Spec = Spec {
+    name: "screen.capture",
+    permissions: &["domain:screenshot"],
+    reads: &[Power],
+    writes: &[Screen],
+    states: &[Running, Paused],
+    effect: "none",
+    call: "virDomainScreenshot",
+    repeat: Distinct,
+    undo: Reversible,
+    way: Channel,
+    reach: Usual,
+    down: Closed,
+};
+
+pub(super) const DISK_READ: Spec = Spec {
+    name: "disk.read",
+    permissions: &["storage_vol:data_read"],
+    reads: &[Power, Process, Disks],
+    // No checkpoint or backup begins meanwhile.
+    writes: &[Backup],
+    states: &[ShutOff, Crashed],
+    effect: "a channel is open",
+    call: "virStorageVolDownload",
+    repeat: Distinct,
+    undo: Reversible,
+    way: Channel,
+    reach: Usual,
+    down: Closed,
+};
+
+pub(super) const GUEST_INFO: Spec = Spec {
+    name: "guest.info",
+    permissions: &[],
+    reads: &[Power],
+    // The agent answers one at a time.
+    writes: &[GuestAgent],
+    states: &[Running],
+    effect: "none",
+    call: "virDomainGetGuestInfo",
     repeat: Distinct,
     undo: Reversible,
     way: Channel,

@@ -149,6 +149,12 @@ actions! {
     ConsoleOpen = access::CONSOLE_OPEN,
     /// Open the graphical screen.
     ScreenOpen = access::SCREEN_OPEN,
+    /// Take a picture of the graphical screen.
+    ScreenCapture = access::SCREEN_CAPTURE,
+    /// Read the contents of a disk of a VM that is off.
+    DiskRead = access::DISK_READ,
+    /// Ask the guest's agent who and what the guest is.
+    GuestInfo = access::GUEST_INFO,
     /// Read the VM's state.
     InspectRead = access::INSPECT_READ,
 }

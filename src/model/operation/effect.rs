@@ -249,7 +249,10 @@ impl Operation {
             | Self::GuestSetTime(_)
             | Self::GuestSetPassword(_)
             | Self::ConsoleOpen(_)
-            | Self::ScreenOpen(_) => Effect::Elsewhere,
+            | Self::ScreenOpen(_)
+            | Self::ScreenCapture(_)
+            | Self::DiskRead(_)
+            | Self::GuestInfo(_) => Effect::Elsewhere,
             Self::InspectRead(_) => Effect::Nothing,
             Self::Relayed(args) => args.effect(),
         }

@@ -110,6 +110,9 @@ operations! {
     LockRelease(NoArgs) = "lock.release",
     ConsoleOpen(NoArgs) = "console.open",
     ScreenOpen(NoArgs) = "screen.open",
+    ScreenCapture(NoArgs) = "screen.capture",
+    DiskRead(NoArgs) = "disk.read",
+    GuestInfo(NoArgs) = "guest.info",
     InspectRead(NoArgs) = "inspect.read",
 }
 
@@ -188,6 +191,9 @@ impl Operation {
             | Self::LockRelease(_)
             | Self::ConsoleOpen(_)
             | Self::ScreenOpen(_)
+            | Self::ScreenCapture(_)
+            | Self::DiskRead(_)
+            | Self::GuestInfo(_)
             | Self::InspectRead(_)
             | Self::Relayed(_) => Ok(()),
         }

@@ -144,7 +144,10 @@ impl RelayedArgs {
             | Action::LockRelease
             | Action::MonitorCommand
             | Action::ConsoleOpen
-            | Action::ScreenOpen => Effect::Elsewhere,
+            | Action::ScreenOpen
+            | Action::ScreenCapture
+            | Action::DiskRead
+            | Action::GuestInfo => Effect::Elsewhere,
         }
     }
 }

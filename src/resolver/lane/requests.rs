@@ -2,8 +2,9 @@
 
 use super::{Lane, Turn};
 use crate::delegation::{self, ChangeRequest};
-use crate::model::{Code, Command, CommandId, Ending, Now, Outcome, ProviderId, Refusal, VmState};
+use crate::model::{ChannelId, Code, Command, CommandId, Ending, Now, Outcome, ProviderId, Refusal, VmState};
 use crate::resolver::admission::{self, Taken};
+use crate::resolver::channel::{self, ChannelRequest};
 use crate::resolver::decide::Gate;
 use crate::resolver::drain;
 use crate::resolver::fact::Fact;
@@ -58,6 +59,8 @@ impl Lane {
             turn.refuse(token, Refusal::new(Code::HoldOpen, message));
             return;
         }
+        let shut = channel::released(&self.state);
+        self.record(now, shut, turn);
         self.record(now, vec![Fact::Released { by }], turn);
         turn.accept(token, Accepted::Standing);
     }
@@ -114,6 +117,39 @@ impl Lane {
             Ok(change) => {
                 self.record(now, vec![Fact::Delegation { by, change: change.clone() }], turn);
                 turn.accept(token, Accepted::Change(change));
+            }
+        }
+    }
+
+    pub(super) fn open_channel(&mut self, now: Now, token: Token, request: ChannelRequest, turn: &mut Turn) {
+        if self.footing.gate == Gate::Shut {
+            turn.refuse(token, Refusal::new(Code::Closing, "the agent is shutting down"));
+            return;
+        }
+        let id = request.id;
+        match channel::open(&self.state, self.footing.restraint.as_deref(), request, now) {
+            Err(refusal) => turn.refuse(token, refusal),
+            Ok(facts) => {
+                self.record(now, facts, turn);
+                turn.accept(token, Accepted::Channel(id));
+            }
+        }
+    }
+
+    pub(super) fn close_channel(
+        &mut self,
+        now: Now,
+        token: Token,
+        by: ProviderId,
+        id: ChannelId,
+        reason: String,
+        turn: &mut Turn,
+    ) {
+        match channel::close(&self.state, by, id, reason) {
+            Err(refusal) => turn.refuse(token, refusal),
+            Ok(fact) => {
+                self.record(now, vec![fact], turn);
+                turn.accept(token, Accepted::Channel(id));
             }
         }
     }

@@ -3,6 +3,7 @@
 mod admission;
 mod alike;
 mod blamed;
+mod channels;
 mod explained;
 mod client;
 mod feasible;

@@ -278,7 +278,7 @@ fn told(world: &World, output: &Output) -> Vec<String> {
             let cause = outcome.cause.map(|cause| format!(" (because of {})", world.name(cause))).unwrap_or_default();
             vec![format!("{} ENDED {} {}: {}{cause}", name(command), outcome.ending, outcome.code, outcome.reason)]
         }
-        Output::WakeAt(_) => Vec::new(),
+        Output::WakeAt(_) | Output::CloseChannel { .. } => Vec::new(),
     }
 }
 

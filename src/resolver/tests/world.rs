@@ -187,7 +187,7 @@ impl World {
                 assert_eq!(twice, None, "I3: {} ends twice", self.name(*command));
             }
             Output::WakeAt(at) => self.wake = Some(*at),
-            Output::Accepted { .. } | Output::Refused { .. } => {}
+            Output::Accepted { .. } | Output::Refused { .. } | Output::CloseChannel { .. } => {}
         }
         self.seen.push((self.at, output));
     }

@@ -203,7 +203,12 @@ fn act(usual: Action, call: Call<'_>) -> Result<Treatment, ReadXdrError> {
         Action::ConsoleOpen | Action::ScreenOpen | Action::MonitorCommand | Action::MemoryDump => {
             channel::decode(usual, call)
         }
-        Action::LockAcquire | Action::LockRelease | Action::InspectRead => {
+        Action::LockAcquire
+        | Action::LockRelease
+        | Action::ScreenCapture
+        | Action::DiskRead
+        | Action::GuestInfo
+        | Action::InspectRead => {
             let (subject, operation) = (call.place()?, call.relayed(usual, []));
             Ok(Treatment::held(subject, operation))
         }

@@ -114,7 +114,11 @@ fn every_action_that_a_client_can_ask_for_is_asked_for_by_some_procedure() {
         .collect();
     let never: Vec<&str> = Action::ALL.into_iter().filter(|action| !asked.contains(action)).map(Action::name).collect();
     // A backup is ended by libvirt's word for ending whatever runs; a disk is written by way of its volume.
-    assert_eq!(never, ["backup.end", "disk.write", "lock.acquire", "lock.release", "inspect.read"]);
+    // What the API alone gives is at this door a read (a picture, the guest's word) or the host's (a volume).
+    let at_the_api = ["screen.capture", "disk.read", "guest.info"];
+    let (api, elsewhere): (Vec<&str>, Vec<&str>) = never.into_iter().partition(|name| at_the_api.contains(name));
+    assert_eq!(api, at_the_api);
+    assert_eq!(elsewhere, ["backup.end", "disk.write", "lock.acquire", "lock.release", "inspect.read"]);
 }
 
 #[test]

@@ -106,7 +106,11 @@ pub(in crate::hypervisor::libvirt) fn perform(
         Operation::MigrateAbort(NoArgs {}) => return migrate::abort(&target),
         // A lock is the lane's own: libvirt has nothing to do.
         Operation::LockAcquire(_) | Operation::LockRelease(_) => return Ok(Begun::Complete(Value::Null)),
-        Operation::ConsoleOpen(_) | Operation::ScreenOpen(_) => {
+        Operation::ConsoleOpen(_)
+        | Operation::ScreenOpen(_)
+        | Operation::ScreenCapture(_)
+        | Operation::DiskRead(_)
+        | Operation::GuestInfo(_) => {
             return Err(Fault::Forbidden("a channel is opened at its door, not by a command".to_owned()));
         }
         Operation::Relayed(_) => {
