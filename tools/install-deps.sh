@@ -56,6 +56,8 @@ consumers  dpkg                    cmd:dpkg-deb
 consumers  apt                     cmd:apt-get
 check  shellcheck                  cmd:shellcheck
 check  python3                     cmd:python3
+check  lintian                     cmd:lintian
+check  strace                      cmd:strace
 bench  socat                       cmd:socat
 fuzz   g++                         cmd:c++
 TABLE

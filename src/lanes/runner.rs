@@ -4,6 +4,7 @@
 //! the hypervisor, questions to the [`Asker`], answers back to whoever waits. `looks` sees what happened past the
 //! agent; `outage` gets through a journal that takes no facts.
 
+mod answers;
 mod calls;
 mod looks;
 mod news;
@@ -16,21 +17,22 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::asker::{Asker, Delivery};
+use super::asker::Asker;
 use super::carrier::{Carrier, Carriers};
 use super::clock::Clock;
 use super::host::Host;
 use super::load::Load;
 use super::sight::Sight;
+use super::witness::{Journalled, Witness};
 use crate::hypervisor::{AskHypervisorError, Hypervisor};
 use crate::journal::{AppendError, Entry, Journal};
 use crate::model::{Cause, Code, CommandId, Now, Outcome, ProviderId, Refusal, VmId, VmState};
 use crate::resolver::{
-    Accepted, Call, CallResult, Evidence, Fact, Input, Lane, Observation, Output, Party, Phase, Policy, State, Token,
-    Tracked,
+    Accepted, Call, CallResult, Evidence, Fact, Input, Lane, Observation, Output, Phase, Policy, State, Token, Tracked,
 };
 use crate::sovereignty::Restraint;
 
+use self::answers::answer_of;
 use self::news::{Damper, Explained};
 pub(super) use self::news::{Ear, Piece};
 use self::outage::Outage;
@@ -47,6 +49,8 @@ pub(super) enum Mail {
     Tell(Box<Input>),
     /// A look at the lane; what it gives is sent once everything it saw is durable.
     Read(Read),
+    /// What it decides from now on follows this.
+    Policy(Arc<Policy>),
 }
 
 /// A request, and where its answers go.
@@ -108,10 +112,19 @@ pub(super) struct Surroundings {
     pub(super) journal: Journal,
     pub(super) asker: Arc<dyn Asker>,
     pub(super) clock: Clock,
-    pub(super) policy: Arc<Policy>,
+    /// As it is now.
+    pub(super) policy: Arc<watch::Sender<Arc<Policy>>>,
+    pub(super) witness: Arc<dyn Witness>,
     pub(super) sight: Arc<Sight>,
     pub(super) host: Host,
     pub(super) load: Arc<Load>,
+}
+
+impl Surroundings {
+    /// How lanes are configured now.
+    fn policy(&self) -> Policy {
+        Policy::clone(&self.policy.borrow())
+    }
 }
 
 pub(super) struct Runner {
@@ -180,7 +193,7 @@ impl Runner {
         ear: Arc<Ear>,
     ) -> Self {
         let (send, errands) = mpsc::unbounded_channel();
-        let lane = Lane::new(state, (*around.policy).clone());
+        let lane = Lane::new(state, around.policy());
         Self {
             vm,
             lane,
@@ -281,6 +294,11 @@ impl Runner {
     fn mail(&mut self, mail: Mail) {
         match mail {
             Mail::Read(read) => self.read(read),
+            Mail::Policy(policy) => {
+                self.lane.reconfigure(Policy::clone(&policy));
+                // What waits for something may wait longer or shorter now.
+                self.errand(Errand::Told(Input::Tick));
+            }
             Mail::Tell(input) => {
                 self.closing |= matches!(*input, Input::Closing);
                 self.errand(Errand::Told(*input));
@@ -372,11 +390,16 @@ impl Runner {
         match output {
             Output::Append { step, at, facts } => {
                 tell_operator(&facts);
+                tracing::trace!(vm = %self.vm, step, ?facts, "decided");
                 self.tell_host(&facts);
                 self.around.sight.follow(self.lane.state(), &facts);
                 self.around.load.follow(self.lane.state());
+                self.around.witness.saw(at, self.lane.state(), &facts);
                 let (send, life) = (self.send.clone(), self.life);
+                let (witness, handed) = (self.around.witness.clone(), Instant::now());
                 self.around.journal.append(&Entry { vm: self.vm, at, facts }, move |result| {
+                    let outcome = if result.is_ok() { Journalled::Durable } else { Journalled::Refused };
+                    witness.journalled(handed.elapsed(), outcome);
                     let _ = send.send(Box::new(Errand::Durable { life, step, result }));
                 });
             }
@@ -436,20 +459,6 @@ impl Runner {
         let _ = reply.send(Ok(what));
     }
 
-    fn tell_when_ended(&mut self, id: CommandId, ended: oneshot::Sender<Outcome>) {
-        match self.lane.state().command(id).map(|tracked| tracked.phase().clone()) {
-            Some(Phase::Ended(outcome)) => {
-                let (appended, persisted) = self.lane.durability();
-                let send = move || {
-                    let _ = ended.send(outcome);
-                };
-                if appended == persisted { send() } else { self.held.push_back((appended, Box::new(send))) }
-            }
-            Some(Phase::Queued | Phase::Running | Phase::Unknown) => self.waiters.entry(id).or_default().push(ended),
-            None => {}
-        }
-    }
-
     async fn timer(&mut self) {
         let now = Instant::now();
         if self.outage.as_ref().is_some_and(|outage| outage.until() <= now) {
@@ -479,18 +488,4 @@ fn tell_operator(facts: &[Fact]) {
 
 fn unwritable() -> Refusal {
     Refusal::new(Code::JournalUnwritable, "the journal cannot be written now; nothing was accepted, submit again later")
-}
-
-fn answer_of(delivery: Delivery, conflict: crate::model::ConflictId, epoch: u64, who: Party) -> Option<Input> {
-    use crate::resolver::Heard;
-    match (delivery, who) {
-        (Delivery::Sent, _) => None,
-        (Delivery::Standing(said), Party::Provider(by)) => {
-            Some(Input::Answered { token: None, conflict, epoch, by, said, how: Heard::Standing })
-        }
-        (Delivery::Hook(first), Party::Hook) => Some(Input::HookAnswered { conflict, epoch, first }),
-        (Delivery::Lost | Delivery::Standing(_) | Delivery::Hook(_), by) => {
-            Some(Input::AnswerLost { conflict, epoch, by })
-        }
-    }
 }

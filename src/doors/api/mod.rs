@@ -11,12 +11,14 @@ mod exchanges;
 mod extract;
 mod holds;
 mod host;
+mod observe;
 mod openapi;
 mod problem;
 mod serve;
 mod socket;
 mod vms;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::routing::{delete, get};
@@ -32,6 +34,7 @@ use crate::lanes::Lanes;
 use crate::model::{Code, Refusal};
 use problem::ApiProblem;
 
+pub use observe::{Exposition, serve_observers};
 pub use openapi::document as openapi_document;
 pub use problem::status_of;
 pub use serve::{serve, serve_tls};
@@ -60,6 +63,7 @@ pub struct Api {
     pub(crate) limits: Limits,
     pub(crate) bindings: Bindings,
     pub(crate) reaches: Reaches,
+    pub(crate) exposition: Option<Arc<dyn Exposition>>,
 }
 
 impl Api {
@@ -73,13 +77,22 @@ impl Api {
         bindings: Bindings,
         reaches: Reaches,
     ) -> Self {
-        Self { lanes, roster, sessions, limits, bindings, reaches }
+        Self { lanes, roster, sessions, limits, bindings, reaches, exposition: None }
+    }
+
+    /// The same, with metrics.
+    #[must_use]
+    pub fn exposing(self, exposition: Arc<dyn Exposition>) -> Self {
+        Self { exposition: Some(exposition), ..self }
     }
 
     /// Every path.
     pub(crate) fn router(self) -> Router {
         Router::new()
             .route("/healthz", get(health))
+            .route("/livez", get(observe::livez))
+            .route("/readyz", get(observe::readyz))
+            .route("/metrics", get(observe::metrics))
             .route("/openapi.json", get(openapi::serve))
             .route("/v1/whoami", get(whoami))
             .route("/v1/inventory", get(vms::inventories))

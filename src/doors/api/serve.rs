@@ -21,6 +21,7 @@ use super::extract::named;
 use super::problem::ApiProblem;
 use crate::doors::listener::{Listener, peer_of};
 use crate::doors::pass::Pass;
+use crate::doors::tally::{Counted, Kind};
 use crate::doors::tls::{Admission, Rates, Speaking, TlsClient, TlsListener};
 use crate::model::{Code, ProviderId, Refusal};
 
@@ -51,7 +52,8 @@ pub async fn serve(listener: Listener, api: Api, mut stop: watch::Receiver<bool>
             Ok((stream, seat)) => {
                 let Ok(peer) = peer_of(&stream) else { continue };
                 let pass = Pass::local(peer, roster.clone());
-                tokio::spawn(connection(stream, router.clone().layer(Extension(seat)), pass, head, stop.clone()));
+                let router = router.clone().layer(Extension(seat));
+                tokio::spawn(connection(Kind::Api, stream, router, pass, head, stop.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -89,7 +91,7 @@ pub async fn serve_tls(listener: TlsListener, api: Api, stop: watch::Receiver<bo
             }
             Admission::Surplus => (surplus(), head.min(SURPLUS)),
         };
-        connection(stream, router.layer(Extension(Seat(Arc::new(place)))), pass, head, stop.clone())
+        connection(Kind::Tls, stream, router.layer(Extension(Seat(Arc::new(place)))), pass, head, stop.clone())
     });
     let ending = async {
         stopped(&mut stopping).await;
@@ -138,12 +140,14 @@ fn surplus() -> Router {
 }
 
 async fn connection(
+    kind: Kind,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     pass: Pass,
     head: Duration,
     mut stop: watch::Receiver<bool>,
 ) {
+    let _counted = Counted::at(kind);
     let router = router.layer(Extension(pass.clone()));
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(HEAD_MAX);
