@@ -90,6 +90,20 @@ fn a_reload_with_a_mistake_changes_nothing_and_names_it() {
 }
 
 #[test]
+fn a_clients_time_is_that_of_the_last_reload() {
+    use std::io::Read;
+    let mut service = Service::new("[limits]\nhead_timeout_ms = 600000\n");
+    service.start();
+    service.write("conf.d/10.toml", "[limits]\nhead_timeout_ms = 50\n");
+    service.reload();
+    let mut idle = std::os::unix::net::UnixStream::connect(&service.socket).expect("connect");
+    idle.set_read_timeout(Some(std::time::Duration::from_secs(30))).expect("a time limit");
+    let mut answer = Vec::new();
+    idle.read_to_end(&mut answer).expect("it is closed");
+    assert!(!service.log().contains("started again"), "{}", service.log());
+}
+
+#[test]
 fn a_standing_answer_and_a_hook_are_those_of_the_last_reload() {
     let mut service = Service::new("");
     service.start();

@@ -23,6 +23,7 @@ while [ $# -gt 0 ]; do
     shift 2
 done
 architecture=$(dpkg --print-architecture)
+maintainer='covirt authors <covirt@covirt.invalid>'
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 tree=$work/debian/covirt
@@ -61,7 +62,10 @@ done
 doc=usr/share/doc/covirt
 for file in README.md docs/*.md; do put 644 "$file" "$doc/$(basename "$file")"; done
 put 644 packaging/grafana/covirt.json "$doc/examples/grafana/covirt.json"
-gzip -9nc CHANGELOG.md >"$work/changelog.gz"
+# A package without a Debian revision has one changelog, in Debian's form; what changed is told in the other.
+printf 'covirt (%s) unstable; urgency=medium\n\n  * See /usr/share/doc/covirt/CHANGELOG.md.\n\n -- %s  %s\n' \
+    "$version" "$maintainer" "$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")" | gzip -9n >"$work/changelog.gz"
+put 644 CHANGELOG.md "$doc/CHANGELOG.md"
 put 644 "$work/changelog.gz" "$doc/changelog.gz"
 sed -e '/^@MIT@$/{
     r /dev/stdin
@@ -80,7 +84,7 @@ cat >"$tree/DEBIAN/control" <<CONTROL
 Package: covirt
 Version: $version
 Architecture: $architecture
-Maintainer: covirt authors <covirt@localhost.localdomain>
+Maintainer: $maintainer
 Installed-Size: $(du -sk --exclude=DEBIAN "$tree" | cut -f1)
 Depends: $depends, passwd
 Recommends: libvirt-daemon-system, polkitd | policykit-1

@@ -70,6 +70,12 @@ dpkg --compare-versions "$version" gt 0.0.9 || wrong "$version is not newer than
 cp "$old" "$root/old.deb"
 cp "$new" "$root/new.deb"
 fact 'the package is built'
+if command -v lintian >/dev/null 2>&1; then
+    lintian --allow-root --fail-on error,warning "$new" >"$work/lintian" 2>&1 || wrong "lintian: $(cat "$work/lintian")"
+    fact 'lintian has nothing to say'
+else
+    echo 'test-deb: lintian: skipped: it is not installed'
+fi
 
 # Everything below runs in the Debian, in namespaces that end with it.
 cat >"$root/inside.sh" <<'INSIDE'

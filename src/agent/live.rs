@@ -3,7 +3,7 @@
 use super::config::Config;
 use super::log::Log;
 use super::reload::Identities;
-use crate::doors::Callbacks;
+use crate::doors::{Callbacks, LiveLimits};
 use crate::lanes::Lanes;
 
 /// Whatever follows the configuration.
@@ -13,6 +13,7 @@ pub(super) struct Live {
     pub(super) lanes: Lanes,
     pub(super) callbacks: Callbacks,
     pub(super) identities: Identities,
+    pub(super) limits: LiveLimits,
     pub(super) log: Log,
 }
 
@@ -36,6 +37,7 @@ impl Live {
         self.identities.read(Some(&new));
         self.log.refilter(&new.log);
         self.callbacks.reconfigure(new.standing.clone(), new.hook.clone());
+        self.limits.set(new.limits);
         if new.policy != self.config.policy {
             self.lanes.reconfigure(new.policy.clone());
         }
@@ -56,7 +58,6 @@ fn waits_for_a_start(old: &Config, new: &Config) -> Vec<&'static str> {
         ("agent.state_dir", old.state_dir != new.state_dir),
         ("agent.connect", old.connect != new.connect),
         ("agent.bindings", old.bindings != new.bindings),
-        ("limits", old.limits != new.limits),
         ("doors and provider.door", old.doors != new.doors),
         ("provider: what of the host it reaches", old.reaches != new.reaches),
         ("audit.journald", old.journald != new.journald),

@@ -121,6 +121,7 @@ pub async fn run(config: Config, log: Log) -> Result<(), RunAgentError> {
     let (bindings, reaches) = (Bindings::new(config.bindings.clone()), Reaches::new(config.reaches.clone()));
     let api = Api::new(lanes.clone(), roster, sessions, config.limits, bindings, reaches.clone());
     let api = api.exposing(Arc::new(metrics));
+    let limits = api.limits();
     let mut serving = JoinSet::new();
     let following = tokio::spawn(follow);
     let mirror = Mirror::begin(&config.journald, &config.state_dir, journal.clone());
@@ -144,7 +145,7 @@ pub async fn run(config: Config, log: Log) -> Result<(), RunAgentError> {
     tracing::info!(socket = %socket.display(), hypervisor = config.connect, lanes = lanes.vms().len(), "covirtd is ready");
     notify::ready();
     let telling = tokio::spawn(notify::keep_telling(lanes.clone()));
-    let mut live = Live { config, lanes: lanes.clone(), callbacks, identities, log };
+    let mut live = Live { config, lanes: lanes.clone(), callbacks, identities, limits, log };
     loop {
         tokio::select! {
             _ = terminate.recv() => break,

@@ -32,7 +32,7 @@ pub mod tls;
 mod view;
 pub mod wire;
 
-pub use api::{Api, Exposition, Limits, openapi_document, serve, serve_observers, serve_tls, status_of};
+pub use api::{Api, Exposition, Limits, LiveLimits, openapi_document, serve, serve_observers, serve_tls, status_of};
 pub use bindings::Bindings;
 pub use callback::{Callbacks, Hook};
 pub use listener::{BindSocketError, Listener};

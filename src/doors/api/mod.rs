@@ -18,7 +18,7 @@ mod serve;
 mod socket;
 mod vms;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::routing::{delete, get};
@@ -54,13 +54,34 @@ impl Default for Limits {
     }
 }
 
+/// How long a client is waited for now: a reload may change it. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct LiveLimits(Arc<Mutex<Limits>>);
+
+impl LiveLimits {
+    fn new(limits: Limits) -> Self {
+        Self(Arc::new(Mutex::new(limits)))
+    }
+
+    /// As they are now.
+    #[must_use]
+    pub fn now(&self) -> Limits {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From the next connection and request on.
+    pub fn set(&self, limits: Limits) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+}
+
 /// What every handler works with.
 #[derive(Clone)]
 pub struct Api {
     pub(crate) lanes: Lanes,
     pub(crate) roster: Roster,
     pub(crate) sessions: Sessions,
-    pub(crate) limits: Limits,
+    pub(crate) limits: LiveLimits,
     pub(crate) bindings: Bindings,
     pub(crate) reaches: Reaches,
     pub(crate) exposition: Option<Arc<dyn Exposition>>,
@@ -77,7 +98,14 @@ impl Api {
         bindings: Bindings,
         reaches: Reaches,
     ) -> Self {
+        let limits = LiveLimits::new(limits);
         Self { lanes, roster, sessions, limits, bindings, reaches, exposition: None }
+    }
+
+    /// How long clients are waited for, to be changed.
+    #[must_use]
+    pub fn limits(&self) -> LiveLimits {
+        self.limits.clone()
     }
 
     /// The same, with metrics.

@@ -40,7 +40,7 @@ pub(crate) struct Seat(#[expect(dead_code, reason = "it is only held")] Arc<dyn 
 
 /// Serves the API until told to stop; sessions are then closed, and requests under way finished, within bounds.
 pub async fn serve(listener: Listener, api: Api, mut stop: watch::Receiver<bool>) {
-    let (sessions, head, roster) = (api.sessions.clone(), api.limits.head, api.roster.clone());
+    let (sessions, limits, roster) = (api.sessions.clone(), api.limits.clone(), api.roster.clone());
     let router = api.router();
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
     loop {
@@ -53,6 +53,7 @@ pub async fn serve(listener: Listener, api: Api, mut stop: watch::Receiver<bool>
                 let Ok(peer) = peer_of(&stream) else { continue };
                 let pass = Pass::local(peer, roster.clone());
                 let router = router.clone().layer(Extension(seat));
+                let head = limits.now().head;
                 tokio::spawn(connection(Kind::Api, stream, router, pass, head, stop.clone()));
             }
             Err(error) => {
@@ -78,12 +79,13 @@ async fn accept(listener: &Listener, room: &Arc<Semaphore>) -> io::Result<(UnixS
 
 /// Serves the same API to whoever proves over TLS to be somebody, until told to stop.
 pub async fn serve_tls(listener: TlsListener, api: Api, stop: watch::Receiver<bool>) {
-    let (sessions, head) = (api.sessions.clone(), api.limits.head);
+    let (sessions, limits) = (api.sessions.clone(), api.limits.clone());
     let rates = Rates::new(&listener.limits());
     let router = api.router();
     let mut stopping = stop.clone();
     let serving = listener.serve(Speaking::Http, stop.clone(), move |client: TlsClient| {
         let TlsClient { stream, pass, provider, admission, place } = client;
+        let head = limits.now().head;
         let (router, head) = match admission {
             Admission::Seated => {
                 let meter = Meter { rates: rates.clone(), pass: pass.clone(), provider };
