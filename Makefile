@@ -17,7 +17,7 @@ SECONDS ?= 60
 
 TIER ?= all
 
-.PHONY: help deps demo check test test-consumers sim fuzz mutants bench docs clean
+.PHONY: help deps demo check test test-deb deb test-consumers sim fuzz mutants bench docs clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -37,6 +37,17 @@ test: ## Every test tier, QEMU included; what cannot run here is counted as skip
 	@tools/install-deps.sh build
 	@tools/install-deps.sh --try qemu guest clients consumers
 	@tools/test.sh $(FILTER)
+
+deb: ## Build the Debian package of the release build: dist/covirt_VERSION_ARCH.deb
+	@tools/install-deps.sh build
+	cargo build --locked --release --bins
+	@tools/build-deb.sh
+
+test-deb: ## Install, use, upgrade and purge the package (of the debug build) in a clean Debian; make test does it, too
+	@tools/install-deps.sh build
+	@tools/install-deps.sh --try guest
+	cargo build --locked --bins
+	@tools/test-deb.sh
 
 test-consumers: ## The providers' own software on our artifacts; TIER=light|openstack for one part
 	@tools/install-deps.sh build

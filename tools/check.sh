@@ -28,11 +28,20 @@ step documentation env RUSTDOCFLAGS='-D warnings' cargo doc --locked --quiet --n
 step licences python3 tools/check_licences.py
 step tree python3 tools/check_tree.py
 step syntax bash -n tools/*.sh .ci/run
+step scripts sh -n packaging/deb/postinst packaging/deb/prerm packaging/deb/postrm
+units=$(tools/check-units.sh 2>&1) && code=0 || code=$?
+if [ $code = 77 ]; then
+    skipped units "$units"
+else
+    step units test $code = 0 || printf '%s\n' "$units" >&2
+fi
 if command -v shellcheck >/dev/null 2>&1; then
-    step shellcheck shellcheck --severity=warning tools/*.sh .ci/run
+    step shellcheck shellcheck --severity=warning tools/*.sh packaging/deb/p* .ci/run
 else
     skipped shellcheck "it is not installed"
 fi
+# Where tools/install-deps.sh puts it.
+PATH=$PATH:${XDG_CACHE_HOME:-$HOME/.cache}/covirt/tools/bin
 if cargo deny --version >/dev/null 2>&1; then
     step deny cargo deny --offline --log-level error check bans licenses sources
 else

@@ -56,6 +56,8 @@ consumers  dpkg                    cmd:dpkg-deb
 consumers  apt                     cmd:apt-get
 check  shellcheck                  cmd:shellcheck
 check  python3                     cmd:python3
+check  lintian                     cmd:lintian
+check  strace                      cmd:strace
 bench  socat                       cmd:socat
 fuzz   g++                         cmd:c++
 TABLE
@@ -90,6 +92,17 @@ check_rust() {
         say "Rust $have is too old: covirt needs $want or newer (rustup update stable)"
         return 1
     fi
+}
+
+# cargo-deny is not Debian's: it is built from crates.io into the cache, in one to two minutes of one core.
+cargo_deny() {
+    local version=0.20.2 into=${XDG_CACHE_HOME:-$HOME/.cache}/covirt/tools
+    cargo deny --version >/dev/null 2>&1 && return 0
+    [ ! -x "$into/bin/cargo-deny" ] || return 0
+    say "building cargo-deny $version into $into"
+    CARGO_TARGET_DIR=$into/target cargo install --quiet --locked --debug --version "$version" --root "$into" cargo-deny >&2 ||
+        say "cargo-deny cannot be built here; what it checks is skipped"
+    rm -rf "$into/target"
 }
 
 missing_packages() {
@@ -167,6 +180,8 @@ main() {
     for group in "$@"; do
         needs | grep -q "^$group " || { say "unknown group '$group'"; exit 2; }
         [ "$group" != build ] || check_rust || exit 1
+        [ "$group" != check ] || check_rust || exit 1
+        [ "$group" != check ] || cargo_deny
     done
     local packages
     mapfile -t packages < <(missing_packages "$@")

@@ -59,6 +59,7 @@ done
 {
     "$HERE/cloud-init-env.sh" || true
     "$HERE/ovsdb-env.sh" || true
+    "$HERE/promtool-env.sh" || true
     "$HERE/rpc-clients-env.sh" || true
     for environment in debian light openstack; do "$HERE/consumers-env.sh" "$environment" || true; done
     for release in bullseye trixie-backports; do "$HERE/libvirt-env.sh" "$release" || true; done
@@ -89,6 +90,7 @@ else
     [ ${#qemu[@]} = 0 ] ||
         tier "tests on QEMU" "$HERE/with-qemu.sh" "${run[@]}" "${qemu[@]/#/--test=}" -- ${filter:+"$filter"}
 fi
+[ -n "$filter" ] || tier "the Debian package" "$HERE/test-deb.sh"
 tier "examples in the documentation" cargo test --locked --doc -- ${filter:+"$filter"}
 
 skipped=$(wc -l <"$COVIRT_SKIPS")

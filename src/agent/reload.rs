@@ -3,7 +3,6 @@
 //! Guarantees that a file which does not load changes nothing, and is named in the log; and that whoever may still speak is
 //! not disturbed.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -37,25 +36,18 @@ impl Reload {
 
 /// Who may call and what is believed of them: the configuration's providers, and the files that `[tls]` names.
 pub(super) struct Identities {
-    pub(super) origin: PathBuf,
     pub(super) roster: Roster,
     /// With what it was last read from.
     pub(super) tls: Option<(Tls, TlsConfig)>,
 }
 
 impl Identities {
-    /// Reads them again each time, until nobody can say so any more.
-    pub(super) async fn follow(mut self, mut times: watch::Receiver<u64>) {
-        while times.changed().await.is_ok() {
-            self.read();
-        }
-    }
-
-    fn read(&mut self) {
+    /// Takes over what a configuration says, and reads the files of `[tls]` again; these also when there is a mistake in
+    /// the configuration, and so none.
+    pub(super) fn read(&mut self, config: Option<&Config>) {
         // The files of certificates first: a provider that is new is then judged by what is new.
-        let config = Config::read(&self.origin);
         if let Some((tls, last)) = &mut self.tls {
-            if let Ok(Config { tls: Some(now), .. }) = &config {
+            if let Some(Config { tls: Some(now), .. }) = config {
                 if (now.listen, now.libvirt_listen, now.limits) != (last.listen, last.libvirt_listen, last.limits) {
                     tracing::warn!("ports and bounds of [tls] change when covirtd starts again");
                 }
@@ -65,17 +57,12 @@ impl Identities {
                 tracing::error!(error = %chain(&error), "a file was not read again; what was read before stays in force");
             }
         }
-        match config {
-            Ok(config) => {
-                if config.tls.is_some() != self.tls.is_some() {
-                    tracing::warn!("[tls] begins and ends when covirtd starts again");
-                }
-                self.roster.reconfigure(config.directory);
-                tracing::info!("who may call was read again");
+        if let Some(config) = config {
+            if config.tls.is_some() != self.tls.is_some() {
+                tracing::warn!("[tls] begins and ends when covirtd starts again");
             }
-            Err(error) => {
-                tracing::error!(error = %chain(&error), "the configuration was not read again; the one before stays in force");
-            }
+            self.roster.reconfigure(config.directory.clone());
+            tracing::info!("who may call was read again");
         }
     }
 }

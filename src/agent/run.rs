@@ -4,17 +4,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::activation::{Given, TakeSocketError};
 use super::ceiling::{CeilingSource, ReadCeilingError, Usual};
 use super::config::{Config, Doors, TlsConfig};
+use super::live::Live;
+use super::log::Log;
+use super::metrics::{Metrics, Watching};
 use super::mirror::Mirror;
+use super::notify;
 use super::reload::{Identities, Reload};
 use crate::doors::reach::Reaches;
 use crate::doors::rpc::{CONNECTIONS_MAX, Census, Couriers, Door, Entry, OpenDoorError, RemoteDoor};
-use crate::doors::tls::{BindPortError, ReadTlsFileError, Tls, TlsListener};
+use crate::doors::tls::{BindPortError, ReadTlsFileError, Tls, TlsLimits, TlsListener};
 use crate::doors::{self, Api, Bindings, Callbacks, Listener, Roster, Sessions};
 use crate::hypervisor::{ConnectError, Libvirt, Options};
 use crate::journal::{Journal, OpenJournalError, Restored, SqliteStore, Store, TAIL_FLOOR};
@@ -53,6 +59,17 @@ pub enum RunAgentError {
     /// A port that `[tls]` names.
     #[error("TLS cannot be served")]
     Port(#[from] BindPortError),
+    /// A socket that was passed.
+    #[error(transparent)]
+    Given(#[from] TakeSocketError),
+    /// The port for metrics.
+    #[error("the port for metrics, {address}, cannot be bound")]
+    Metrics {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A provider's door.
     #[error("the doors cannot be opened")]
     Door(#[from] OpenDoorError),
@@ -61,38 +78,50 @@ pub enum RunAgentError {
     System(#[source] std::io::Error),
 }
 
-/// Runs the agent until it is told to stop (SIGTERM or SIGINT).
+/// Runs the agent until it is told to stop (SIGTERM or SIGINT); SIGHUP has it read its configuration again.
 ///
 /// *Errors*: why it could not start; once it runs it only ends by being told.
-pub async fn run(config: Config) -> Result<(), RunAgentError> {
+pub async fn run(config: Config, log: Log) -> Result<(), RunAgentError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunAgentError::System)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunAgentError::System)?;
     let (ceiling_file, is_usual) = &config.ceiling;
     let ceiling = CeilingSource::read(ceiling_file, *is_usual, config.quota)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(RunAgentError::System)?;
+    let given = Given::take()?;
     let (journal, history) = open_journal(&config)?;
     let hypervisor = Arc::new(Libvirt::connect(&config.connect, Options::default())?);
     let sessions = Sessions::default();
-    let callbacks = Callbacks::new(sessions.clone(), config.standing, config.hook);
-    let lanes = Lanes::start(hypervisor, journal.clone(), Arc::new(callbacks), config.policy, history).await;
+    let callbacks = Callbacks::new(sessions.clone(), config.standing.clone(), config.hook.clone());
+    let watching = Arc::new(Watching::default());
+    let asker = Arc::new(callbacks.clone());
+    let policy = config.policy.clone();
+    let lanes = Lanes::start_before(watching.clone(), hypervisor, journal.clone(), asker, policy, history).await;
     if let Err(refusal) = ceiling.hold_over(lanes.host(), By::agent()).await {
         tracing::error!(%refusal, "the ceiling holds, but the journal does not say so");
     }
     let reload = Reload::default();
     let follow = follow_ceiling(ceiling, config.ceiling.clone(), lanes.host().clone(), reload.watch());
-    let listener = Listener::bind(&config.socket, config.socket_mode).await?;
-    let roster = Roster::new(config.directory);
+    let listener = match given.api {
+        Some(listener) => listener,
+        None => Listener::bind(&config.socket, config.socket_mode).await?,
+    };
+    let roster = Roster::new(config.directory.clone());
     let doors = open_doors(config.doors.clone(), &roster).await?;
-    let tls = config.tls.map(|config| Ok::<_, RunAgentError>((Tls::load(&config.files, roster.clone())?, config)));
+    let tls =
+        config.tls.clone().map(|config| Ok::<_, RunAgentError>((Tls::load(&config.files, roster.clone())?, config)));
     let tls = tls.transpose()?;
-    let port = open_port(tls.as_ref()).await?;
-    let remote = open_remote_door(tls.as_ref(), config.doors).await?;
-    let identities = Identities { origin: config.origin, roster: roster.clone(), tls };
-    tokio::spawn(identities.follow(reload.watch()));
-    tracing::info!(socket = %config.socket.display(), hypervisor = config.connect, lanes = lanes.vms().len(), "covirtd is ready");
+    let port = open_port(tls.as_ref(), given.tls).await?;
+    let remote = open_remote_door(tls.as_ref(), given.libvirt_tls, config.doors.clone()).await?;
+    let observers = open_observers(&config).await?;
+    let identities = Identities { roster: roster.clone(), tls };
+    let socket = listener.path().to_owned();
     let (stop, stopped) = watch::channel(false);
-    let (bindings, reaches) = (Bindings::new(config.bindings), Reaches::new(config.reaches));
+    let names = config.directory.providers.keys().cloned().collect();
+    let metrics = Metrics::new(watching.clone(), lanes.clone(), sessions.clone(), names);
+    let (bindings, reaches) = (Bindings::new(config.bindings.clone()), Reaches::new(config.reaches.clone()));
     let api = Api::new(lanes.clone(), roster, sessions, config.limits, bindings, reaches.clone());
+    let api = api.exposing(Arc::new(metrics));
+    let limits = api.limits();
     let mut serving = JoinSet::new();
     let following = tokio::spawn(follow);
     let mirror = Mirror::begin(&config.journald, &config.state_dir, journal.clone());
@@ -109,15 +138,29 @@ pub async fn run(config: Config) -> Result<(), RunAgentError> {
     if let Some(port) = port {
         serving.spawn(doors::serve_tls(port, api.clone(), stopped.clone()));
     }
+    if let Some(port) = observers {
+        serving.spawn(doors::serve_observers(port, api.clone(), stopped.clone()));
+    }
     serving.spawn(doors::serve(listener, api, stopped));
+    tracing::info!(socket = %socket.display(), hypervisor = config.connect, lanes = lanes.vms().len(), "covirtd is ready");
+    notify::ready();
+    let telling = tokio::spawn(notify::keep_telling(lanes.clone()));
+    let mut live = Live { config, lanes: lanes.clone(), callbacks, identities, limits, log };
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => reload.now(),
+            _ = hangup.recv() => {
+                notify::reloading();
+                live.read_again();
+                reload.now();
+                watching.reloaded();
+                notify::ready();
+            }
         }
     }
     tracing::info!("covirtd is stopping: new commands are refused, what is at the hypervisor is awaited");
+    notify::stopping("Stopping: what is at libvirt is awaited");
     lanes.close(DRAIN).await;
     following.abort();
     let _ = stop.send(true);
@@ -125,6 +168,7 @@ pub async fn run(config: Config) -> Result<(), RunAgentError> {
     if let Some(mirroring) = mirroring {
         mirroring.abort();
     }
+    telling.abort();
     journal.close().await;
     Ok(())
 }
@@ -150,10 +194,39 @@ async fn follow_ceiling(
     }
 }
 
+/// On the port that was passed, or on one of its own.
+async fn open_tls(
+    listen: std::net::SocketAddr,
+    given: Option<std::net::TcpListener>,
+    tls: &Tls,
+    limits: TlsLimits,
+) -> Result<TlsListener, RunAgentError> {
+    match given {
+        Some(port) => {
+            let port = TcpListener::from_std(port).map_err(RunAgentError::System)?;
+            Ok(TlsListener::over(port, tls.clone(), limits))
+        }
+        None => Ok(TlsListener::bind(listen, tls.clone(), limits).await?),
+    }
+}
+
+/// Says of a port that was passed that the configuration has nothing to serve there.
+fn unserved<T>(given: Option<&std::net::TcpListener>, name: &str) -> Option<T> {
+    if given.is_some() {
+        tracing::warn!(name, "a port was passed, but [tls] does not say that it is served; it is closed");
+    }
+    None
+}
+
 /// The API's port for TLS.
-async fn open_port(tls: Option<&(Tls, TlsConfig)>) -> Result<Option<TlsListener>, RunAgentError> {
-    let Some((tls, TlsConfig { listen: Some(listen), limits, .. })) = tls else { return Ok(None) };
-    let port = TlsListener::bind(*listen, tls.clone(), *limits).await?;
+async fn open_port(
+    tls: Option<&(Tls, TlsConfig)>,
+    given: Option<std::net::TcpListener>,
+) -> Result<Option<TlsListener>, RunAgentError> {
+    let Some((tls, TlsConfig { listen: Some(listen), limits, .. })) = tls else {
+        return Ok(unserved(given.as_ref(), "tls"));
+    };
+    let port = open_tls(*listen, given, tls, *limits).await?;
     let address = port.address().map_err(RunAgentError::System)?;
     tracing::info!(%address, "the API is served over TLS");
     Ok(Some(port))
@@ -162,14 +235,26 @@ async fn open_port(tls: Option<&(Tls, TlsConfig)>) -> Result<Option<TlsListener>
 /// The port of providers' libvirt clients on other machines.
 async fn open_remote_door(
     tls: Option<&(Tls, TlsConfig)>,
+    given: Option<std::net::TcpListener>,
     doors: Option<Doors>,
 ) -> Result<Option<RemoteDoor>, RunAgentError> {
-    let Some((tls, TlsConfig { libvirt_listen: Some(listen), limits, .. })) = tls else { return Ok(None) };
-    let Some(Doors { dir: _, upstream, roles }) = doors else { return Ok(None) };
-    let port = TlsListener::bind(*listen, tls.clone(), *limits).await?;
+    let Some((tls, TlsConfig { libvirt_listen: Some(listen), limits, .. })) = tls else {
+        return Ok(unserved(given.as_ref(), "libvirt-tls"));
+    };
+    let Some(Doors { dir: _, upstream, roles }) = doors else { return Ok(unserved(given.as_ref(), "libvirt-tls")) };
+    let port = open_tls(*listen, given, tls, *limits).await?;
     let address = port.address().map_err(RunAgentError::System)?;
     tracing::info!(%address, "libvirt's clients are served over TLS");
     Ok(Some(RemoteDoor::new(port, upstream, roles)))
+}
+
+/// The port for metrics, if there is to be one.
+async fn open_observers(config: &Config) -> Result<Option<TcpListener>, RunAgentError> {
+    let Some(address) = config.metrics_listen else { return Ok(None) };
+    let bound = TcpListener::bind(address).await.map_err(|source| RunAgentError::Metrics { address, source })?;
+    let address = bound.local_addr().unwrap_or(address);
+    tracing::info!(%address, "metrics are served");
+    Ok(Some(bound))
 }
 
 async fn open_doors(doors: Option<Doors>, roster: &Roster) -> Result<Vec<Door>, OpenDoorError> {

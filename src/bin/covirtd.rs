@@ -3,18 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use covirt::agent::{self, Arguments, Config};
+use covirt::agent::{self, Arguments, Config, Log};
 
 fn main() -> ExitCode {
     let args = Arguments::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("COVIRT_LOG").unwrap_or_else(|_| "info".into());
-    // A log that cannot be written, on a disk that is full, must not end the thread that wrote to it.
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .log_internal_errors(false)
-        .init();
     match start(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -39,8 +31,9 @@ fn start(args: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         return Ok(());
     }
     let config = Config::read(&args.config)?;
+    let log = Log::begin(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(agent::run(config))?;
+    runtime.block_on(agent::run(config, log))?;
     // What is still at libvirt is observed at the next start; nothing here waits for it.
     runtime.shutdown_background();
     Ok(())

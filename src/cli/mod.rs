@@ -16,6 +16,7 @@
 //! | `conflict`, `events`, `timeline` | what became of them, and why |
 //! | `provider` | a ready client that answers asks |
 //! | `agent_state`, `audit` | health, identity; the journal: whole, who, exported |
+//! | `generate` | manual pages and completions, for packages |
 //! | `config` | the agent's configuration files, read without an agent |
 //! | `demo` | the main job, played by real processes |
 
@@ -39,6 +40,7 @@ pub mod documents;
 pub mod events;
 pub mod exit;
 pub mod fault;
+pub mod generate;
 pub mod holds;
 pub mod looks;
 pub mod host;
@@ -77,6 +79,7 @@ use documents::Surroundings;
 use events::EventsArgs;
 use exit::Exit;
 use fault::CarryOutError;
+use generate::GenerateArgs;
 use holds::HoldsArgs;
 use host::{FreezeArgs, GlassArgs, ThawArgs};
 use looks::{ChannelsArgs, DiskCommand, GuestArgs, ScreenshotArgs, StatsArgs};
@@ -182,6 +185,9 @@ enum Task {
     Health(PlainArgs),
     /// Show whom the agent takes you for
     Whoami(PlainArgs),
+    /// Write manual pages and completions into a folder
+    #[command(hide = true)]
+    Generate(GenerateArgs),
 }
 
 /// `discover`.
@@ -199,7 +205,7 @@ impl Task {
         match self {
             Self::Demo(args) => args.shown.format,
             // It has but one form, and its errors are for people.
-            Self::Discover(_) => Format::Table,
+            Self::Discover(_) | Self::Generate(_) => Format::Table,
             Self::Vm(command) => command.shown().format,
             Self::Artifacts(command) => command.shape(),
             Self::Delegate(args) => args.shown.format,
@@ -255,6 +261,9 @@ fn carry_out(arguments: &Arguments) -> Result<Exit, CarryOutError> {
             discover::Outcome::Refused => Exit::Input,
         });
     }
+    if let Task::Generate(args) = &arguments.task {
+        return generate::generate(args);
+    }
     if let Task::Config(command) = &arguments.task {
         return config::config(command, &mut Output::stdout(arguments.task.format()));
     }
@@ -267,7 +276,7 @@ async fn ask_agent(arguments: &Arguments) -> Result<Exit, CarryOutError> {
     let output = &mut Output::stdout(arguments.task.format());
     match &arguments.task {
         // Carried out before, without an event loop.
-        Task::Discover(_) | Task::Config(_) => Ok(Exit::Done),
+        Task::Discover(_) | Task::Config(_) | Task::Generate(_) => Ok(Exit::Done),
         Task::Demo(args) => demo::demo(args, output).await,
         Task::Vm(command) => vm::vm(client, command, output).await,
         Task::Artifacts(command) => artifacts::artifacts(client, command, output).await,

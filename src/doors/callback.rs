@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -46,12 +46,17 @@ enum RunHookError {
     Garbled(#[source] serde_json::Error),
 }
 
+/// What the configuration says about answers.
+struct Declared {
+    standing: BTreeMap<ProviderId, Said>,
+    hook: Option<Arc<Hook>>,
+}
+
 /// Carries questions.
 #[derive(Clone)]
 pub struct Callbacks {
     sessions: Sessions,
-    standing: Arc<BTreeMap<ProviderId, Said>>,
-    hook: Option<Arc<Hook>>,
+    declared: Arc<RwLock<Declared>>,
     hooks: Arc<Semaphore>,
 }
 
@@ -60,7 +65,22 @@ impl Callbacks {
     #[must_use]
     pub fn new(sessions: Sessions, standing: BTreeMap<ProviderId, Said>, hook: Option<Hook>) -> Self {
         let hooks = Arc::new(Semaphore::new(HOOKS_AT_ONCE));
-        Self { sessions, standing: Arc::new(standing), hook: hook.map(Arc::new), hooks }
+        let declared = Arc::new(RwLock::new(Declared { standing, hook: hook.map(Arc::new) }));
+        Self { sessions, declared, hooks }
+    }
+
+    /// Asks with these standing answers and this hook from now on.
+    pub fn reconfigure(&self, standing: BTreeMap<ProviderId, Said>, hook: Option<Hook>) {
+        let hook = hook.map(Arc::new);
+        *self.declared.write().unwrap_or_else(PoisonError::into_inner) = Declared { standing, hook };
+    }
+
+    fn hook(&self) -> Option<Arc<Hook>> {
+        self.declared.read().unwrap_or_else(PoisonError::into_inner).hook.clone()
+    }
+
+    fn standing_of(&self, provider: &ProviderId) -> Option<Said> {
+        self.declared.read().unwrap_or_else(PoisonError::into_inner).standing.get(provider).copied()
     }
 
     fn to_provider(&self, vm: VmId, provider: &ProviderId, ask: &Ask) -> Delivery {
@@ -68,21 +88,21 @@ impl Callbacks {
         match self.sessions.send_ask(provider, pending, ask_message(vm, ask)) {
             Sent::OnItsWay => Delivery::Sent,
             Sent::Lost => Delivery::Lost,
-            Sent::NoSession => self.standing.get(provider).map_or(Delivery::Lost, |said| Delivery::Standing(*said)),
+            Sent::NoSession => self.standing_of(provider).map_or(Delivery::Lost, Delivery::Standing),
         }
     }
 }
 
 impl Asker for Callbacks {
     fn ask(&self, vm: VmId, ask: Ask) -> Later<Delivery> {
-        match (&ask.who, &self.hook) {
+        match (&ask.who, self.hook()) {
             (Party::Provider(provider), _) => {
                 let delivery = self.to_provider(vm, &provider.clone(), &ask);
                 Box::pin(std::future::ready(delivery))
             }
             (Party::Hook, None) => Box::pin(std::future::ready(Delivery::Lost)),
             (Party::Hook, Some(hook)) => {
-                let (hook, hooks) = (hook.clone(), self.hooks.clone());
+                let hooks = self.hooks.clone();
                 Box::pin(async move {
                     let question = hook_ask(vm, &ask);
                     let answered = tokio::time::timeout(ask.within, async {

@@ -1,6 +1,7 @@
 //! A Unix socket bound safely, and who connects to it.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -27,16 +28,28 @@ pub enum BindSocketError {
     },
 }
 
-/// A bound socket; its file goes when it is dropped.
+/// A bound socket; its file goes when it is dropped, unless the socket was given.
 #[derive(Debug)]
 pub struct Listener {
     socket: UnixListener,
     path: PathBuf,
+    origin: Origin,
+}
+
+/// Whose a socket's file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// This agent made it.
+    Bound,
+    /// Whoever started the agent made it, and keeps it.
+    Given,
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        if self.origin == Origin::Bound {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -65,11 +78,27 @@ impl Listener {
         nix::sys::stat::umask(before);
         let socket = bound.map_err(system)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(system)?;
-        Ok(Self { socket, path: path.to_owned() })
+        Ok(Self { socket, path: path.to_owned(), origin: Origin::Bound })
+    }
+
+    /// Takes over a socket that whoever started the agent has bound; its file, mode and owner stay theirs.
+    ///
+    /// *Errors*: it is no Unix socket that listens.
+    pub fn given(socket: OwnedFd) -> io::Result<Self> {
+        use nix::sys::socket::{getsockopt, sockopt};
+        if !getsockopt(&socket, sockopt::AcceptConn)? {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it does not listen"));
+        }
+        let socket = std::os::unix::net::UnixListener::from(socket);
+        let path = socket.local_addr()?.as_pathname().map(Path::to_owned);
+        let unnamed = || io::Error::new(io::ErrorKind::InvalidInput, "it has no path");
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket: UnixListener::from_std(socket)?, path: path.ok_or_else(unnamed)?, origin: Origin::Given })
     }
 
     /// Where its file is.
-    pub(crate) fn path(&self) -> &Path {
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.path
     }
 

@@ -15,6 +15,7 @@
 //! | `session` | who is connected, what was asked of whom, whose clock is how far off |
 //! | `bindings` | what the operator adds to a VM for each format of artifacts |
 //! | `rpc` | libvirt's own protocol, for unmodified clients |
+//! | `tally` | how many connections are open |
 //! | `callback` | carries a lane's questions to sessions, standing answers and the operator's hook |
 
 mod access;
@@ -28,12 +29,13 @@ pub mod reach;
 pub mod rpc;
 mod roster;
 mod session;
+pub mod tally;
 pub mod tls;
 mod view;
 pub mod wire;
 
 pub use access::Channels;
-pub use api::{Api, Limits, openapi_document, serve, serve_tls, status_of};
+pub use api::{Api, Exposition, Limits, LiveLimits, openapi_document, serve, serve_observers, serve_tls, status_of};
 pub use bindings::Bindings;
 pub use callback::{Callbacks, Hook};
 pub use listener::{BindSocketError, Listener};

@@ -86,6 +86,12 @@ impl Sessions {
         table.open.clear();
     }
 
+    /// Who has a session.
+    #[must_use]
+    pub fn providers(&self) -> Vec<ProviderId> {
+        self.table().open.keys().cloned().collect()
+    }
+
     /// Why a session's outbox was closed.
     pub(crate) fn why_closed(&self) -> Code {
         if self.table().ending { Code::Closing } else { Code::SessionReplaced }

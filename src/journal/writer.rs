@@ -15,7 +15,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 
 use tokio::sync::{oneshot, watch};
@@ -91,6 +91,8 @@ impl Drop for Ack {
 struct Backlog {
     entries: AtomicUsize,
     bytes: AtomicUsize,
+    /// The last batch was refused.
+    refusing: AtomicBool,
 }
 
 impl Backlog {
@@ -257,6 +259,7 @@ impl Writer {
         }
         let outcome = self.store.append_records(&records);
         self.backlog.written(records.len(), bytes);
+        self.backlog.refusing.store(outcome.is_err(), Ordering::Relaxed);
         match &outcome {
             Ok(last) => {
                 if let Some(keeper) = &mut self.keeper {

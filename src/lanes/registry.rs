@@ -2,6 +2,7 @@
 
 mod channels;
 mod events;
+mod everywhere;
 mod sovereign;
 
 use std::collections::BTreeMap;
@@ -16,10 +17,12 @@ pub use self::sovereign::Running;
 use super::asker::Asker;
 use super::carrier::Carrier;
 use super::clock::Clock;
+use super::history::History;
 use super::host::Host;
 use super::load::Coming;
 use super::runner::{self, Begin, Ear, Mail, Request, Runner, Surroundings};
 use super::sight::Sight;
+use super::witness::{Nobody, Witness};
 use crate::delegation::{Change, ChangeRequest};
 use crate::discovery::{Recognised, recognise};
 use crate::hypervisor::{AskHypervisorError, Hypervisor, Whole};
@@ -54,6 +57,7 @@ struct Inner {
     /// Held while a VM gets or loses its lane, so that none ever has two.
     coming_and_going: Mutex<()>,
     connected: AtomicBool,
+    closing: AtomicBool,
     happened: broadcast::Sender<Option<VmId>>,
 }
 
@@ -84,6 +88,18 @@ impl Lanes {
         policy: Policy,
         history: History,
     ) -> Self {
+        Self::start_before(Arc::new(Nobody), hypervisor, journal, asker, policy, history).await
+    }
+
+    /// The same, before the eyes of a witness.
+    pub async fn start_before(
+        witness: Arc<dyn Witness>,
+        hypervisor: Arc<dyn Hypervisor>,
+        journal: Journal,
+        asker: Arc<dyn Asker>,
+        policy: Policy,
+        history: History,
+    ) -> Self {
         let History { mut states, last } = history;
         let clock = Clock::continuing(last);
         let of_host = states.remove(&VmId::HOST).and_then(|state| state.host().cloned()).unwrap_or_default();
@@ -94,7 +110,8 @@ impl Lanes {
             journal,
             asker,
             clock,
-            policy: Arc::new(policy),
+            policy: Arc::new(watch::Sender::new(Arc::new(policy))),
+            witness,
             sight: Arc::default(),
             load: Arc::default(),
         };
@@ -106,6 +123,7 @@ impl Lanes {
             lanes: RwLock::default(),
             coming_and_going: Mutex::default(),
             connected: AtomicBool::new(true),
+            closing: AtomicBool::new(false),
             happened: broadcast::Sender::new(HAPPENED),
         }));
         let known: Vec<State> = states.into_values().filter(|state| state.standing() != Standing::Free).collect();
@@ -129,6 +147,7 @@ impl Lanes {
         let vm = state.vm();
         self.0.around.sight.show(&state);
         self.0.around.load.follow(&state);
+        self.0.around.witness.begins(&state);
         let (mail, mailbox) = mpsc::channel(MAILBOX);
         let address = Address { mail, ear: Arc::default() };
         let runner = Runner::new(vm, state, self.0.around.clone(), mailbox, address.ear.clone());
@@ -170,8 +189,8 @@ impl Lanes {
 
     /// How the lanes are configured.
     #[must_use]
-    pub fn policy(&self) -> &Policy {
-        &self.0.around.policy
+    pub fn policy(&self) -> Arc<Policy> {
+        self.0.around.policy.borrow().clone()
     }
 
     /// The hypervisor behind the lanes.
@@ -259,6 +278,7 @@ impl Lanes {
     fn forget(&self, vm: VmId) {
         self.0.around.sight.forget(vm);
         self.0.around.load.forget(vm);
+        self.0.around.witness.gone(vm);
         self.0.lanes.write().unwrap_or_else(PoisonError::into_inner).remove(&vm);
     }
 
@@ -396,21 +416,6 @@ impl Lanes {
         let _ = address.mail.send(Mail::Tell(Box::new(lost))).await;
     }
 
-    /// Tells every lane that a provider has no session any more: what stands still only for it is let go.
-    pub fn session_lost(&self, provider: &ProviderId) {
-        let addresses: Vec<Address> = {
-            let lanes = self.0.lanes.read().unwrap_or_else(PoisonError::into_inner);
-            lanes.values().cloned().collect()
-        };
-        for address in addresses {
-            let lost = Mail::Tell(Box::new(Input::SessionLost { provider: provider.clone() }));
-            if let Err(mpsc::error::TrySendError::Full(lost)) = address.mail.try_send(lost) {
-                // A lane that is busy keeps no other one waiting.
-                tokio::spawn(async move { address.mail.send(lost).await });
-            }
-        }
-    }
-
     /// Has what is open ended: by its owner's or the operator's wish, for this reason. The end itself comes later.
     ///
     /// *Errors*: [`Code::UnknownHold`], [`Code::Forbidden`].
@@ -455,45 +460,6 @@ impl Lanes {
     /// *Errors*: the journal cannot be read.
     pub async fn history(&self, vm: VmId) -> Result<State, ReplayError> {
         runner::history(&self.0.around.journal, vm).await
-    }
-
-    /// Takes no new commands and waits until what is at the hypervisor has ended, at most this long.
-    pub async fn close(&self, at_most: Duration) {
-        let vms = self.vms();
-        for address in vms.iter().filter_map(|vm| self.address(*vm).ok()) {
-            let _ = address.mail.send(Mail::Tell(Box::new(Input::Closing))).await;
-        }
-        let drained = async {
-            for vm in vms {
-                // A look sees what is durable, and a command ends by a durable fact: after a look that saw one run, the
-                // fact that ends it still moves the journal.
-                let mut durable = self.0.around.journal.watch();
-                while self.read(vm, |lane, _| lane.state().is_idle()).await == Ok(false) {
-                    durable.changed().await?;
-                }
-            }
-            Ok::<(), watch::error::RecvError>(())
-        };
-        if !matches!(tokio::time::timeout(at_most, drained).await, Ok(Ok(()))) {
-            tracing::warn!(
-                "calls were still running at the hypervisor; their outcome will be observed at the next start"
-            );
-        }
-    }
-}
-
-/// What the journal came to when it was opened.
-#[derive(Debug, Default)]
-pub struct History {
-    states: BTreeMap<VmId, State>,
-    last: Option<Now>,
-}
-
-impl History {
-    /// The VMs' states, and the moment at which the journal was last written.
-    #[must_use]
-    pub const fn new(states: BTreeMap<VmId, State>, last: Option<Now>) -> Self {
-        Self { states, last }
     }
 }
 

@@ -4,7 +4,7 @@
 //! the hypervisor, questions to the [`Asker`], answers back to whoever waits. `looks` sees what happened past the
 //! agent; `outage` gets through a journal that takes no facts.
 
-mod asks;
+mod answers;
 mod calls;
 mod looks;
 mod news;
@@ -23,6 +23,7 @@ use super::clock::Clock;
 use super::host::Host;
 use super::load::Load;
 use super::sight::Sight;
+use super::witness::{Journalled, Witness};
 use crate::hypervisor::{AskHypervisorError, Hypervisor};
 use crate::journal::{AppendError, Entry, Journal};
 use crate::model::{Cause, ChannelId, Code, CommandId, Now, Outcome, ProviderId, Refusal, VmId, VmState};
@@ -32,7 +33,7 @@ use crate::resolver::{
 };
 use crate::sovereignty::Restraint;
 
-use self::asks::answer_of;
+use self::answers::answer_of;
 use self::news::{Damper, Explained};
 pub(super) use self::news::{Ear, Piece};
 use self::outage::Outage;
@@ -49,6 +50,8 @@ pub(super) enum Mail {
     Tell(Box<Input>),
     /// A look at the lane; what it gives is sent once everything it saw is durable.
     Read(Read),
+    /// What it decides from now on follows this.
+    Policy(Arc<Policy>),
 }
 
 /// A request, and where its answers go.
@@ -113,10 +116,19 @@ pub(super) struct Surroundings {
     pub(super) journal: Journal,
     pub(super) asker: Arc<dyn Asker>,
     pub(super) clock: Clock,
-    pub(super) policy: Arc<Policy>,
+    /// As it is now.
+    pub(super) policy: Arc<watch::Sender<Arc<Policy>>>,
+    pub(super) witness: Arc<dyn Witness>,
     pub(super) sight: Arc<Sight>,
     pub(super) host: Host,
     pub(super) load: Arc<Load>,
+}
+
+impl Surroundings {
+    /// How lanes are configured now.
+    fn policy(&self) -> Policy {
+        Policy::clone(&self.policy.borrow())
+    }
 }
 
 pub(super) struct Runner {
@@ -187,7 +199,7 @@ impl Runner {
         ear: Arc<Ear>,
     ) -> Self {
         let (send, errands) = mpsc::unbounded_channel();
-        let lane = Lane::new(state, (*around.policy).clone());
+        let lane = Lane::new(state, around.policy());
         Self {
             vm,
             lane,
@@ -289,6 +301,11 @@ impl Runner {
     fn mail(&mut self, mail: Mail) {
         match mail {
             Mail::Read(read) => self.read(read),
+            Mail::Policy(policy) => {
+                self.lane.reconfigure(Policy::clone(&policy));
+                // What waits for something may wait longer or shorter now.
+                self.errand(Errand::Told(Input::Tick));
+            }
             Mail::Tell(input) => {
                 self.closing |= matches!(*input, Input::Closing);
                 self.errand(Errand::Told(*input));
@@ -380,11 +397,16 @@ impl Runner {
         match output {
             Output::Append { step, at, facts } => {
                 tell_operator(&facts);
+                tracing::trace!(vm = %self.vm, step, ?facts, "decided");
                 self.tell_host(&facts);
                 self.around.sight.follow(self.lane.state(), &facts);
                 self.around.load.follow(self.lane.state());
+                self.around.witness.saw(at, self.lane.state(), &facts);
                 let (send, life) = (self.send.clone(), self.life);
+                let (witness, handed) = (self.around.witness.clone(), Instant::now());
                 self.around.journal.append(&Entry { vm: self.vm, at, facts }, move |result| {
+                    let outcome = if result.is_ok() { Journalled::Durable } else { Journalled::Refused };
+                    witness.journalled(handed.elapsed(), outcome);
                     let _ = send.send(Box::new(Errand::Durable { life, step, result }));
                 });
             }
@@ -450,20 +472,6 @@ impl Runner {
             self.channels.insert(id, tell);
         }
         let _ = reply.send(Ok(what));
-    }
-
-    fn tell_when_ended(&mut self, id: CommandId, ended: oneshot::Sender<Outcome>) {
-        match self.lane.state().command(id).map(|tracked| tracked.phase().clone()) {
-            Some(Phase::Ended(outcome)) => {
-                let (appended, persisted) = self.lane.durability();
-                let send = move || {
-                    let _ = ended.send(outcome);
-                };
-                if appended == persisted { send() } else { self.held.push_back((appended, Box::new(send))) }
-            }
-            Some(Phase::Queued | Phase::Running | Phase::Unknown) => self.waiters.entry(id).or_default().push(ended),
-            None => {}
-        }
     }
 
     async fn timer(&mut self) {

@@ -66,6 +66,11 @@ impl Lane {
         &self.policy
     }
 
+    /// What is decided from now on follows this policy, as it would after a restart.
+    pub fn reconfigure(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
     /// What it knows of this life of the agent alone.
     pub(crate) const fn footing(&self) -> &Footing {
         &self.footing

@@ -5,7 +5,7 @@
 //! | `place`, `mistake` | where something is written, and what is wrong with it |
 //! | `layers` | `covirt.toml` and `conf.d/*.toml`, one over the other |
 //! | `section` | one table read into its type, key by key |
-//! | `agent`, `lane`, `limits`, `quota`, `audit`, `provider`, `doors`, `hook`, `tls` | the tables |
+//! | `agent`, `lane`, `limits`, `quota`, `audit`, `provider`, `doors`, `hook`, `tls`, `log`, `metrics` | the tables |
 //!
 //! A new table is a struct of its own whose every field has a default ([`section::Table`]), a line in [`File`], and
 //! its line in `docs/configuration.md`.
@@ -17,6 +17,8 @@ mod hook;
 mod lane;
 mod layers;
 mod limits;
+mod log;
+mod metrics;
 mod mistake;
 mod place;
 mod provider;
@@ -25,6 +27,7 @@ mod section;
 mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -43,11 +46,14 @@ use hook::HookTable;
 use lane::LaneTable;
 use layers::{Files, Layers};
 use limits::LimitsTable;
+use log::LogTable;
+use metrics::MetricsTable;
 use provider::{OperatorTable, ProviderTable, Providers};
 use quota::QuotaTable;
 use section::{Read, Table};
 use tls::TlsTable;
 
+pub use log::{LogConfig, LogFormat};
 pub use mistake::{Mistake, Mistakes};
 pub use place::Place;
 pub use section::Shown;
@@ -96,6 +102,10 @@ pub struct Config {
     pub reaches: BTreeMap<ProviderId, Reach>,
     /// TLS, if it is served.
     pub tls: Option<TlsConfig>,
+    /// How it logs.
+    pub log: LogConfig,
+    /// Where else its metrics are served.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 /// The libvirt-compatible doors.
@@ -132,6 +142,8 @@ struct File {
     hook: Read<HookTable>,
     doors: Read<DoorsTable>,
     tls: Read<TlsTable>,
+    log: Read<LogTable>,
+    metrics: Read<MetricsTable>,
 }
 
 impl Config {
@@ -147,18 +159,17 @@ impl Config {
     pub fn inspect(path: &Path) -> Inspection {
         let mut mistakes = Mistakes::default();
         let files = Files::read(path, &mut mistakes);
-        Self::of(&files, mistakes)
+        Self::of(path, &files, mistakes)
     }
 
-    fn of(files: &Files, mut mistakes: Mistakes) -> Inspection {
+    fn of(path: &Path, files: &Files, mut mistakes: Mistakes) -> Inspection {
         let layers = Layers::merge_all(files, &mut mistakes);
         let readable = layers.readable;
         let file = File::read(layers, &mut mistakes);
         let shown = file.shown();
         // What a file that cannot be read would have said is unknown, and so is whether the rest fits to it.
         let mut checked = Mistakes::default();
-        let origin = files.paths().into_iter().next().unwrap_or_default();
-        let config = file.checked(origin, &mut checked);
+        let config = file.checked(path.to_owned(), &mut checked);
         if readable {
             mistakes.extend(checked);
         }
@@ -181,6 +192,8 @@ impl File {
             hook: table(&mut layers, &mut known, mistakes),
             doors: table(&mut layers, &mut known, mistakes),
             tls: table(&mut layers, &mut known, mistakes),
+            log: table(&mut layers, &mut known, mistakes),
+            metrics: table(&mut layers, &mut known, mistakes),
             providers: providers.into_iter().map(|section| Read::of_provider(section, mistakes)).collect(),
         };
         for (name, section) in layers.tables {
@@ -202,6 +215,8 @@ impl File {
         shown.extend(self.hook.shown());
         shown.extend(self.doors.shown());
         shown.extend(self.tls.shown());
+        shown.extend(self.log.shown());
+        shown.extend(self.metrics.shown());
         shown
     }
 
@@ -215,6 +230,7 @@ impl File {
         let policy = Policy { consent, ..self.lane.checked(uses, &known, mistakes) };
         let doors = self.doors.checked(&self.agent, roles, mistakes);
         let tls = self.tls.checked(doors.as_ref(), mistakes);
+        let log = self.log.checked(mistakes);
         let agent = self.agent.value;
         Config {
             origin,
@@ -237,6 +253,8 @@ impl File {
             doors,
             reaches,
             tls,
+            log,
+            metrics_listen: self.metrics.value.listen,
         }
     }
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::delegation::confinement::Confinement;
 
 fn inspect(texts: &[(&str, &str)]) -> Inspection {
-    Config::of(&Files::of(texts), Mistakes::default())
+    Config::of(Path::new("covirt.toml"), &Files::of(texts), Mistakes::default())
 }
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -86,6 +86,9 @@ fn a_mistake_is_named_with_its_place_and_a_hint() {
         ("[[provider]]\nid = 'a'\nhost_folders = ['/']\n", "3:16", "not the root"),
         ("[[provider]]\nid = 'a'\ndoor = true\nroles = ['guest']\n", "4:10", "it is one of host, read-secure"),
         ("[agent]\nconnect = 'test:///default'\n[[provider]]\nid = 'a'\ndoor = true\n", "2:11", "doors.upstream"),
+        ("[log]\nfilter = '=;='\n", "2:10", "covirt=debug"),
+        ("[log]\nformat = 'jsn'\n", "2:10", "did you mean json?"),
+        ("[metrics]\nlisten = '9177'\n", "2:10", "socket address"),
         ("[agent\n", "1:7", "this is not TOML"),
     ] {
         let error = parse(text).unwrap_err();

@@ -49,7 +49,7 @@ impl<T: DeserializeOwned> FromRequest<Api> for Body<T> {
     type Rejection = ApiProblem;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Self::Rejection> {
-        let bytes = read(request, api.limits.body).await?;
+        let bytes = read(request, api.limits.now().body).await?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         let value = serde_json::from_slice(text);
         Ok(Self(value.map_err(|error| Refusal::new(Code::Malformed, format!("the body does not fit: {error}")))?))

@@ -15,12 +15,14 @@ mod extract;
 mod holds;
 mod looks;
 mod host;
+mod observe;
 mod openapi;
 mod problem;
 mod serve;
 mod socket;
 mod vms;
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::routing::{delete, get};
@@ -37,6 +39,7 @@ use crate::lanes::Lanes;
 use crate::model::{Code, Refusal};
 use problem::ApiProblem;
 
+pub use observe::{Exposition, serve_observers};
 pub use openapi::document as openapi_document;
 pub use problem::status_of;
 pub use serve::{serve, serve_tls};
@@ -56,16 +59,38 @@ impl Default for Limits {
     }
 }
 
+/// How long a client is waited for now: a reload may change it. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct LiveLimits(Arc<Mutex<Limits>>);
+
+impl LiveLimits {
+    fn new(limits: Limits) -> Self {
+        Self(Arc::new(Mutex::new(limits)))
+    }
+
+    /// As they are now.
+    #[must_use]
+    pub fn now(&self) -> Limits {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From the next connection and request on.
+    pub fn set(&self, limits: Limits) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+}
+
 /// What every handler works with.
 #[derive(Clone)]
 pub struct Api {
     pub(crate) lanes: Lanes,
     pub(crate) roster: Roster,
     pub(crate) sessions: Sessions,
-    pub(crate) limits: Limits,
+    pub(crate) limits: LiveLimits,
     pub(crate) bindings: Bindings,
     pub(crate) reaches: Reaches,
     pub(crate) channels: Channels,
+    pub(crate) exposition: Option<Arc<dyn Exposition>>,
 }
 
 impl Api {
@@ -79,13 +104,29 @@ impl Api {
         bindings: Bindings,
         reaches: Reaches,
     ) -> Self {
-        Self { lanes, roster, sessions, limits, bindings, reaches, channels: Channels::default() }
+        let limits = LiveLimits::new(limits);
+        Self { lanes, roster, sessions, limits, bindings, reaches, channels: Channels::default(), exposition: None }
+    }
+
+    /// How long clients are waited for, to be changed.
+    #[must_use]
+    pub fn limits(&self) -> LiveLimits {
+        self.limits.clone()
+    }
+
+    /// The same, with metrics.
+    #[must_use]
+    pub fn exposing(self, exposition: Arc<dyn Exposition>) -> Self {
+        Self { exposition: Some(exposition), ..self }
     }
 
     /// Every path.
     pub(crate) fn router(self) -> Router {
         Router::new()
             .route("/healthz", get(health))
+            .route("/livez", get(observe::livez))
+            .route("/readyz", get(observe::readyz))
+            .route("/metrics", get(observe::metrics))
             .route("/openapi.json", get(openapi::serve))
             .route("/v1/whoami", get(whoami))
             .route("/v1/inventory", get(vms::inventories))

@@ -10,6 +10,9 @@ use crate::doors::wire;
     info(title = "covirt", description = "Co-management of running virtual machines by two or more providers."),
     paths(
         super::health,
+        super::observe::livez,
+        super::observe::readyz,
+        super::observe::metrics,
         super::whoami,
         super::audit::verify,
         super::audit::records,

@@ -48,6 +48,8 @@ impl IntoResponse for ApiProblem {
         let status = status_of(code);
         if status.is_server_error() {
             tracing::warn!(%code, message, "a request failed");
+        } else {
+            tracing::debug!(%code, message, "a request is refused");
         }
         let problem = Problem {
             kind: format!("urn:covirt:problem:{code}"),

@@ -21,6 +21,7 @@ use super::extract::named;
 use super::problem::ApiProblem;
 use crate::doors::listener::{Listener, peer_of};
 use crate::doors::pass::Pass;
+use crate::doors::tally::{Counted, Kind};
 use crate::doors::tls::{Admission, Rates, Speaking, TlsClient, TlsListener};
 use crate::model::{Code, ProviderId, Refusal};
 
@@ -39,7 +40,7 @@ pub(crate) struct Seat(#[expect(dead_code, reason = "it is only held")] Arc<dyn 
 
 /// Serves the API until told to stop; sessions are then closed, and requests under way finished, within bounds.
 pub async fn serve(listener: Listener, api: Api, mut stop: watch::Receiver<bool>) {
-    let (sessions, head, roster) = (api.sessions.clone(), api.limits.head, api.roster.clone());
+    let (sessions, limits, roster) = (api.sessions.clone(), api.limits.clone(), api.roster.clone());
     let router = api.router();
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
     loop {
@@ -51,7 +52,9 @@ pub async fn serve(listener: Listener, api: Api, mut stop: watch::Receiver<bool>
             Ok((stream, seat)) => {
                 let Ok(peer) = peer_of(&stream) else { continue };
                 let pass = Pass::local(peer, roster.clone());
-                tokio::spawn(connection(stream, router.clone().layer(Extension(seat)), pass, head, stop.clone()));
+                let router = router.clone().layer(Extension(seat));
+                let head = limits.now().head;
+                tokio::spawn(connection(Kind::Api, stream, router, pass, head, stop.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -76,12 +79,13 @@ async fn accept(listener: &Listener, room: &Arc<Semaphore>) -> io::Result<(UnixS
 
 /// Serves the same API to whoever proves over TLS to be somebody, until told to stop.
 pub async fn serve_tls(listener: TlsListener, api: Api, stop: watch::Receiver<bool>) {
-    let (sessions, head) = (api.sessions.clone(), api.limits.head);
+    let (sessions, limits) = (api.sessions.clone(), api.limits.clone());
     let rates = Rates::new(&listener.limits());
     let router = api.router();
     let mut stopping = stop.clone();
     let serving = listener.serve(Speaking::Http, stop.clone(), move |client: TlsClient| {
         let TlsClient { stream, pass, provider, admission, place } = client;
+        let head = limits.now().head;
         let (router, head) = match admission {
             Admission::Seated => {
                 let meter = Meter { rates: rates.clone(), pass: pass.clone(), provider };
@@ -89,7 +93,7 @@ pub async fn serve_tls(listener: TlsListener, api: Api, stop: watch::Receiver<bo
             }
             Admission::Surplus => (surplus(), head.min(SURPLUS)),
         };
-        connection(stream, router.layer(Extension(Seat(Arc::new(place)))), pass, head, stop.clone())
+        connection(Kind::Tls, stream, router.layer(Extension(Seat(Arc::new(place)))), pass, head, stop.clone())
     });
     let ending = async {
         stopped(&mut stopping).await;
@@ -138,12 +142,14 @@ fn surplus() -> Router {
 }
 
 async fn connection(
+    kind: Kind,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     pass: Pass,
     head: Duration,
     mut stop: watch::Receiver<bool>,
 ) {
+    let _counted = Counted::at(kind);
     let router = router.layer(Extension(pass.clone()));
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(HEAD_MAX);

@@ -98,6 +98,8 @@ pub enum Heard {
     ClientGone,
     /// libvirtd's is.
     UpstreamGone,
+    /// The agent stops.
+    Stopping,
     /// What was still under way when the client went has had its time.
     TimeUp,
 }
@@ -242,6 +244,7 @@ impl Conversation {
             Heard::Enrolled(ticket) => self.enrolled(ticket, around),
             Heard::ClientGone => self.client_gone(None),
             Heard::UpstreamGone => self.close("libvirtd has closed its side"),
+            Heard::Stopping => self.agent_stops(),
             Heard::TimeUp => self.close("what the client left under way was not answered in time"),
         }
         std::mem::take(&mut self.deeds)

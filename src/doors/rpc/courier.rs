@@ -188,6 +188,10 @@ impl Policy for Courier {
             Side::Upstream => self.hear(Heard::UpstreamGone, out),
         }
     }
+
+    fn stopping(&mut self, out: &mut Outputs) {
+        self.hear(Heard::Stopping, out);
+    }
 }
 
 impl Courier {

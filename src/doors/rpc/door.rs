@@ -24,6 +24,7 @@ use crate::doors::identity::{Peers, Role};
 use crate::doors::listener::{BindSocketError, Listener, peer_of};
 use crate::doors::pass::{Lapse, Pass};
 use crate::doors::roster::Roster;
+use crate::doors::tally::{Counted, Kind};
 use crate::model::{Peer, ProviderId};
 
 /// How many connections of one provider are open at once; more wait to be accepted.
@@ -210,6 +211,7 @@ async fn connection<P: Policies>(
     policies: &P,
     mut stop: watch::Receiver<bool>,
 ) {
+    let _counted = Counted::at(Kind::Libvirt);
     let provider = &entry.provider;
     match enter(stream, entry, upstream, policies).await {
         Ok((pass, relay)) => {

@@ -74,6 +74,9 @@ pub trait Policy: Send + 'static {
     /// This end is gone. Without libvirt the connection ends in any case; without its client it goes on until the policy
     /// closes it, and what is meant for the client is let go of.
     fn gone(&mut self, side: Side, out: &mut Outputs);
+
+    /// The agent stops: the last that it says to the client.
+    fn stopping(&mut self, _out: &mut Outputs) {}
 }
 
 /// What a policy wants done, in its order.
@@ -322,6 +325,9 @@ impl<P: Policy> Relay<P> {
             ending = self.go_on() => ending?,
             () = stop => Ending::Stopped,
         };
+        if ending == Ending::Stopped {
+            self.policy.stopping(&mut self.out);
+        }
         let _ = tokio::time::timeout(LINGER, self.linger()).await;
         if ending == Ending::Stopped {
             let _ = tokio::time::timeout(LINGER, self.client.part()).await;

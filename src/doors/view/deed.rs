@@ -29,6 +29,7 @@ pub(crate) fn deed(state: &State, position: Position, at: Now, fact: &Fact) -> O
         | Fact::Delegation { by, .. }
         | Fact::DrainBegan { by, .. }
         | Fact::Decided { by, .. }
+        | Fact::ChannelOpened { owner: by, .. }
         | Fact::GlassBroken { by, .. }
         | Fact::GlassMended { by }
         | Fact::HoldGivenUp { why: GivenUp::Requested { by, .. }, .. } => Some(plain(by)),
@@ -48,6 +49,7 @@ pub(crate) fn deed(state: &State, position: Position, at: Now, fact: &Fact) -> O
         | Fact::HoldOpened { .. }
         | Fact::HoldGivenUp { .. }
         | Fact::HoldClosed { .. }
+        | Fact::ChannelClosed { .. }
         | Fact::Observed { .. }
         | Fact::Happened { .. }
         | Fact::Vanished { .. } => None,

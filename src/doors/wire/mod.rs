@@ -88,6 +88,15 @@ pub struct Health {
     pub lanes: usize,
 }
 
+/// Whether the agent is alive, or ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Readiness {
+    /// It is.
+    pub ok: bool,
+    /// Why it is not.
+    pub reasons: Vec<String>,
+}
+
 /// Who the caller is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Identity {

@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 
 use tokio::sync::{oneshot, watch};
@@ -81,6 +82,23 @@ impl Journal {
     /// answers to all it queued before.
     pub fn unfence(&self, vm: VmId) {
         self.jobs.send(Job::Unfence(vm));
+    }
+
+    /// Whether the last batch was written; a journal that nothing was asked of yet counts as writable.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        !self.backlog.refusing.load(Ordering::Relaxed)
+    }
+
+    /// How many entries wait to be written, and how large they are together. *Units*: bytes of facts.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.backlog.entries.load(Ordering::Relaxed), self.backlog.bytes.load(Ordering::Relaxed))
+    }
+
+    /// Returns once the writer thread has taken its turn: it lives. False when the journal is closed.
+    pub async fn ping(&self) -> bool {
+        self.look(|_| ()).await.is_some()
     }
 
     /// The last durable position; 0 for none.
@@ -215,7 +233,6 @@ impl Journal {
     }
 
     pub(super) fn backlog_for_test(&self) -> (usize, usize) {
-        use std::sync::atomic::Ordering::Relaxed;
-        (self.backlog.entries.load(Relaxed), self.backlog.bytes.load(Relaxed))
+        self.waiting()
     }
 }

@@ -8,7 +8,7 @@ use super::news::{Deed, News, Piece};
 use super::{Errand, Mail, RETRY, Runner};
 use crate::hypervisor::AskHypervisorError;
 use crate::model::{Cause, Code, CommandId, Effect, Happening, Operation, PowerState, Refusal, VmState};
-use crate::resolver::{Input, Observation};
+use crate::resolver::{Input, Observation, Policy};
 
 /// How long the event is waited for that says how a power state came about which another event's look has found.
 const EVENT_DELAY: Duration = Duration::from_millis(50);
@@ -97,6 +97,7 @@ impl Runner {
                 happened = something.as_mut() => return Some(happened),
                 mail = self.mailbox.recv() => match mail? {
                     Mail::Read(read) => self.read(read),
+                    Mail::Policy(policy) => self.lane.reconfigure(Policy::clone(&policy)),
                     // Recovering makes up for all that can be told now, but for these.
                     Mail::Tell(input) => match *input {
                         Input::Closing => self.closing = true,

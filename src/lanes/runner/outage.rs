@@ -75,9 +75,10 @@ impl Runner {
         if matches!(stage, Stage::Ahead(_)) {
             let stage = match self.around.journal.restore_vm(self.vm).await {
                 Ok(state) => {
-                    self.lane = Lane::new(state, (*self.around.policy).clone());
+                    self.lane = Lane::new(state, self.around.policy());
                     self.restraint.mark_changed();
                     self.around.sight.show(self.lane.state());
+                    self.around.witness.begins(self.lane.state());
                     self.forget_carriers();
                     Stage::Rebuilt(later)
                 }

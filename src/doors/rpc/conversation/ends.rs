@@ -1,8 +1,10 @@
 //! One side has gone, or is sent away.
 
+use super::super::refusal::Answer;
 use super::book::{Settled, Stage};
 use super::error::{client_gone, unreachable};
 use super::{Conversation, Deed, Ends, Heard, Ticket};
+use crate::model::{Code, Refusal};
 use crate::resolver::CallResult;
 
 impl Conversation {
@@ -26,6 +28,24 @@ impl Conversation {
             self.deed(Deed::DropClient(why.to_owned()));
         }
         self.close_if_nothing_is_owed();
+    }
+
+    /// Whoever waits for a call that is held is told that it is not made. Its command stays as it is in the journal, and
+    /// ends for want of its client when the agent is started again.
+    pub(super) fn agent_stops(&mut self) {
+        for ticket in self.book.tickets() {
+            if self.book.stage(ticket).is_none_or(|stage| stage.held().is_none()) {
+                continue;
+            }
+            let Some((call, stage)) = self.book.take(ticket) else { continue };
+            if matches!(stage, Stage::Ready { .. }) {
+                self.deed(Deed::Settle(ticket, client_gone()));
+            }
+            let refusal = Refusal::new(Code::Closing, "covirtd closes this connection, and this call was not made");
+            self.refuse(&call, Answer::refused(&refusal));
+        }
+        self.ready.clear();
+        self.waiting.clear();
     }
 
     pub(super) fn close_if_nothing_is_owed(&mut self) {
@@ -81,6 +101,7 @@ impl Conversation {
             | Heard::Enrolled(_)
             | Heard::ClientGone
             | Heard::UpstreamGone
+            | Heard::Stopping
             | Heard::TimeUp => Vec::new(),
         }
     }

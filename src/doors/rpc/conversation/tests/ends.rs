@@ -134,3 +134,16 @@ fn a_client_with_more_calls_than_any_needs_is_sent_away() {
     }
     assert_eq!(desk.client(HOSTNAME, 9_999, &[]), ["drop the client", "close"]);
 }
+
+#[test]
+fn whoever_is_held_when_the_agent_stops_is_told_so_in_libvirts_words() {
+    let mut desk = Desk::new();
+    desk.call(SUSPEND, 1, OWN);
+    desk.released(1);
+    desk.call(RESUME, 2, OWN);
+    assert_eq!(desk.hear(Heard::Stopping), ["told domain_resume 9", "client 28#2 error 9"]);
+    let text = last_error(&desk.deeds);
+    assert!(text.contains("covirtd closes this connection, and this call was not made; try again later"), "{text}");
+    // What was at libvirtd may still be answered.
+    assert_eq!(desk.libvirtd(SUSPEND, 1, &[]), ["settle 1 done", "client 34#1 ok"]);
+}
