@@ -168,12 +168,6 @@ impl Lanes {
         self.0.around.clock.now()
     }
 
-    /// How the lanes are configured.
-    #[must_use]
-    pub fn policy(&self) -> &Policy {
-        &self.0.around.policy
-    }
-
     /// The hypervisor behind the lanes.
     #[must_use]
     pub fn hypervisor(&self) -> &Arc<dyn Hypervisor> {
