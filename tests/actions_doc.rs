@@ -28,7 +28,7 @@ its lease until covirtd is back. *open*: it is covirt's own promise, which nobod
 ## The catalogue
 
 | action | libvirt call | libvirt ACL | reads | writes | possible while | then | asked twice | undo | agent down |
-|---|---|---|---|---|---|---|---|---|
+|---|---|---|---|---|---|---|---|---|---|
 ";
 
 const OPEN: &str = "

@@ -187,12 +187,6 @@ impl Lanes {
         self.0.around.clock.now()
     }
 
-    /// How the lanes are configured.
-    #[must_use]
-    pub fn policy(&self) -> Arc<Policy> {
-        self.0.around.policy.borrow().clone()
-    }
-
     /// The hypervisor behind the lanes.
     #[must_use]
     pub fn hypervisor(&self) -> &Arc<dyn Hypervisor> {
@@ -329,9 +323,9 @@ impl Lanes {
         let (send, ended) = oneshot::channel();
         let (id, provider) = (command.id, command.provider.clone());
         let quota = self.host().holds().ceiling.quota(&provider);
-        let leaves = if command.operation.leaves_open().is_some() { Leaves::Open } else { Leaves::Nothing };
+        let leaves = Leaves::of(&command);
         sender.over = self.0.around.load.arrives(&provider, quota, leaves, self.now().mono).map(Box::new);
-        // Counted back however this ends, also when whoever waits goes away.
+        // Counted back however this ends.
         let _coming = sender.over.is_none().then(|| Coming::new(self.0.around.load.clone(), provider));
         let make = move |token| Input::Submitted { token, command: Box::new(command), sender };
         self.send(&address, make, Some(send), carrier).await?;

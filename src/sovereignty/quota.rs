@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Code, Mono, Refusal};
+use crate::model::{Code, Command, Mono, Refusal};
 
 /// What commands per minute are counted in.
 pub const MINUTE: Duration = Duration::from_secs(60);
@@ -40,6 +40,14 @@ pub enum Leaves {
     Nothing,
 }
 
+impl Leaves {
+    /// What a command does.
+    #[must_use]
+    pub fn of(command: &Command) -> Self {
+        if command.operation.leaves_open().is_some() { Self::Open } else { Self::Nothing }
+    }
+}
+
 impl Quota {
     /// The narrower of two, bound by bound.
     #[must_use]
@@ -62,8 +70,7 @@ impl Quota {
         let refuse = |message: String| Err(Refusal::new(Code::QuotaExceeded, message));
         if let Some(most) = self.queued.filter(|most| usage.queued >= *most) {
             return refuse(format!(
-                "{} of your commands wait on this host, the most that may: try again when some have ended",
-                most
+                "{most} of your commands wait on this host, the most that may: try again when some have ended"
             ));
         }
         if let Some(most) = self.open.filter(|most| leaves == Leaves::Open && usage.open >= *most) {

@@ -151,6 +151,12 @@ pub const MESSAGES: &[MessageKind] = &[
         id: "2c245cacd1d25085baa9b7c89d18a06e",
         subject: "The glass over a VM is whole again",
     },
+    MessageKind {
+        kind: "channel-opened",
+        id: "c865390120955b69ad67de74d368d868",
+        subject: "A provider opened a channel",
+    },
+    MessageKind { kind: "channel-closed", id: "5fd4c4f12a3257d5bf21f6be595aea8c", subject: "A channel is closed" },
 ];
 
 /// The id of a kind.

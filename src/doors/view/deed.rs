@@ -33,6 +33,7 @@ pub(crate) fn deed(state: &State, position: Position, at: Now, fact: &Fact) -> O
         | Fact::GlassBroken { by, .. }
         | Fact::GlassMended { by }
         | Fact::HoldGivenUp { why: GivenUp::Requested { by, .. }, .. } => Some(plain(by)),
+        Fact::ChannelOpened { owner, from, .. } => Some(Deed { peer: Some(from.clone()), ..plain(owner) }),
         Fact::Frozen { .. } | Fact::Thawed { .. } => Some(plain(&ProviderId::operator())),
         Fact::Host(fact) => Some(Deed { peer: fact.by().peer.clone(), ..plain(&fact.by().provider) }),
         Fact::DrainEnded { .. }

@@ -1,16 +1,15 @@
-//! What the host's owner has the lanes do: freeze, thaw, break the glass; and what is still running then.
+//! What the lanes are under, and what the host's owner has them do: freeze, thaw, break the glass; and what is still running then.
 //!
 //! A fact about the host is durable before any lane goes by it, and every lane looks before each step: once [`Lanes::freeze`]
 //! has returned, nothing of its scope begins any more, wherever it was on its way.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
 use super::Lanes;
 use crate::model::{Action, CommandId, HoldKey, ProviderId, Refusal, VmId, Wall};
-use crate::resolver::{Input, Lane, State};
+use crate::resolver::{Input, Lane, Policy, State};
 use crate::sovereignty::{By, Freeze, HostFact, Scope};
 
 /// What has begun on a VM and is not over.
@@ -117,9 +116,9 @@ impl Lanes {
         }
     }
 
-    /// Whether a VM has a lane.
+    /// How the lanes are configured.
     #[must_use]
-    pub fn has(&self, vm: VmId) -> bool {
-        self.0.lanes.read().unwrap_or_else(PoisonError::into_inner).contains_key(&vm)
+    pub fn policy(&self) -> &Policy {
+        &self.0.around.policy
     }
 }
