@@ -264,18 +264,22 @@ fn a_client_without_a_certificate_that_speaks_for_somebody_is_refused() {
     let stranger = Authority::new(stage.folder.path(), "stranger");
     let name = "spiffe://example.org/provider/south";
     let wrong = stranger.issue(&Wanted::client("south").named(name), 20);
-    let expired = stage.authority.issue(&Wanted::client("south").named(name).expired(), 21);
     let nobody = stage.authority.issue(&Wanted::client("nobody"), 22);
     let two = Wanted::client("two").named(name).named("spiffe://example.org/provider/north");
     let two = stage.authority.issue(&two, 23);
     for (pki, who, reason) in [
         ("none", None, "no-certificate"),
         ("wrong", Some(&wrong), "unknown-authority"),
-        ("expired", Some(&expired), "expired"),
         ("nobody", Some(&nobody), "stranger"),
         ("two", Some(&two), "several-providers"),
     ] {
-        let said = stage.virsh(&stage.pki(pki, who), &["list"]);
+        let folder = stage.pki(pki, who);
+        // libvirt looks at its own certificate first: to show a stranger's it has to believe the stranger, too. One that has
+        // expired it does not show at all.
+        let believed =
+            [&stage.authority, &stranger].map(|one| std::fs::read_to_string(&one.certificate).expect("read"));
+        std::fs::write(folder.join("cacert.pem"), believed.concat()).expect("write the authorities");
+        let said = stage.virsh(&folder, &["list"]);
         assert_ne!(said.code, Some(0), "{pki}: {}", said.out);
         stage.said(&["a client was refused", &format!("reason=\"{reason}\""), "127.0.0.1:"]);
     }

@@ -92,7 +92,8 @@ impl Wanted {
             }
         };
         params.extended_key_usages = vec![self.usage.clone()];
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        // libvirt looks at its own certificate first, and asks for both.
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
         let uris = self.uris.iter().map(|uri| SanType::URI(uri.as_str().try_into().expect("a URI")));
         params.subject_alt_names.extend(uris);
         if self.usage == ExtendedKeyUsagePurpose::ServerAuth {
