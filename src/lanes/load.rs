@@ -2,7 +2,7 @@
 //! lane to know another. Runners keep it up to date; what was let through and has not reached its lane yet counts as well.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::model::{Mono, ProviderId, Refusal, VmId};
 use crate::resolver::State;
@@ -73,6 +73,24 @@ impl Load {
                 all.coming.remove(provider);
             }
         }
+    }
+}
+
+/// A command on its way to its lane.
+pub(super) struct Coming {
+    load: Arc<Load>,
+    provider: ProviderId,
+}
+
+impl Coming {
+    pub(super) const fn new(load: Arc<Load>, provider: ProviderId) -> Self {
+        Self { load, provider }
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.load.arrived(&self.provider);
     }
 }
 

@@ -17,7 +17,7 @@ use super::asker::Asker;
 use super::carrier::Carrier;
 use super::clock::Clock;
 use super::host::Host;
-use super::load::Load;
+use super::load::Coming;
 use super::runner::{self, Begin, Ear, Mail, Request, Runner, Surroundings};
 use super::sight::Sight;
 use crate::delegation::{Change, ChangeRequest};
@@ -312,7 +312,7 @@ impl Lanes {
         let leaves = if command.operation.leaves_open().is_some() { Leaves::Open } else { Leaves::Nothing };
         sender.over = self.0.around.load.arrives(&provider, quota, leaves, self.now().mono).map(Box::new);
         // Counted back however this ends, also when whoever waits goes away.
-        let _coming = sender.over.is_none().then(|| Coming { load: self.0.around.load.clone(), provider });
+        let _coming = sender.over.is_none().then(|| Coming::new(self.0.around.load.clone(), provider));
         let make = move |token| Input::Submitted { token, command: Box::new(command), sender };
         self.send(&address, make, Some(send), carrier).await?;
         Ok(Submission { id, ended })
@@ -479,18 +479,6 @@ impl Lanes {
                 "calls were still running at the hypervisor; their outcome will be observed at the next start"
             );
         }
-    }
-}
-
-/// A command on its way to its lane.
-struct Coming {
-    load: Arc<Load>,
-    provider: ProviderId,
-}
-
-impl Drop for Coming {
-    fn drop(&mut self) {
-        self.load.arrived(&self.provider);
     }
 }
 

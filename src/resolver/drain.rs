@@ -82,10 +82,10 @@ pub(crate) fn due(state: &State, told: Option<&Restraint>, now: Now) -> Option<V
     if !drain.waits_for(&in_flight(state)).is_empty() {
         return (drain.deadline <= now.mono).then(|| at_the_limit(state, drain, now)).flatten();
     }
-    // Other changes may have been made meanwhile, so it is decided now.
     if let Some(refusal) = restraint::refuses_change(state, told, &drain.request) {
         return Some(vec![Fact::DrainEnded { failed: Some(refusal.message) }]);
     }
+    // Other changes may have been made meanwhile, so it is decided now.
     Some(match decide(authority, &drain.request, &InFlight::new(), now) {
         Ok(change) => {
             vec![Fact::DrainEnded { failed: None }, Fact::Delegation { by: drain.request.by().clone(), change }]

@@ -11,12 +11,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use std::collections::BTreeMap;
+
 use super::drain;
 use super::fact::Fact;
+use super::hold::Hold;
 use super::state::{Standing, State, Tracked};
 use crate::delegation::{Change, ChangeRequest};
 use crate::model::{Action, Class, Code, Command, Ending, Mono, Now, Outcome, ProviderId, Refusal, Wall};
-use crate::sovereignty::{self, Ceiling, Freeze, Restraint, Scope, frozen};
+use crate::sovereignty::{self, Ceiling, Freeze, HostState, Restraint, Scope, frozen};
 
 /// The operator has taken every action of the VM for a while.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +30,47 @@ pub struct Glass {
     pub until: Mono,
     /// The same moment, for people.
     pub until_at: Wall,
+}
+
+impl State {
+    /// What the operator has frozen here.
+    #[must_use]
+    pub fn freezes(&self) -> &[Freeze] {
+        &self.freezes
+    }
+
+    /// Why and until when the operator has every action, while it has.
+    #[must_use]
+    pub const fn glass(&self) -> Option<&Glass> {
+        self.glass.as_ref()
+    }
+
+    /// What happened to the host as a whole, if this is the state of that.
+    #[must_use]
+    pub fn host(&self) -> Option<&HostState> {
+        self.host.as_deref()
+    }
+
+    /// Whether a start needs it: the VM is co-managed, or it is the host's own.
+    #[must_use]
+    pub fn is_needed(&self) -> bool {
+        self.standing != Standing::Free || self.host.is_some()
+    }
+
+    /// What each provider has under way: commands that have not begun, and what is open.
+    #[must_use]
+    pub fn load(&self) -> BTreeMap<ProviderId, (u32, u32)> {
+        let mut load: BTreeMap<ProviderId, (u32, u32)> = BTreeMap::new();
+        for tracked in self.queued() {
+            let count = &mut load.entry(tracked.command().provider.clone()).or_default().0;
+            *count = count.saturating_add(1);
+        }
+        for owner in self.holds().filter_map(Hold::owner) {
+            let count = &mut load.entry(owner.clone()).or_default().1;
+            *count = count.saturating_add(1);
+        }
+        load
+    }
 }
 
 /// How long the glass may stay broken.

@@ -386,30 +386,6 @@ impl State {
         self.standing
     }
 
-    /// What the operator has frozen here.
-    #[must_use]
-    pub fn freezes(&self) -> &[Freeze] {
-        &self.freezes
-    }
-
-    /// Why and until when the operator has every action, while it has.
-    #[must_use]
-    pub const fn glass(&self) -> Option<&Glass> {
-        self.glass.as_ref()
-    }
-
-    /// What happened to the host as a whole, if this is the state of that.
-    #[must_use]
-    pub fn host(&self) -> Option<&HostState> {
-        self.host.as_deref()
-    }
-
-    /// Whether a start needs it: the VM is co-managed, or it is the host's own.
-    #[must_use]
-    pub fn is_needed(&self) -> bool {
-        self.standing != Standing::Free || self.host.is_some()
-    }
-
     /// Who may do what; none while nobody enrolled it.
     #[must_use]
     pub const fn authority(&self) -> Option<&Authority> {
@@ -471,21 +447,6 @@ impl State {
     #[must_use]
     pub fn live_count(&self) -> usize {
         self.live.len()
-    }
-
-    /// What each provider has under way: commands that have not begun, and what is open.
-    #[must_use]
-    pub fn load(&self) -> BTreeMap<ProviderId, (u32, u32)> {
-        let mut load: BTreeMap<ProviderId, (u32, u32)> = BTreeMap::new();
-        for tracked in self.queued() {
-            let count = &mut load.entry(tracked.command().provider.clone()).or_default().0;
-            *count = count.saturating_add(1);
-        }
-        for owner in self.holds().filter_map(Hold::owner) {
-            let count = &mut load.entry(owner.clone()).or_default().1;
-            *count = count.saturating_add(1);
-        }
-        load
     }
 
     /// Whether nothing is at the hypervisor.

@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::{covirt, says};
-use crate::support::agent::Setup;
+use crate::support::agent::{SOON, Setup};
+use crate::support::until;
 
 /// Computes the chain again from what was exported, with nothing of covirt's.
 const RECOMPUTE: &str = r#"
@@ -87,4 +88,47 @@ async fn who_did_what_has_the_process_the_times_the_rule_and_the_outcome_one_lin
     assert_eq!(covirt(&agent, "north", &["audit", "export"]).status.code(), Some(3));
     let seen = agent.get("/v1/events", "north").await.expect(200).json.to_string();
     assert!(!seen.contains("\"peer\""), "another provider's process is not told: {seen}");
+}
+
+#[tokio::test]
+async fn every_fact_is_copied_to_the_socket_of_systemds_journal_with_its_id_and_nothing_twice_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journald");
+    let journald = std::os::unix::net::UnixDatagram::bind(&path).expect("a socket");
+    journald.set_read_timeout(Some(SOON)).expect("a limit");
+    let next = || {
+        let mut message = vec![0; 65536];
+        let length = journald.recv(&mut message).expect("a message");
+        message.truncate(length);
+        String::from_utf8(message).expect("text")
+    };
+    let mut agent = Setup::with_vms(1).and(&format!("[audit]\njournald = {path:?}\n")).start();
+    agent.enroll(1).await;
+    let enrolled = next();
+    let id = covirt::agent::mirror::ids::id_of("enrolled").expect("an id");
+    for line in [&format!("MESSAGE_ID={id}"), "COVIRT_KIND=enrolled", "COVIRT_POSITION=1", "SYSLOG_IDENTIFIER=covirtd"]
+    {
+        assert!(enrolled.lines().any(|known| known == line), "{line}: {enrolled}");
+    }
+    says(&agent, "operator", &["freeze", "--reason", "maintenance"]);
+    let host = next();
+    assert!(host.contains("COVIRT_KIND=host.frozen") && host.contains("COVIRT_PEER=user "), "{host}");
+    assert!(next().contains("COVIRT_KIND=frozen"), "the VM's own record");
+    until("the cursor is kept", SOON, || {
+        let kept = std::fs::read_to_string(agent.folder().join("state/journald.cursor")).ok()?;
+        (kept == "3").then_some(())
+    });
+    agent.kill9();
+    agent.run();
+    says(&agent, "operator", &["thaw"]);
+    let thawed = next();
+    assert!(thawed.contains("COVIRT_KIND=host.thawed"), "{thawed}");
+    assert!(!agent.log().contains("nothing is mirrored"), "{}", agent.log());
+}
+
+#[tokio::test]
+async fn without_systemds_journal_one_line_says_so_and_nothing_else_changes() {
+    let agent = Setup::with_vms(1).and("[audit]\njournald = '/nonexistent/journald'\n").start();
+    agent.enroll(1).await;
+    assert_eq!(agent.log().matches("nothing is mirrored").count(), 1, "{}", agent.log());
 }

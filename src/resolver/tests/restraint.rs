@@ -85,12 +85,17 @@ fn nobody_gives_and_nobody_is_given_what_is_frozen_but_everybody_takes_back() {
 }
 
 #[test]
-fn a_provider_that_is_frozen_elsewhere_is_frozen_here_the_moment_it_has_a_part() {
+fn a_provider_that_is_frozen_elsewhere_is_given_nothing_here_nor_by_a_hand_over_that_had_begun() {
     let mut world = World::shared(Policy::default());
+    world.submit("north", "runs: cpu.set vcpus=4");
+    world.hand_over("west", &[Action::CpuSet]);
     holds(&mut world, &[of("west")]);
     assert_eq!(world.facts().filter(|fact| matches!(fact, Fact::Frozen { .. })).count(), 0);
-    world.delegate("west", "cpu.set", "shared", None);
-    assert_eq!(refused(&world.submit("west", "a: cpu.set vcpus=4")), Some(Code::Frozen));
+    assert_eq!(refused(&world.delegate("west", "memory.set", "shared", None)), Some(Code::Frozen));
+    world.finish("runs");
+    let failed = |fact: &&Fact| matches!(fact, Fact::DrainEnded { failed: Some(why) } if why.contains("frozen"));
+    assert_eq!(world.facts().filter(failed).count(), 1);
+    assert_eq!(refused(&world.submit("west", "a: cpu.set vcpus=4")), Some(Code::UnknownVm));
 }
 
 #[test]
