@@ -4,7 +4,7 @@ use super::sentence;
 use crate::doors::wire::Deed;
 use crate::journal::Position;
 use crate::model::{Now, Peer, ProviderId};
-use crate::resolver::{Admission, Fact, GivenUp, Phase, State, deciding_rule};
+use crate::resolver::{Admission, ChannelEnd, Fact, GivenUp, Phase, State, deciding_rule};
 
 /// The deed that a fact is; none when nobody did it, or when it is a part of another one.
 pub(crate) fn deed(state: &State, position: Position, at: Now, fact: &Fact) -> Option<Deed> {
@@ -29,11 +29,11 @@ pub(crate) fn deed(state: &State, position: Position, at: Now, fact: &Fact) -> O
         | Fact::Delegation { by, .. }
         | Fact::DrainBegan { by, .. }
         | Fact::Decided { by, .. }
-        | Fact::ChannelOpened { owner: by, .. }
         | Fact::GlassBroken { by, .. }
         | Fact::GlassMended { by }
         | Fact::HoldGivenUp { why: GivenUp::Requested { by, .. }, .. } => Some(plain(by)),
         Fact::ChannelOpened { owner, from, .. } => Some(Deed { peer: Some(from.clone()), ..plain(owner) }),
+        Fact::ChannelClosed { how: ChannelEnd::Requested { by, .. }, .. } => Some(plain(by)),
         Fact::Frozen { .. } | Fact::Thawed { .. } => Some(plain(&ProviderId::operator())),
         Fact::Host(fact) => Some(Deed { peer: fact.by().peer.clone(), ..plain(&fact.by().provider) }),
         Fact::DrainEnded { .. }

@@ -118,7 +118,7 @@ impl Lanes {
 
     /// How the lanes are configured.
     #[must_use]
-    pub fn policy(&self) -> &Policy {
-        &self.0.around.policy
+    pub fn policy(&self) -> Arc<Policy> {
+        self.0.around.policy.borrow().clone()
     }
 }
