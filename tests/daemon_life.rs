@@ -80,7 +80,8 @@ fn a_reload_with_a_mistake_changes_nothing_and_names_it() {
     service.reload();
     let log = service.log();
     assert!(
-        log.contains("conf.d/10.toml:2:15") && log.contains("the configuration was not read again; it stays as it was"),
+        log.contains("conf.d/10.toml:2:15")
+            && log.contains("the configuration was not read again; the one before stays in force"),
         "{log}"
     );
     let waits = json!({ "after": [Uuid::now_v7()] });

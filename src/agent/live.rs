@@ -26,10 +26,8 @@ impl Live {
                 for mistake in mistakes.all() {
                     tracing::error!(place = %mistake.place, key = mistake.key, what = mistake.what, "a mistake in the configuration");
                 }
-                tracing::error!(
-                    mistakes = mistakes.all().len(),
-                    "the configuration was not read again; it stays as it was"
-                );
+                let (file, mistakes) = (self.config.origin.display(), mistakes.all().len());
+                tracing::error!(%file, mistakes, "the configuration was not read again; the one before stays in force");
                 self.identities.read(None);
                 return;
             }
