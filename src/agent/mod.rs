@@ -6,6 +6,7 @@
 //! | `ceiling` | what no provider may exceed: its file, read again when told |
 //! | `config` | the configuration's files, and what is made of them |
 //! | `mirror` | the journal's facts in the journal of systemd |
+//! | `enrolling` | who joined, told to the roster |
 //! | `reload` | what SIGHUP asks for |
 //! | `run` | opens the journal, connects, starts lanes and doors; stops them in the reverse order |
 
@@ -13,6 +14,7 @@ pub mod arguments;
 pub mod ceiling;
 pub mod config;
 pub mod mirror;
+mod enrolling;
 mod reload;
 mod run;
 

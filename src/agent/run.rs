@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::ceiling::{CeilingSource, ReadCeilingError, Usual};
 use super::config::{Config, Doors, TlsConfig};
+use super::enrolling::{self, OpenEnrollmentError, Ports};
 use super::mirror::Mirror;
 use super::reload::{Identities, Reload};
 use crate::doors::reach::Reaches;
@@ -56,6 +57,9 @@ pub enum RunAgentError {
     /// A provider's door.
     #[error("the doors cannot be opened")]
     Door(#[from] OpenDoorError),
+    /// Who joined.
+    #[error("it cannot be known who joined")]
+    Enrollment(#[from] OpenEnrollmentError),
     /// A thread or a signal handler.
     #[error("the system gave no thread or signal handler")]
     System(#[source] std::io::Error),
@@ -80,8 +84,10 @@ pub async fn run(config: Config) -> Result<(), RunAgentError> {
     }
     let reload = Reload::default();
     let follow = follow_ceiling(ceiling, config.ceiling.clone(), lanes.host().clone(), reload.watch());
-    let listener = Listener::bind(&config.socket, config.socket_mode).await?;
+    let listener = Listener::bind_as(&config.socket, config.socket_owner, config.socket_mode).await?;
     let roster = Roster::new(config.directory);
+    let ports = Ports::of(config.tls.as_ref());
+    let enrollment = enrolling::open(&config.state_dir, config.enrollment.as_ref(), ports, &roster, &lanes)?;
     let doors = open_doors(config.doors.clone(), &roster).await?;
     let tls = config.tls.map(|config| Ok::<_, RunAgentError>((Tls::load(&config.files, roster.clone())?, config)));
     let tls = tls.transpose()?;
@@ -92,8 +98,9 @@ pub async fn run(config: Config) -> Result<(), RunAgentError> {
     tracing::info!(socket = %config.socket.display(), hypervisor = config.connect, lanes = lanes.vms().len(), "covirtd is ready");
     let (stop, stopped) = watch::channel(false);
     let (bindings, reaches) = (Bindings::new(config.bindings), Reaches::new(config.reaches));
-    let api = Api::new(lanes.clone(), roster, sessions, config.limits, bindings, reaches.clone());
+    let api = Api::new(lanes.clone(), roster, sessions, config.limits, bindings, reaches.clone(), enrollment);
     let mut serving = JoinSet::new();
+    enrolling::serve(&api.enrollment, config.enrollment.as_ref(), &lanes, reload.clone(), &stopped, &mut serving);
     let following = tokio::spawn(follow);
     let mirror = Mirror::begin(&config.journald, &config.state_dir, journal.clone());
     let mirroring = mirror.map(|mirror| tokio::spawn(mirror.run()));

@@ -17,6 +17,7 @@ mod looks;
 mod host;
 mod openapi;
 mod problem;
+mod providers;
 mod serve;
 mod socket;
 mod vms;
@@ -28,6 +29,7 @@ use axum::{Json, Router};
 
 use super::access::Channels;
 use super::bindings::Bindings;
+use super::enrollment::Enrollment;
 use super::identity::Caller;
 use super::reach::Reaches;
 use super::roster::Roster;
@@ -35,7 +37,7 @@ use super::session::Sessions;
 use super::wire::{Health, Identity};
 use crate::lanes::Lanes;
 use crate::model::{Code, Refusal};
-use problem::ApiProblem;
+pub(crate) use problem::ApiProblem;
 
 pub use openapi::document as openapi_document;
 pub use problem::status_of;
@@ -66,6 +68,7 @@ pub struct Api {
     pub(crate) bindings: Bindings,
     pub(crate) reaches: Reaches,
     pub(crate) channels: Channels,
+    pub(crate) enrollment: Enrollment,
 }
 
 impl Api {
@@ -78,8 +81,9 @@ impl Api {
         limits: Limits,
         bindings: Bindings,
         reaches: Reaches,
+        enrollment: Enrollment,
     ) -> Self {
-        Self { lanes, roster, sessions, limits, bindings, reaches, channels: Channels::default() }
+        Self { lanes, roster, sessions, limits, bindings, reaches, channels: Channels::default(), enrollment }
     }
 
     /// Every path.
@@ -122,6 +126,10 @@ impl Api {
             .route("/v1/audit/verify", get(audit::verify))
             .route("/v1/audit/records", get(audit::records))
             .route("/v1/audit/deeds", get(audit::deeds))
+            .route("/v1/providers", get(providers::list).post(providers::add))
+            .route("/v1/providers/{id}", delete(providers::remove))
+            .route("/v1/providers/{id}/keys/{key}", delete(providers::remove_key))
+            .route("/v1/keys", axum::routing::post(providers::replace_key))
             .route("/v1/session", get(socket::open))
             .fallback(async || ApiProblem::from(Refusal::new(Code::NotFound, "there is no such path")))
             .method_not_allowed_fallback(async || {
