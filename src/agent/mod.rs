@@ -11,6 +11,7 @@
 //! | `notify` | what the service manager is told |
 //! | `live` | what of a configuration takes effect while the agent runs |
 //! | `mirror` | the journal's facts in the journal of systemd |
+//! | `enrolling` | who joined, told to the roster |
 //! | `reload` | what SIGHUP asks for |
 //! | `run` | opens the journal, connects, starts lanes and doors; stops them in the reverse order |
 
@@ -22,6 +23,7 @@ mod live;
 mod log;
 mod metrics;
 pub mod mirror;
+mod enrolling;
 mod notify;
 mod reload;
 mod run;

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::activation::{Given, TakeSocketError};
 use super::ceiling::{CeilingSource, ReadCeilingError, Usual};
 use super::config::{Config, Doors, TlsConfig};
+use super::enrolling::{self, OpenEnrollmentError, Ports};
 use super::live::Live;
 use super::log::Log;
 use super::metrics::{Metrics, Watching};
@@ -73,6 +74,9 @@ pub enum RunAgentError {
     /// A provider's door.
     #[error("the doors cannot be opened")]
     Door(#[from] OpenDoorError),
+    /// Who joined.
+    #[error("it cannot be known who joined")]
+    Enrollment(#[from] OpenEnrollmentError),
     /// A thread or a signal handler.
     #[error("the system gave no thread or signal handler")]
     System(#[source] std::io::Error),
@@ -103,9 +107,11 @@ pub async fn run(config: Config, log: Log) -> Result<(), RunAgentError> {
     let follow = follow_ceiling(ceiling, config.ceiling.clone(), lanes.host().clone(), reload.watch());
     let listener = match given.api {
         Some(listener) => listener,
-        None => Listener::bind(&config.socket, config.socket_mode).await?,
+        None => Listener::bind_as(&config.socket, config.socket_owner, config.socket_mode).await?,
     };
     let roster = Roster::new(config.directory.clone());
+    let ports = Ports::of(config.tls.as_ref());
+    let enrollment = enrolling::open(&config.state_dir, config.enrollment.as_ref(), ports, &roster, &lanes)?;
     let doors = open_doors(config.doors.clone(), &roster).await?;
     let tls =
         config.tls.clone().map(|config| Ok::<_, RunAgentError>((Tls::load(&config.files, roster.clone())?, config)));
@@ -119,10 +125,11 @@ pub async fn run(config: Config, log: Log) -> Result<(), RunAgentError> {
     let names = config.directory.providers.keys().cloned().collect();
     let metrics = Metrics::new(watching.clone(), lanes.clone(), sessions.clone(), names);
     let (bindings, reaches) = (Bindings::new(config.bindings.clone()), Reaches::new(config.reaches.clone()));
-    let api = Api::new(lanes.clone(), roster, sessions, config.limits, bindings, reaches.clone());
+    let api = Api::new(lanes.clone(), roster, sessions, config.limits, bindings, reaches.clone(), enrollment);
     let api = api.exposing(Arc::new(metrics));
     let limits = api.limits();
     let mut serving = JoinSet::new();
+    enrolling::serve(&api.enrollment, config.enrollment.as_ref(), &lanes, reload.clone(), &stopped, &mut serving);
     let following = tokio::spawn(follow);
     let mirror = Mirror::begin(&config.journald, &config.state_dir, journal.clone());
     let mirroring = mirror.map(|mirror| tokio::spawn(mirror.run()));

@@ -78,6 +78,6 @@ impl Client {
     }
 
     fn broke(&self, error: &dyn std::fmt::Display) -> CallAgentError {
-        CallAgentError::Lost { socket: self.socket().to_owned(), reason: error.to_string() }
+        CallAgentError::Lost { agent: self.agent().to_string(), reason: error.to_string() }
     }
 }

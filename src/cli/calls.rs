@@ -6,12 +6,12 @@ use super::client::{CallAgentError, Client};
 use super::fault::CarryOutError;
 use crate::discovery::Inventory;
 use crate::doors::wire::{
-    AuditReport, BrokenGlass, ChannelList, CommandList, CommandRequest, CommandView, ConflictList, DecisionRequest,
-    DeedList, DelegateRequest, Delegations, EnrollRequest, Enrollment, EventPage, Explanation, FreezeList,
-    FreezeRequest, Frozen, GlassRequest, GuestReport, Health, HoldList, HoldRelease, HoldReleaseRequest, Identity,
-    RecordList, StatsList, VmDetail, VmList,
+    AddProviderRequest, AuditReport, BrokenGlass, ChannelList, CommandList, CommandRequest, CommandView, ConflictList,
+    DecisionRequest, DeedList, DelegateRequest, Delegations, EnrollRequest, Enrollment, EventPage, Explanation,
+    FreezeList, FreezeRequest, Frozen, GlassRequest, GuestReport, Health, HoldList, HoldRelease, HoldReleaseRequest,
+    Identity, Invitation, ProviderList, ProviderRemoved, RecordList, StatsList, VmDetail, VmList,
 };
-use crate::model::{ChannelId, CommandId, ConflictId, HoldKey, ProviderId, VmId, Wall};
+use crate::model::{ChannelId, CommandId, ConflictId, HoldKey, KeyId, ProviderId, VmId, Wall};
 use crate::resolver::ConflictRecord;
 
 /// How many events one page may hold.
@@ -52,6 +52,26 @@ impl Client {
     /// Who the agent takes us for.
     pub async fn identity(&self) -> Result<Identity, CallAgentError> {
         self.get("/v1/whoami", NOW).await
+    }
+
+    /// Invites a provider.
+    pub async fn add_provider(&self, request: &AddProviderRequest) -> Result<Invitation, CallAgentError> {
+        self.post("/v1/providers", request, NOW).await
+    }
+
+    /// Who the providers are.
+    pub async fn providers(&self) -> Result<ProviderList, CallAgentError> {
+        self.get("/v1/providers", NOW).await
+    }
+
+    /// Shows a provider out.
+    pub async fn remove_provider(&self, provider: &ProviderId) -> Result<ProviderRemoved, CallAgentError> {
+        self.delete(&format!("/v1/providers/{provider}")).await
+    }
+
+    /// Ends one key of a provider.
+    pub async fn remove_key(&self, provider: &ProviderId, key: KeyId) -> Result<ProviderRemoved, CallAgentError> {
+        self.delete(&format!("/v1/providers/{provider}/keys/{key}")).await
     }
 
     /// The VMs we may see.

@@ -1,10 +1,10 @@
-//! HTTP/1.1 over the agent's Unix socket: one connection a request, JSON both ways.
+//! HTTP/1.1 to the agent, over its Unix socket or TLS: one connection a request, JSON both ways.
 //!
-//! Assumes a path. Guarantees an answer of the type asked for, or which of five things went wrong; never waits for
+//! Assumes a path. Guarantees an answer of the type asked for, or which of six things went wrong; never waits for
 //! ever, and never reads more than `ANSWER_MAX_BYTES`.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -13,9 +13,9 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
 
 use super::exit::Exit;
+use super::reach::{self, Agent, Connection};
 use super::table::plain;
 use crate::doors::wire::{PROVIDER_HEADER, Problem};
 use crate::model::ProviderId;
@@ -33,18 +33,21 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, thiserror::Error)]
 pub enum CallAgentError {
     /// Nobody listens.
-    #[error("no agent answers at {}", socket.display())]
+    #[error("no agent answers at {agent}")]
     Unreachable {
-        socket: PathBuf,
+        agent: String,
         #[source]
         source: io::Error,
     },
+    /// It is not the one that was meant, or does not take us for whom we say we are.
+    #[error("there is no speaking with the agent at {agent}: {reason}")]
+    Stranger { agent: String, reason: String },
     /// It took the request and said nothing.
-    #[error("the agent at {} said nothing for {} s", socket.display(), after.as_secs())]
-    Silent { socket: PathBuf, after: Duration },
+    #[error("the agent at {agent} said nothing for {} s", after.as_secs())]
+    Silent { agent: String, after: Duration },
     /// The connection broke.
-    #[error("the agent at {} hung up ({reason})", socket.display())]
-    Lost { socket: PathBuf, reason: String },
+    #[error("the agent at {agent} hung up ({reason})")]
+    Lost { agent: String, reason: String },
     /// It said no, and why.
     #[error("{}", sentence(.0))]
     Refused(Box<Problem>),
@@ -77,7 +80,9 @@ impl CallAgentError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Unreachable { .. } | Self::Silent { .. } | Self::Lost { .. } => Exit::Unreachable,
+            Self::Unreachable { .. } | Self::Stranger { .. } | Self::Silent { .. } | Self::Lost { .. } => {
+                Exit::Unreachable
+            }
             Self::Refused(problem) if problem.status < 500 => Exit::Refused,
             Self::Refused(_) | Self::Garbled { .. } => Exit::AgentFault,
         }
@@ -90,10 +95,17 @@ impl CallAgentError {
             Self::Unreachable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("hint: the socket belongs to the agent's group; are you in it?")
             }
+            Self::Unreachable { agent, .. } if agent.starts_with("https://") => {
+                Some("hint: is that the address, and is [tls] listen set in the agent's configuration?")
+            }
             Self::Unreachable { .. } => {
                 Some("hint: is covirtd running? Does --socket (or COVIRT_SOCKET) name the socket in its configuration?")
             }
-            Self::Silent { .. } | Self::Lost { .. } | Self::Refused(_) | Self::Garbled { .. } => None,
+            Self::Stranger { .. }
+            | Self::Silent { .. }
+            | Self::Lost { .. }
+            | Self::Refused(_)
+            | Self::Garbled { .. } => None,
         }
     }
 }
@@ -101,21 +113,27 @@ impl CallAgentError {
 /// One peer of the agent.
 #[derive(Debug, Clone)]
 pub struct Client {
-    socket: PathBuf,
+    agent: Agent,
     provider: Option<ProviderId>,
 }
 
 impl Client {
-    /// A peer that speaks for `provider`, or for whom its user id stands.
+    /// A peer on this host that speaks for `provider`, or for whom its user id stands.
     #[must_use]
     pub fn new(socket: impl Into<PathBuf>, provider: Option<ProviderId>) -> Self {
-        Self { socket: socket.into(), provider }
+        Self::of(Agent::Socket(socket.into()), provider)
     }
 
-    /// The socket.
+    /// A peer that reaches the agent so.
     #[must_use]
-    pub fn socket(&self) -> &Path {
-        &self.socket
+    pub fn of(agent: Agent, provider: Option<ProviderId>) -> Self {
+        Self { agent, provider }
+    }
+
+    /// Where the agent is.
+    #[must_use]
+    pub const fn agent(&self) -> &Agent {
+        &self.agent
     }
 
     /// For whom it speaks.
@@ -126,11 +144,18 @@ impl Client {
 
     /// A connection.
     ///
-    /// *Errors*: [`CallAgentError::Unreachable`].
-    pub async fn connect(&self) -> Result<UnixStream, CallAgentError> {
-        UnixStream::connect(&self.socket)
-            .await
-            .map_err(|source| CallAgentError::Unreachable { socket: self.socket.clone(), source })
+    /// *Errors*: [`CallAgentError`].
+    pub async fn connect(&self) -> Result<Connection, CallAgentError> {
+        self.agent.connect().await
+    }
+
+    /// What became of a connection that stood.
+    pub(super) fn lost(&self, error: &(dyn std::error::Error + 'static)) -> CallAgentError {
+        let agent = self.agent.to_string();
+        match reach::refusal_in(error) {
+            Some(reason) => CallAgentError::Stranger { agent, reason },
+            None => CallAgentError::Lost { agent, reason: error.to_string() },
+        }
     }
 
     /// Reads something; `hold` is how long the agent may hold its answer back.
@@ -170,7 +195,7 @@ impl Client {
 
     async fn call(&self, method: Method, path: &str, body: Bytes, hold: Duration) -> Result<Answer, CallAgentError> {
         let patience = hold.saturating_add(PATIENCE);
-        let silent = |_| CallAgentError::Silent { socket: self.socket.clone(), after: patience };
+        let silent = |_| CallAgentError::Silent { agent: self.agent.to_string(), after: patience };
         let answer =
             tokio::time::timeout(patience, self.exchange(method, path, body, hold)).await.map_err(silent)??;
         if answer.status.is_success() {
@@ -190,10 +215,7 @@ impl Client {
         hold: Duration,
     ) -> Result<Answer, CallAgentError> {
         let stream = self.connect().await?;
-        let lost = |error: &dyn std::fmt::Display| CallAgentError::Lost {
-            socket: self.socket.clone(),
-            reason: error.to_string(),
-        };
+        let lost = |error: &(dyn std::error::Error + 'static)| self.lost(error);
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(&error))?;
         // The request below reports what breaks; this task only moves bytes.
@@ -201,7 +223,7 @@ impl Client {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header(hyper::header::HOST, "localhost")
+            .header(hyper::header::HOST, self.agent.host())
             .header(hyper::header::ACCEPT, "application/json, application/problem+json");
         if !body.is_empty() {
             request = request.header(hyper::header::CONTENT_TYPE, "application/json");
@@ -216,7 +238,7 @@ impl Client {
         let response = sender.send_request(request).await.map_err(|error| lost(&error))?;
         let status = response.status();
         let body = Limited::new(response.into_body(), ANSWER_MAX_BYTES).collect().await;
-        let body = body.map_err(|error| lost(&error))?.to_bytes();
+        let body = body.map_err(|error| lost(error.as_ref()))?.to_bytes();
         moving.abort();
         Ok(Answer { status, body })
     }

@@ -10,6 +10,7 @@ use super::client::CallAgentError;
 use super::demo::PlayDemoError;
 use super::documents::ReadDocumentError;
 use super::exit::Exit;
+use super::identity::OpenIdentityError;
 use super::output::Format;
 use super::session::HoldSessionError;
 use crate::artifacts::MANIFEST_FILE;
@@ -43,6 +44,12 @@ pub enum CarryOutError {
     /// The words do not fit together.
     #[error("{0}")]
     Usage(String),
+    /// Something given here cannot be used.
+    #[error("{0}")]
+    Unusable(String),
+    /// A folder is no identity.
+    #[error(transparent)]
+    Identity(#[from] OpenIdentityError),
     /// A file of libvirt XML cannot be used.
     #[error(transparent)]
     Document(#[from] ReadDocumentError),
@@ -88,6 +95,8 @@ impl CarryOutError {
             // Whoever closed the pipe has read all it wanted.
             Self::Print(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
             Self::Read { .. }
+            | Self::Unusable(_)
+            | Self::Identity(_)
             | Self::Document(_)
             | Self::Render(_)
             | Self::NoBundle { .. }

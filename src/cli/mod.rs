@@ -3,7 +3,8 @@
 //! | file | idea |
 //! |---|---|
 //! | `exit`, `fault` | how a command ends: exit codes, and errors as sentences with hints |
-//! | `client`, `calls`, `session` | HTTP and WebSocket over the agent's Unix socket |
+//! | `remote`, `reach`, `identity` | which agent, how it is reached, and the key for it |
+//! | `client`, `calls`, `session` | HTTP and WebSocket to the agent |
 //! | `output`, `table`, `times` | tables for people, JSON for programs, spans and moments |
 //! | `discover`, `documents` | inventories from files, without an agent |
 //! | `artifacts`, `artifacts_dir` | bundles: made, checked, compared |
@@ -15,6 +16,7 @@
 //! | `host` | what only the host's owner may do: freeze, thaw, break the glass |
 //! | `conflict`, `events`, `timeline` | what became of them, and why |
 //! | `provider` | a ready client that answers asks |
+//! | `provider_admin`, `join` | who the providers are; joining, and replacing a key |
 //! | `agent_state`, `audit` | health, identity; the journal: whole, who, exported |
 //! | `generate` | manual pages and completions, for packages |
 //! | `config` | the agent's configuration files, read without an agent |
@@ -44,10 +46,15 @@ pub mod generate;
 pub mod holds;
 pub mod looks;
 pub mod host;
+pub mod identity;
+pub mod join;
 pub mod names;
 pub mod nbd;
 pub mod output;
 pub mod provider;
+pub mod provider_admin;
+pub mod reach;
+pub mod remote;
 pub mod run;
 pub mod session;
 pub mod table;
@@ -68,7 +75,6 @@ use access::AccessCommand;
 use agent_state::PlainArgs;
 use artifacts::ArtifactsCommand;
 use audit::AuditCommand;
-use client::{Client, DEFAULT_SOCKET};
 use command::{CancelArgs, CommandArgs, CommandsArgs};
 use config::ConfigCommand;
 use conflict::{ConflictCommand, ConflictsArgs, ExplainArgs};
@@ -86,11 +92,10 @@ use looks::{ChannelsArgs, DiskCommand, GuestArgs, ScreenshotArgs, StatsArgs};
 use nbd::NbdArgs;
 use output::{Format, Output};
 use provider::ProviderCommand;
+use remote::WhichAgent;
 use run::RunArgs;
 use timeline::TimelineArgs;
 use vm::VmCommand;
-
-use crate::model::ProviderId;
 
 /// Let several cloud providers co-manage the same running VM
 ///
@@ -98,20 +103,8 @@ use crate::model::ProviderId;
 #[derive(Debug, Parser)]
 #[command(name = "covirt", version, after_help = Exit::help(), after_long_help = Exit::help(), max_term_width = 110)]
 pub struct Arguments {
-    /// The agent's socket
-    #[arg(long, global = true, env = "COVIRT_SOCKET", default_value = DEFAULT_SOCKET, hide_env_values = true,
-          value_name = "PATH", help_heading = "Agent")]
-    socket: PathBuf,
-    /// Speak as this provider, where the agent lets you speak as several
-    #[arg(
-        long = "as",
-        global = true,
-        env = "COVIRT_AS",
-        hide_env_values = true,
-        value_name = "PROVIDER",
-        help_heading = "Agent"
-    )]
-    provider: Option<ProviderId>,
+    #[command(flatten)]
+    agent: WhichAgent,
     #[command(subcommand)]
     task: Task,
 }
@@ -228,7 +221,7 @@ impl Task {
             Self::Explain(args) => args.shown.format,
             Self::Timeline(args) => args.shown.format,
             Self::Events(args) => args.shown.format,
-            Self::Provider(ProviderCommand::Session(args)) => args.shown.format,
+            Self::Provider(command) => command.shown().format,
             Self::Audit(command) => command.shown().format,
             Self::Config(command) => command.shown().format,
             Self::Health(args) | Self::Whoami(args) => args.shown.format,
@@ -272,8 +265,9 @@ fn carry_out(arguments: &Arguments) -> Result<Exit, CarryOutError> {
 }
 
 async fn ask_agent(arguments: &Arguments) -> Result<Exit, CarryOutError> {
-    let client = &Client::new(&arguments.socket, arguments.provider.clone());
     let output = &mut Output::stdout(arguments.task.format());
+    let needs_none = matches!(&arguments.task, Task::Provider(command) if command.names_its_agent());
+    let client = &if needs_none { WhichAgent::nowhere() } else { arguments.agent.client()? };
     match &arguments.task {
         // Carried out before, without an event loop.
         Task::Discover(_) | Task::Config(_) | Task::Generate(_) => Ok(Exit::Done),
@@ -304,7 +298,7 @@ async fn ask_agent(arguments: &Arguments) -> Result<Exit, CarryOutError> {
         Task::Explain(args) => conflict::explain(client, args, output).await,
         Task::Timeline(args) => timeline::timeline(client, args, output).await,
         Task::Events(args) => events::events(client, args, output).await,
-        Task::Provider(ProviderCommand::Session(args)) => provider::session(client, args, output).await,
+        Task::Provider(command) => provider::provider(client, command, output).await,
         Task::Audit(command) => audit::audit(client, command, output).await,
         Task::Health(_) => agent_state::health(client, output).await,
         Task::Whoami(_) => agent_state::whoami(client, output).await,

@@ -1,4 +1,4 @@
-//! `covirt provider session`: a ready client for a provider that has none of its own.
+//! `covirt provider`: who the providers are; and `session`, a ready client for a provider that has none of its own.
 //!
 //! Sends clock samples, prints every ask and event, and answers each ask as the flags say. It does not connect again
 //! by itself: whoever supervises it learns of a lost session by its exit code.
@@ -13,7 +13,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::client::Client;
 use super::exit::Exit;
 use super::fault::CarryOutError;
+use super::join::{self, JoinArgs, RotateArgs};
 use super::output::{Output, Shown};
+use super::provider_admin::{self, AddArgs, ListArgs, RemoveArgs};
 use super::session::Session;
 use super::times::{clock, now, parse_span};
 use crate::doors::wire::{FromAgent, FromProvider};
@@ -25,13 +27,52 @@ const FIRST_SAMPLES: u8 = 4;
 /// From then on, between two samples.
 const BETWEEN_SAMPLES: Duration = Duration::from_secs(30);
 
-/// Acting as a provider
+/// Who the providers are, and acting as one
 #[derive(Debug, clap::Subcommand)]
 pub enum ProviderCommand {
+    /// Invite a provider: print the token with which it joins (operator)
+    ///
+    /// The token is shown this once. A provider that is there gets another token, for another key.
+    Add(AddArgs),
+    /// List the providers, their keys and the tokens that wait (operator)
+    List(ListArgs),
+    /// Show a provider out, or end one key of it (operator)
+    ///
+    /// Its keys are revoked and its connections end at once. What was delegated to it is taken back, and its commands
+    /// that wait are cancelled; VMs that it is the primary of stay co-managed until the operator releases them.
+    Remove(RemoveArgs),
+    /// Join an agent on another host with a token: make a key, get a certificate for it
+    ///
+    /// Nothing is sent to an agent that does not show the certificate that the token names. The folder can be used at
+    /// once: `covirt --identity DIR …`, and virsh with `qemu://HOST:PORT/system?pkipath=DIR`.
+    Join(JoinArgs),
+    /// Replace the key in a folder; the old one stays good for a while
+    Rotate(RotateArgs),
     /// Hold a session open, print what arrives and answer every ask
     ///
     /// Ends with exit code 8 when the agent ends the session, and with 0 on SIGINT, SIGTERM or after --count answers.
     Session(SessionArgs),
+}
+
+impl ProviderCommand {
+    /// Whether it says itself which agent it is for: who joins has no key yet, and who replaces one names its folder.
+    pub(super) const fn names_its_agent(&self) -> bool {
+        match self {
+            Self::Join(_) | Self::Rotate(_) => true,
+            Self::Add(_) | Self::List(_) | Self::Remove(_) | Self::Session(_) => false,
+        }
+    }
+
+    pub(super) const fn shown(&self) -> Shown {
+        match self {
+            Self::Add(args) => args.shown,
+            Self::List(args) => args.shown,
+            Self::Remove(args) => args.shown,
+            Self::Join(args) => args.shown,
+            Self::Rotate(args) => args.shown,
+            Self::Session(args) => args.shown,
+        }
+    }
 }
 
 /// What to say in a session.
@@ -72,6 +113,20 @@ struct Pending {
     due: Instant,
     ask: ConflictId,
     epoch: u64,
+}
+
+/// What is said of providers, or by one.
+///
+/// *Errors*: those of the command.
+pub async fn provider(client: &Client, command: &ProviderCommand, output: &mut Output) -> Result<Exit, CarryOutError> {
+    match command {
+        ProviderCommand::Add(args) => provider_admin::add(client, args, output).await,
+        ProviderCommand::List(_) => provider_admin::list(client, output).await,
+        ProviderCommand::Remove(args) => provider_admin::remove(client, args, output).await,
+        ProviderCommand::Join(args) => join::join(args, output).await,
+        ProviderCommand::Rotate(args) => join::rotate(args, output).await,
+        ProviderCommand::Session(args) => session(client, args, output).await,
+    }
 }
 
 /// Holds a session until it ends, a signal comes, or enough was answered.

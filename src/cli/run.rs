@@ -95,9 +95,10 @@ pub async fn run(client: &Client, args: &RunArgs, output: &mut Output) -> Result
 fn unsure(id: CommandId, error: CallAgentError) -> CarryOutError {
     match error {
         CallAgentError::Silent { .. } | CallAgentError::Lost { .. } => CarryOutError::Unsure { id, source: error },
-        CallAgentError::Unreachable { .. } | CallAgentError::Refused(_) | CallAgentError::Garbled { .. } => {
-            CarryOutError::Call(error)
-        }
+        CallAgentError::Unreachable { .. }
+        | CallAgentError::Stranger { .. }
+        | CallAgentError::Refused(_)
+        | CallAgentError::Garbled { .. } => CarryOutError::Call(error),
     }
 }
 

@@ -1,14 +1,12 @@
-//! A provider's session: a WebSocket over the agent's Unix socket, one JSON object a text frame.
+//! A provider's session: a WebSocket to the agent, one JSON object a text frame.
 //!
 //! Assumes an open socket path. Guarantees typed messages both ways; what is no message of ours ends the session with
 //! a reason instead of being skipped.
 
 use std::borrow::Cow;
 use std::io;
-use std::path::PathBuf;
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::UnixStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -18,6 +16,7 @@ use tokio_tungstenite::tungstenite::{self, handshake};
 
 use super::client::{CallAgentError, Client};
 use super::exit::Exit;
+use super::reach::Connection;
 use super::table::plain;
 use crate::doors::wire::{FromAgent, FromProvider, PROVIDER_HEADER, Problem};
 
@@ -75,14 +74,14 @@ impl From<tungstenite::Error> for HoldSessionError {
 }
 
 /// A WebSocket to the agent.
-pub(super) type Web = WebSocketStream<UnixStream>;
+pub(super) type Web = WebSocketStream<Connection>;
 
 /// Opens a WebSocket.
 ///
 /// *Errors*: [`HoldSessionError::Open`], [`HoldSessionError::Broken`].
 pub(super) async fn dial(client: &Client, path: &str) -> Result<Web, HoldSessionError> {
     let stream = client.connect().await?;
-    let mut request = format!("ws://localhost{path}").into_client_request()?;
+    let mut request = format!("ws://{}{path}", client.agent().host()).into_client_request()?;
     if let Some(provider) = client.provider()
         && let Ok(name) = HeaderValue::from_str(provider.as_str())
     {
@@ -90,7 +89,8 @@ pub(super) async fn dial(client: &Client, path: &str) -> Result<Web, HoldSession
     }
     match tokio_tungstenite::client_async(request, stream).await {
         Ok((stream, _)) => Ok(stream),
-        Err(tungstenite::Error::Http(response)) => Err(refused(&response, client.socket().to_owned())),
+        Err(tungstenite::Error::Http(response)) => Err(refused(&response, client)),
+        Err(tungstenite::Error::Io(error)) => Err(client.lost(&error).into()),
         Err(error) => Err(error.into()),
     }
 }
@@ -150,12 +150,14 @@ impl Session {
     }
 }
 
-fn refused(response: &handshake::client::Response, socket: PathBuf) -> HoldSessionError {
+fn refused(response: &handshake::client::Response, client: &Client) -> HoldSessionError {
     let status = response.status().as_u16();
     let body = response.body().as_deref().unwrap_or_default();
     HoldSessionError::Open(match serde_json::from_slice::<Problem>(body) {
         Ok(problem) => CallAgentError::Refused(Box::new(problem)),
-        Err(_) if status == 200 => CallAgentError::Lost { socket, reason: "no WebSocket".to_owned() },
+        Err(_) if status == 200 => {
+            CallAgentError::Lost { agent: client.agent().to_string(), reason: "no WebSocket".to_owned() }
+        }
         Err(_) => CallAgentError::Garbled {
             status,
             reason: format!("no session, and no description of why: {:?}", String::from_utf8_lossy(body)),

@@ -53,11 +53,27 @@ impl Drop for Listener {
     }
 }
 
+/// Whose the socket is, where that is not who runs the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SocketOwner {
+    /// The user.
+    pub uid: Option<u32>,
+    /// The group.
+    pub gid: Option<u32>,
+}
+
 impl Listener {
     /// Binds the socket; one that a dead agent left behind is replaced.
     ///
     /// *Errors*: [`BindSocketError`].
     pub async fn bind(path: &Path, mode: u32) -> Result<Self, BindSocketError> {
+        Self::bind_as(path, SocketOwner::default(), mode).await
+    }
+
+    /// The same, and gives the socket to its owner before anybody may connect.
+    ///
+    /// *Errors*: [`BindSocketError`].
+    pub async fn bind_as(path: &Path, owner: SocketOwner, mode: u32) -> Result<Self, BindSocketError> {
         let system = |source| BindSocketError::System { path: path.to_owned(), source };
         match std::fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -77,6 +93,9 @@ impl Listener {
         let bound = UnixListener::bind(path);
         nix::sys::stat::umask(before);
         let socket = bound.map_err(system)?;
+        if owner != SocketOwner::default() {
+            std::os::unix::fs::lchown(path, owner.uid, owner.gid).map_err(system)?;
+        }
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(system)?;
         Ok(Self { socket, path: path.to_owned(), origin: Origin::Bound })
     }
@@ -113,4 +132,35 @@ impl Listener {
 /// Who is at the other end, by the kernel's word.
 pub(crate) fn peer_of(stream: &UnixStream) -> io::Result<Peer> {
     stream.peer_cred().map(|cred| Peer::Local { uid: cred.uid(), gid: Some(cred.gid()), pid: cred.pid() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_is_its_owners_with_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        // Anybody may give a socket to their own group; that it goes to another user is for root to see.
+        let (uid, gid) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
+        let (uid, gid) = if uid == 0 { (65_534, 65_533) } else { (uid, gid) };
+        let listener = Listener::bind_as(&path, SocketOwner { uid: Some(uid), gid: Some(gid) }, 0o620).await.unwrap();
+        let about = std::fs::metadata(&path).unwrap();
+        assert_eq!((about.uid(), about.gid(), about.mode() & 0o777), (uid, gid, 0o620));
+        drop(listener);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_group_alone_may_be_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let (uid, gid) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
+        let _listener = Listener::bind_as(&path, SocketOwner { uid: None, gid: Some(gid) }, 0o660).await.unwrap();
+        let about = std::fs::metadata(&path).unwrap();
+        assert_eq!((about.uid(), about.gid(), about.mode() & 0o777), (uid, gid, 0o660));
+    }
 }

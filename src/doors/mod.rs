@@ -14,6 +14,7 @@
 //! | `access` | channels into a VM: who has which open, and what carries their bytes; pictures and figures |
 //! | `session` | who is connected, what was asked of whom, whose clock is how far off |
 //! | `bindings` | what the operator adds to a VM for each format of artifacts |
+//! | `enrollment` | how a remote provider comes to its key |
 //! | `rpc` | libvirt's own protocol, for unmodified clients |
 //! | `tally` | how many connections are open |
 //! | `callback` | carries a lane's questions to sessions, standing answers and the operator's hook |
@@ -22,6 +23,7 @@ mod access;
 pub mod api;
 mod bindings;
 mod callback;
+pub mod enrollment;
 pub mod identity;
 mod listener;
 mod pass;
@@ -38,7 +40,7 @@ pub use access::Channels;
 pub use api::{Api, Exposition, Limits, LiveLimits, openapi_document, serve, serve_observers, serve_tls, status_of};
 pub use bindings::Bindings;
 pub use callback::{Callbacks, Hook};
-pub use listener::{BindSocketError, Listener};
+pub use listener::{BindSocketError, Listener, SocketOwner};
 pub use roster::Roster;
 pub use session::Sessions;
 pub(crate) use view::events as events_for;

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use super::identity::Directory;
+use super::identity::{Directory, Enrolling};
+use crate::model::ProviderId;
 
 /// The live directory. Clones are the same.
 #[derive(Debug, Clone)]
@@ -34,6 +35,13 @@ impl Roster {
     #[must_use]
     pub fn current(&self) -> Arc<Directory> {
         self.now.borrow().clone()
+    }
+
+    /// What the configuration lets a provider do, if it is one of its own and not only one that joined.
+    #[must_use]
+    pub fn configured(&self, provider: &ProviderId) -> Option<Enrolling> {
+        let layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
+        layers.configured.providers.get(provider).map(|(_, enrolling)| *enrolling)
     }
 
     /// Tells when somebody came, went or changed.
@@ -70,8 +78,7 @@ impl Roster {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doors::identity::{Enrolling, Peers};
-    use crate::model::ProviderId;
+    use crate::doors::identity::Peers;
 
     fn provider(name: &str) -> ProviderId {
         name.parse().unwrap()
@@ -89,6 +96,8 @@ mod tests {
         roster.reconfigure(of(&["east"]));
         let now = roster.current();
         assert!(now.knows(&provider("south")) && now.knows(&provider("east")) && !now.knows(&provider("north")));
+        let configured = ["south", "east"].map(|name| roster.configured(&provider(name)));
+        assert_eq!(configured, [None, Some(Enrolling::No)]);
         roster.change(|joined| joined.providers.clear());
         assert!(!roster.current().knows(&provider("south")));
     }

@@ -168,6 +168,28 @@ codes! {
     /// The operator has taken every action of the VM for a while.
     GlassBroken = "glass-broken",
 
+    // Providers that join.
+    /// The token is none of this agent's, or not for this provider.
+    TokenRefused = "token-refused",
+    /// The token's time is over.
+    TokenExpired = "token-expired",
+    /// The token was used as often as it may be.
+    TokenSpent = "token-spent",
+    /// Too many attempts with tokens that were refused came from this address.
+    TooManyAttempts = "too-many-attempts",
+    /// The request for a certificate asks for what no provider gets, or proves nothing.
+    CsrRefused = "csr-refused",
+    /// No key of this digest is the provider's.
+    UnknownKey = "unknown-key",
+    /// There is a provider of this name, and it is another.
+    ProviderExists = "provider-exists",
+    /// The provider is one of the configuration file; only who edits that removes it.
+    ProviderOfFile = "provider-of-file",
+    /// This agent lets nobody join: its configuration says of no address for it.
+    EnrollmentOff = "enrollment-off",
+    /// What is known of providers cannot be written; nothing of it changes.
+    StoreUnwritable = "store-unwritable",
+
     // Callbacks and sessions.
     /// The ask was settled before the answer came.
     AnswerLate = "answer-late",

@@ -7,12 +7,25 @@ use serde::{Deserialize, Serialize};
 use super::absolute;
 use super::mistake::Mistakes;
 use super::section::{Read, Table};
+use crate::doors::SocketOwner;
+
+/// A user or group of this host.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(untagged, expecting = "a name in quotes or a whole number is expected")]
+enum Named {
+    Number(u32),
+    Name(String),
+}
 
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct AgentTable {
     pub(super) socket: PathBuf,
     pub(super) socket_mode: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    socket_owner: Option<Named>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    socket_group: Option<Named>,
     pub(super) state_dir: PathBuf,
     pub(super) connect: String,
     pub(super) bindings: PathBuf,
@@ -25,6 +38,8 @@ impl Default for AgentTable {
         Self {
             socket: "/run/covirt/covirt.sock".into(),
             socket_mode: "0660".to_owned(),
+            socket_owner: None,
+            socket_group: None,
             state_dir: "/var/lib/covirt".into(),
             connect: "qemu:///system".to_owned(),
             bindings: "/etc/covirt/bindings".into(),
@@ -38,9 +53,10 @@ impl Table for AgentTable {
 }
 
 impl Read<AgentTable> {
-    /// Checks the paths; gives the socket's mode.
-    pub(super) fn checked(&self, mistakes: &mut Mistakes) -> u32 {
-        let AgentTable { socket, socket_mode, state_dir, connect: _, bindings, ceiling } = &self.value;
+    /// Checks the paths; gives the socket's owner and mode.
+    pub(super) fn checked(&self, mistakes: &mut Mistakes) -> (SocketOwner, u32) {
+        let AgentTable { socket, socket_mode, socket_owner, socket_group, state_dir, connect: _, bindings, ceiling } =
+            &self.value;
         absolute(self, "socket", socket, mistakes);
         absolute(self, "state_dir", state_dir, mistakes);
         absolute(self, "bindings", bindings, mistakes);
@@ -50,6 +66,31 @@ impl Read<AgentTable> {
             let what = format!("{socket_mode:?} is no mode of a file");
             self.wrong("socket_mode", what, Some("an octal mode such as \"0660\" is expected"), mistakes);
         }
-        mode.unwrap_or(0o600)
+        let user = |name: &str| nix::unistd::User::from_name(name).ok().flatten().map(|user| user.uid.as_raw());
+        let group = |name: &str| nix::unistd::Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw());
+        let uid = self.number_of("socket_owner", socket_owner.as_ref(), "user", user, mistakes);
+        let gid = self.number_of("socket_group", socket_group.as_ref(), "group", group, mistakes);
+        (SocketOwner { uid, gid }, mode.unwrap_or(0o600))
+    }
+
+    fn number_of(
+        &self,
+        key: &str,
+        said: Option<&Named>,
+        what: &str,
+        look: impl Fn(&str) -> Option<u32>,
+        mistakes: &mut Mistakes,
+    ) -> Option<u32> {
+        match said? {
+            Named::Number(number) => Some(*number),
+            Named::Name(name) => {
+                let found = look(name);
+                if found.is_none() {
+                    let hint = format!("a {what} of this host is expected, by name or by number");
+                    self.wrong(key, format!("this host has no {what} called {name}"), Some(&hint), mistakes);
+                }
+                found
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! | `place`, `mistake` | where something is written, and what is wrong with it |
 //! | `layers` | `covirt.toml` and `conf.d/*.toml`, one over the other |
 //! | `section` | one table read into its type, key by key |
-//! | `agent`, `lane`, `limits`, `quota`, `audit`, `provider`, `doors`, `hook`, `tls`, `log`, `metrics` | the tables |
+//! | `agent`, `lane`, `limits`, `quota`, `audit`, `provider`, `doors`, `hook`, `tls`, `enrollment`, `log`, `metrics` | the tables |
 //!
 //! A new table is a struct of its own whose every field has a default ([`section::Table`]), a line in [`File`], and
 //! its line in `docs/configuration.md`.
@@ -13,6 +13,7 @@
 mod agent;
 mod audit;
 mod doors;
+mod enrollment;
 mod hook;
 mod lane;
 mod layers;
@@ -32,16 +33,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ceiling::Usual;
+use crate::doors::enrollment::authority::AUTHORITY_FOLDER;
 use crate::doors::identity::{Directory, Role};
 use crate::doors::reach::Reach;
 use crate::doors::rpc::Upstream;
-use crate::doors::{Hook, Limits};
+use crate::doors::{Hook, Limits, SocketOwner};
 use crate::model::ProviderId;
 use crate::resolver::{HookUse, Policy, Said};
 use crate::sovereignty::Quota;
 use agent::AgentTable;
 use audit::AuditTable;
 use doors::DoorsTable;
+use enrollment::EnrollmentTable;
 use hook::HookTable;
 use lane::LaneTable;
 use layers::{Files, Layers};
@@ -53,6 +56,7 @@ use quota::QuotaTable;
 use section::{Read, Table};
 use tls::TlsTable;
 
+pub use enrollment::EnrollmentConfig;
 pub use log::{LogConfig, LogFormat};
 pub use mistake::{Mistake, Mistakes};
 pub use place::Place;
@@ -72,6 +76,8 @@ pub struct Config {
     pub origin: PathBuf,
     /// The API's socket.
     pub socket: PathBuf,
+    /// Whose the socket is.
+    pub socket_owner: SocketOwner,
     /// The socket's mode.
     pub socket_mode: u32,
     /// Where the journal is.
@@ -106,6 +112,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Where else its metrics are served.
     pub metrics_listen: Option<SocketAddr>,
+    /// How providers on other hosts join, if they do.
+    pub enrollment: Option<EnrollmentConfig>,
 }
 
 /// The libvirt-compatible doors.
@@ -141,6 +149,7 @@ struct File {
     providers: Vec<Read<ProviderTable>>,
     hook: Read<HookTable>,
     doors: Read<DoorsTable>,
+    enrollment: Read<EnrollmentTable>,
     tls: Read<TlsTable>,
     log: Read<LogTable>,
     metrics: Read<MetricsTable>,
@@ -191,6 +200,7 @@ impl File {
             operator: table(&mut layers, &mut known, mistakes),
             hook: table(&mut layers, &mut known, mistakes),
             doors: table(&mut layers, &mut known, mistakes),
+            enrollment: table(&mut layers, &mut known, mistakes),
             tls: table(&mut layers, &mut known, mistakes),
             log: table(&mut layers, &mut known, mistakes),
             metrics: table(&mut layers, &mut known, mistakes),
@@ -214,6 +224,7 @@ impl File {
         shown.extend(self.providers.iter().flat_map(Read::shown));
         shown.extend(self.hook.shown());
         shown.extend(self.doors.shown());
+        shown.extend(self.enrollment.shown());
         shown.extend(self.tls.shown());
         shown.extend(self.log.shown());
         shown.extend(self.metrics.shown());
@@ -221,7 +232,7 @@ impl File {
     }
 
     fn checked(self, origin: PathBuf, mistakes: &mut Mistakes) -> Config {
-        let socket_mode = self.agent.checked(mistakes);
+        let (socket_owner, socket_mode) = self.agent.checked(mistakes);
         let hook = self.hook.checked(mistakes);
         let Providers { directory, standing, consent, roles, reaches } =
             Providers::checked(&self.operator, &self.providers, &self.tls.value, mistakes);
@@ -229,13 +240,17 @@ impl File {
         let known = directory.providers.keys().cloned().collect();
         let policy = Policy { consent, ..self.lane.checked(uses, &known, mistakes) };
         let doors = self.doors.checked(&self.agent, roles, mistakes);
-        let tls = self.tls.checked(doors.as_ref(), mistakes);
+        let enrollment = self.enrollment.checked(mistakes);
+        let own = enrollment.as_ref().map(|_| self.agent.value.state_dir.join(AUTHORITY_FOLDER));
+        let tls = self.tls.checked(doors.as_ref(), own.as_deref(), mistakes);
         let log = self.log.checked(mistakes);
         let agent = self.agent.value;
         Config {
             origin,
             socket: agent.socket,
+            socket_owner,
             socket_mode,
+            enrollment,
             state_dir: agent.state_dir,
             connect: agent.connect,
             bindings: agent.bindings,

@@ -73,6 +73,16 @@ fn a_mistake_is_named_with_its_place_and_a_hint() {
         ("[agent]\nsocket = 'relative'\n", "2:10", "agent.socket: relative is no absolute path"),
         ("[agent]\nbindings = 'relative'\n", "2:12", "agent.bindings"),
         ("[agent]\nsocket_mode = 'rw'\n", "2:15", "octal"),
+        ("[agent]\nsocket_owner = 'no-such-user'\n", "2:16", "this host has no user called no-such-user"),
+        ("[agent]\nsocket_group = 'no-such-group'\n", "2:16", "this host has no group called no-such-group"),
+        ("[agent]\nsocket_group = -1\n", "2:16", "a name in quotes or a whole number is expected"),
+        ("[enrollment]\nlisten = '127.0.0.1:16516'\n", "1:2", "enrollment.names"),
+        ("[enrollment]\nlisten = '16516'\n", "2:10", "enrollment.listen"),
+        ("[enrollment]\nnames = ['agent:1']\n", "2:9", "neither a host's name nor an address"),
+        ("[enrollment]\ncertificate_days = 0\n", "2:20", "1 to 36500 days"),
+        ("[enrollment]\nauthority_days = 30\n", "1:2", "would outlive"),
+        ("[enrollment]\nserver_ca = 'ca.pem'\n", "2:13", "no absolute path"),
+        ("[enrollment]\ntrust_domain = 'A B'\n", "2:16", "trust domain"),
         ("[hook]\ncommand = []\n", "2:11", "hook.command"),
         ("[lane]\nqueue_limit = 0\n", "2:15", "lane.queue_limit"),
         ("[lane]\nmax_deferrals = 0\n", "2:17", "lane.max_deferrals"),
@@ -248,4 +258,31 @@ fn tls_has_its_ports_files_and_bounds_and_says_what_is_missing() {
         let said = parse(&text).unwrap_err();
         assert!(said.contains(says), "{text}: {said}");
     }
+}
+
+#[test]
+fn who_enrolls_needs_no_certificate_of_its_own() {
+    let text =
+        "[tls]\nlisten = '127.0.0.1:16515'\n[enrollment]\nlisten = '127.0.0.1:16516'\nnames = ['b.example', '::1']\n";
+    let config = parse(text).unwrap();
+    let (tls, enrollment) = (config.tls.unwrap(), config.enrollment.unwrap());
+    assert_eq!(tls.files.certificate, Path::new("/var/lib/covirt/ca/server.pem"));
+    assert_eq!(tls.files.key, Path::new("/var/lib/covirt/ca/server.key"));
+    assert_eq!(tls.files.client_ca.as_deref(), Some(Path::new("/var/lib/covirt/ca/ca.pem")));
+    assert_eq!(tls.files.crl.as_deref(), Some(Path::new("/var/lib/covirt/ca/crl.pem")));
+    assert_eq!(enrollment.endpoint, "[::1]:16516");
+    // What is named is not replaced, and half of a pair is none.
+    let own = "[tls]\nlisten = '127.0.0.1:1'\nclient_ca = '/c.pem'\ncertificate = '/a.pem'\nkey = '/a.key'\n";
+    let tls = parse(&format!("{own}[enrollment]\nlisten = '127.0.0.1:2'\nnames = ['b']\n")).unwrap().tls.unwrap();
+    assert_eq!((tls.files.certificate.as_path(), tls.files.crl), (Path::new("/a.pem"), None));
+    let half = text.replacen("[tls]\n", "[tls]\ncertificate = '/a.pem'\n", 1);
+    assert!(parse(&half).unwrap_err().contains("tls.key"));
+}
+
+#[test]
+fn the_sockets_owner_is_named_or_numbered() {
+    let owner = |text: &str| parse(&format!("[agent]\n{text}\n")).unwrap().socket_owner;
+    assert_eq!(owner(""), SocketOwner::default());
+    assert_eq!(owner("socket_owner = 7\nsocket_group = 'root'"), SocketOwner { uid: Some(7), gid: Some(0) });
+    assert_eq!(owner("socket_owner = 'root'"), SocketOwner { uid: Some(0), gid: None });
 }

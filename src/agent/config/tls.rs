@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::mistake::Mistakes;
 use super::section::{Read, Table};
 use super::{absolute, millis, of_millis};
+use crate::doors::enrollment::authority::{server_files, trust_files};
 use crate::doors::identity::TrustDomain;
 use crate::doors::tls::{TlsFiles, TlsLimits};
 use crate::model::KeyId;
@@ -83,8 +84,14 @@ impl Table for TlsTable {
 }
 
 impl Read<TlsTable> {
-    /// What is served over TLS, if anything; `doors` says whether anybody has a door there.
-    pub(super) fn checked(&self, doors: Option<&super::Doors>, mistakes: &mut Mistakes) -> Option<TlsConfig> {
+    /// What is served over TLS, if anything; `doors` says whether anybody has a door there. What is not named here is of
+    /// the host's own authority, if there is one in the folder `own`.
+    pub(super) fn checked(
+        &self,
+        doors: Option<&super::Doors>,
+        own: Option<&Path>,
+        mistakes: &mut Mistakes,
+    ) -> Option<TlsConfig> {
         let table = &self.value;
         let limits = self.limits(mistakes);
         for (key, path) in [
@@ -97,7 +104,7 @@ impl Read<TlsTable> {
                 absolute(self, key, path, mistakes);
             }
         }
-        if table.client_ca.is_none() {
+        if table.client_ca.is_none() && own.is_none() {
             let hint = Some("tls.client_ca names the authorities whose certificates are believed");
             if table.crl.is_some() {
                 self.wrong("crl", "it says what authorities have revoked, and there are none", hint, mistakes);
@@ -113,16 +120,23 @@ impl Read<TlsTable> {
             let hint = Some("door = true gives a provider one");
             self.wrong("libvirt_listen", "it is for providers with a door, and there is none", hint, mistakes);
         }
-        let needed = |key: &str, path: &Option<PathBuf>, mistakes: &mut Mistakes| {
-            path.clone().unwrap_or_else(|| {
-                let hint = Some("a file in PEM, as docs/tls.md has it made");
+        let (own_pair, own_trust) = (own.map(server_files).unzip(), own.map(trust_files).unzip());
+        let needed = |key: &str, path: &Option<PathBuf>, own: Option<PathBuf>, mistakes: &mut Mistakes| {
+            path.clone().or(own).unwrap_or_else(|| {
+                let hint = Some("a file in PEM, as docs/tls.md has it made; [enrollment] listen makes one");
                 self.wrong(key, "TLS needs it, and it is not set", hint, mistakes);
                 PathBuf::new()
             })
         };
-        let certificate = needed("certificate", &table.certificate, mistakes);
-        let key = needed("key", &table.key, mistakes);
-        let files = TlsFiles { certificate, key, client_ca: table.client_ca.clone(), crl: table.crl.clone() };
+        // A certificate and its key are of one origin.
+        let own_pair = if table.certificate.is_none() && table.key.is_none() { own_pair } else { (None, None) };
+        let certificate = needed("certificate", &table.certificate, own_pair.0, mistakes);
+        let key = needed("key", &table.key, own_pair.1, mistakes);
+        let (client_ca, crl) = match &table.client_ca {
+            Some(_) => (table.client_ca.clone(), table.crl.clone()),
+            None => (own_trust.0, table.crl.clone().or(own_trust.1)),
+        };
+        let files = TlsFiles { certificate, key, client_ca, crl };
         Some(TlsConfig { listen: table.listen, libvirt_listen: table.libvirt_listen, files, limits })
     }
 

@@ -18,6 +18,7 @@ mod host;
 mod observe;
 mod openapi;
 mod problem;
+mod providers;
 mod serve;
 mod socket;
 mod vms;
@@ -30,6 +31,7 @@ use axum::{Json, Router};
 
 use super::access::Channels;
 use super::bindings::Bindings;
+use super::enrollment::Enrollment;
 use super::identity::Caller;
 use super::reach::Reaches;
 use super::roster::Roster;
@@ -37,7 +39,7 @@ use super::session::Sessions;
 use super::wire::{Health, Identity};
 use crate::lanes::Lanes;
 use crate::model::{Code, Refusal};
-use problem::ApiProblem;
+pub(crate) use problem::ApiProblem;
 
 pub use observe::{Exposition, serve_observers};
 pub use openapi::document as openapi_document;
@@ -91,6 +93,7 @@ pub struct Api {
     pub(crate) reaches: Reaches,
     pub(crate) channels: Channels,
     pub(crate) exposition: Option<Arc<dyn Exposition>>,
+    pub(crate) enrollment: Enrollment,
 }
 
 impl Api {
@@ -103,9 +106,20 @@ impl Api {
         limits: Limits,
         bindings: Bindings,
         reaches: Reaches,
+        enrollment: Enrollment,
     ) -> Self {
         let limits = LiveLimits::new(limits);
-        Self { lanes, roster, sessions, limits, bindings, reaches, channels: Channels::default(), exposition: None }
+        Self {
+            lanes,
+            roster,
+            sessions,
+            limits,
+            bindings,
+            reaches,
+            channels: Channels::default(),
+            enrollment,
+            exposition: None,
+        }
     }
 
     /// How long clients are waited for, to be changed.
@@ -163,6 +177,10 @@ impl Api {
             .route("/v1/audit/verify", get(audit::verify))
             .route("/v1/audit/records", get(audit::records))
             .route("/v1/audit/deeds", get(audit::deeds))
+            .route("/v1/providers", get(providers::list).post(providers::add))
+            .route("/v1/providers/{id}", delete(providers::remove))
+            .route("/v1/providers/{id}/keys/{key}", delete(providers::remove_key))
+            .route("/v1/keys", axum::routing::post(providers::replace_key))
             .route("/v1/session", get(socket::open))
             .fallback(async || ApiProblem::from(Refusal::new(Code::NotFound, "there is no such path")))
             .method_not_allowed_fallback(async || {

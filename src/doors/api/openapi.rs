@@ -54,6 +54,11 @@ use crate::doors::wire;
         super::host::list,
         super::host::break_glass,
         super::host::mend_glass,
+        super::providers::add,
+        super::providers::list,
+        super::providers::remove,
+        super::providers::remove_key,
+        super::providers::replace_key,
         super::events::page,
         super::socket::open
     ),

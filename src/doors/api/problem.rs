@@ -90,10 +90,16 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::UnknownHold
         | Code::UnknownChannel
         | Code::NoSuchDisk
+        | Code::UnknownKey
         | Code::FormatUnknown => StatusCode::NOT_FOUND,
         Code::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        Code::Unidentified | Code::IdentityRevoked | Code::IdentityExpired => StatusCode::UNAUTHORIZED,
+        Code::Unidentified
+        | Code::IdentityRevoked
+        | Code::IdentityExpired
+        | Code::TokenRefused
+        | Code::TokenExpired
+        | Code::TokenSpent => StatusCode::UNAUTHORIZED,
         Code::Forbidden
         | Code::NotDelegated
         | Code::DelegationEnded
@@ -129,6 +135,9 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::SameWish
         | Code::AfterUnknown
         | Code::Executed
+        | Code::ProviderExists
+        | Code::ProviderOfFile
+        | Code::EnrollmentOff
         | Code::ObservedDone => StatusCode::CONFLICT,
         Code::DeadlinePassed
         | Code::BadDelegate
@@ -136,6 +145,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::OpensChannel
         | Code::OnlyRelayed
         | Code::BindingMalformed
+        | Code::CsrRefused
         | Code::ArtifactRefused
         | Code::ArtifactIncomplete
         | Code::ArtifactSecret
@@ -147,8 +157,9 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::TooManyChannels
         | Code::TooManySessions
         | Code::TooManyConnections
-        | Code::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
-        Code::JournalUnwritable => StatusCode::INSUFFICIENT_STORAGE,
+        | Code::TooManyRequests
+        | Code::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
+        Code::JournalUnwritable | Code::StoreUnwritable => StatusCode::INSUFFICIENT_STORAGE,
         Code::HypervisorUnreachable | Code::Closing => StatusCode::SERVICE_UNAVAILABLE,
         Code::HypervisorFailed | Code::GuestTimeout | Code::OutcomeUnknowable => StatusCode::BAD_GATEWAY,
         Code::BindingUnreadable | Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,

@@ -39,6 +39,13 @@ impl fmt::Display for TrustDomain {
     }
 }
 
+/// The one of an authority that was told no other.
+impl Default for TrustDomain {
+    fn default() -> Self {
+        Self("covirt.internal".to_owned())
+    }
+}
+
 impl TrustDomain {
     /// What a provider of this name is called in it: `spiffe://DOMAIN/provider/ID`.
     #[must_use]

@@ -242,6 +242,16 @@ const fn error_code(code: Code) -> ErrorCode {
         | Code::JournalUnwritable
         | Code::HypervisorUnreachable
         | Code::BindingUnreadable
+        | Code::TokenRefused
+        | Code::TokenExpired
+        | Code::TokenSpent
+        | Code::TooManyAttempts
+        | Code::CsrRefused
+        | Code::UnknownKey
+        | Code::ProviderExists
+        | Code::ProviderOfFile
+        | Code::EnrollmentOff
+        | Code::StoreUnwritable
         | Code::Closing
         | Code::Internal => ErrorCode::Failed,
     }

@@ -8,6 +8,7 @@ mod commands;
 mod holds;
 mod audit;
 mod host;
+mod providers;
 mod session;
 mod vms;
 
@@ -25,6 +26,10 @@ pub use commands::{
 };
 pub use holds::{HeldBack, HoldEnd, HoldList, HoldProgress, HoldRelease, HoldReleaseRequest, HoldView};
 pub use host::{BrokenGlass, FreezeList, FreezeRequest, Frozen, GlassRequest, OpenHold, RunningCommand, RunningVm};
+pub use providers::{
+    AddProviderRequest, Certificate, Invitation, JoinRequest, KeyStanding, KeyView, Origin, ProviderList,
+    ProviderRemoved, ProviderView, ReplaceKeyRequest, TokenView,
+};
 pub use session::{FromAgent, FromProvider, HookAnswer, HookAsk};
 pub use vms::{
     DelegateRequest, DelegatedAction, Delegations, Draining, EnrollRequest, Enrollment, InventoryList, ManagerWarning,

@@ -3,6 +3,8 @@
 //! A fact about the host is durable before any lane goes by it, and every lane looks before each step: once [`Lanes::freeze`]
 //! has returned, nothing of its scope begins any more, wherever it was on its way.
 
+use std::sync::Arc;
+
 use std::time::Duration;
 
 use futures_util::future::join_all;
