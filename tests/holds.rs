@@ -9,6 +9,7 @@ use std::process::Output;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use covirt::doors::enrollment::{Audience, Enrollment, Joined, Registrar, Store};
 use covirt::doors::identity::{Directory, Enrolling, Peers};
 use covirt::doors::reach::{Reach, Reaches};
 use covirt::doors::{self, Api, Bindings, Callbacks, Limits, Listener, Roster, Sessions};
@@ -24,6 +25,15 @@ use uuid::Uuid;
 
 const SOON: Duration = Duration::from_secs(60);
 const NUMBER: u128 = 7;
+
+/// Nobody joins here.
+struct NobodyListens;
+
+impl Audience for NobodyListens {
+    fn joined(&self, _joined: &Joined) {}
+
+    fn noted(&self, _fact: covirt::sovereignty::HostFact) {}
+}
 
 /// An agent in this process: north is the primary of its one VM, south may do all but power, east has no part.
 struct Agent {
@@ -59,7 +69,17 @@ impl Agent {
             // The fake's VMs have no files that anything could be beside.
             let reaches = ["north", "south", "east"].map(|name| (name.parse().unwrap(), Reach::Host));
             let reaches = Reaches::new(reaches.into());
-            let api = Api::new(lanes, Roster::new(directory), sessions, Limits::default(), bindings, reaches);
+            let store = Store::open(&folder.path().join("providers.json")).unwrap();
+            let enrollment = Enrollment {
+                registrar: Arc::new(Registrar::new(store, None, NobodyListens, lanes.now().wall).unwrap()),
+                endpoint: None,
+                server_ca: None,
+                overlap: Duration::ZERO,
+                api_port: None,
+                libvirt_port: None,
+            };
+            let roster = Roster::new(directory);
+            let api = Api::new(lanes, roster, sessions, Limits::default(), bindings, reaches, enrollment);
             let listener = Listener::bind(&folder.path().join("s"), 0o600).await.unwrap();
             tokio::spawn(doors::serve(listener, api, stopped));
         });

@@ -81,12 +81,9 @@ fn a_backup_is_read_over_nbd_whole_and_by_increments_and_closes_with_its_delegat
     let mut idle = access::open_web(&socket, "south", &nbd, Some("binary"));
     south(&mut stage, "backup.end", &json!({}));
     loop {
-        match idle.read().expect("its end") {
-            tokio_tungstenite::tungstenite::Message::Close(Some(frame)) => {
-                assert!(["backup-over", "vm-left"].contains(&frame.reason.as_str()), "{frame:?}");
-                break;
-            }
-            _ => {}
+        if let tokio_tungstenite::tungstenite::Message::Close(Some(frame)) = idle.read().expect("its end") {
+            assert!(["backup-over", "vm-left"].contains(&frame.reason.as_str()), "{frame:?}");
+            break;
         }
     }
     let _ = serving.0.kill();

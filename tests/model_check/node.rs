@@ -326,6 +326,7 @@ impl Node {
                 );
                 self.calls.insert(call.command(), call);
             }
+            Output::CloseChannel { .. } => panic!("no scene opens a channel"),
             Output::Probe(call) => {
                 self.probes.insert(call.command());
             }

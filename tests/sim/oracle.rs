@@ -73,6 +73,7 @@ impl Oracle {
                     }
                 }
                 Output::Execute(call) => self.executes(now, state, call),
+                Output::CloseChannel { .. } => panic!("nobody opens a channel here"),
                 Output::Ask(ask) => {
                     let first = self.asked.insert((ask.conflict, ask.who.clone()));
                     assert!(first, "I5: {:?} is asked twice about {}", ask.who, ask.conflict);

@@ -287,6 +287,7 @@ impl Rig {
                 });
                 self.at((self.now + delay).max(floor.unwrap_or(0)), Event::Persists(lane, life, count, step));
             }
+            Output::CloseChannel { .. } => panic!("nobody opens a channel here"),
             Output::Execute(call) => {
                 let longest = if self.roll.percent(20) { 900_000 } else { 30_000 };
                 let delay = self.roll.below(longest);

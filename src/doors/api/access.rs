@@ -42,6 +42,7 @@ type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
     get, path = "/v1/vms/{vm}/console", params(("vm" = String, Path), ("force" = Option<bool>, Query)),
     responses((status = 101, description = "the WebSocket is open"))
 )]
+#[expect(clippy::too_many_arguments, reason = "they are what it takes of the request")]
 pub(crate) async fn console(
     State(api): State<Api>,
     caller: Caller,

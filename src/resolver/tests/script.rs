@@ -325,6 +325,8 @@ fn fact_told(world: &World, fact: &Fact) -> Vec<String> {
         }
         Fact::Happened { origin, .. } => vec![format!("something happened ({})", by_whom(world, origin))],
         Fact::Vanished { .. } => vec!["the VM is gone".to_owned()],
+        Fact::ChannelOpened { owner, kind, .. } => vec![format!("{owner} opens a channel: {kind}")],
+        Fact::ChannelClosed { how, .. } => vec![format!("a channel is closed: {how}")],
         Fact::Frozen { freeze } => vec![format!("{freeze}")],
         Fact::Thawed { scope } => vec![format!("{scope} is thawed")],
         Fact::GlassBroken { by, glass } => vec![format!("{by} breaks the glass: {}", glass.reason)],
