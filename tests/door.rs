@@ -268,5 +268,5 @@ fn a_door_without_a_libvirt_to_lead_to_is_no_configuration() {
     let output = check.expect("run covirtd");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && said.contains("provider south has a door"), "{said}");
-    assert!(said.contains("doors.upstream names a socket"), "{said}");
+    assert!(said.contains("doors.upstream names libvirt's socket"), "{said}");
 }

@@ -53,7 +53,7 @@ fn a_backup_is_read_over_nbd_whole_and_by_increments_and_closes_with_its_delegat
     if Command::new("nbdinfo").arg("--version").output().is_err() {
         return skip(name, "there is no nbdinfo (libnbd-bin)");
     }
-    let mut stage = Stage::booted(&libvirt, "nbd", "");
+    let mut stage = Stage::booted(&libvirt, "nbd", &format!("host_folders = ['{}']\n", libvirt.folder().display()));
     let (vm, socket) = (stage.vm.clone(), stage.agent.socket());
     stage.delegate(&["backup.begin", "backup.end", "checkpoint.create"], "shared");
     let nbd = format!("/v1/vms/{vm}/holds/backup/nbd");

@@ -53,7 +53,7 @@ impl<'a> Stage<'a> {
         guest.await_console("GUEST-READY", 1);
         let vm = guest.domain(&libvirt.connect()).uuid_string().expect("a UUID");
         let program = watcher.of(PROGRAM);
-        let agent = Covirtd::start(program.to_str().expect("letters"), libvirt.uri(), "");
+        let agent = Covirtd::start_with(program.to_str().expect("letters"), libvirt.uri(), "roles = ['host']", "");
         let stage = Self { libvirt, watcher, agent, guest, vm };
         stage.north().post(&format!("/v1/vms/{}/enrollment", stage.vm), &json!({})).ok();
         stage

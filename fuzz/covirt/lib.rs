@@ -4,6 +4,8 @@
 pub mod model;
 #[path = "../../src/delegation/mod.rs"]
 pub mod delegation;
+#[path = "../../src/sovereignty/mod.rs"]
+pub mod sovereignty;
 #[path = "../../src/resolver/mod.rs"]
 pub mod resolver;
 

@@ -7,7 +7,7 @@
 //! | `section` | one table read into its type, key by key |
 //! | `agent`, `lane`, `limits`, `quota`, `audit`, `provider`, `doors`, `hook`, `tls`, `enrollment`, `log`, `metrics` | the tables |
 //!
-//! A new table is a struct of its own whose every field has a default ([`section::Table`]), a line in [`File`], and
+//! A new table is a struct of its own whose every field has a default (`section::Table`), a line in `File`, and
 //! its line in `docs/configuration.md`.
 
 mod agent;

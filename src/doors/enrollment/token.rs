@@ -127,7 +127,7 @@ pub struct Token {
 impl Token {
     /// A new one.
     ///
-    /// *Errors*: [`DrawChanceError`].
+    /// *Errors*: the system gives no random bytes.
     pub fn draw(provider: ProviderId, authority: Sum) -> Result<Self, DrawChanceError> {
         let id = TokenId(u64::from_be_bytes(chance::bytes()?));
         let secret = Secret::from(URL_SAFE_NO_PAD.encode(chance::bytes::<32>()?));

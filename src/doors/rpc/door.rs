@@ -193,10 +193,18 @@ fn admit(path: &Path, peers: &Peers) -> io::Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
 }
 
+/// What a peer was judged by.
+fn user_and_group(peer: &Peer) -> String {
+    match peer {
+        Peer::Local { uid, gid: Some(gid), pid: _ } => format!("user {uid} of group {gid}"),
+        Peer::Local { .. } | Peer::Key { .. } => peer.to_string(),
+    }
+}
+
 /// Why a client was not let in.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EnterError {
-    #[error("{0} is not one of this provider's, nor the operator's")]
+    #[error("{} is not one of this provider's, nor the operator's", user_and_group(.0))]
     NotAdmitted(Peer),
     #[error("libvirt cannot be reached")]
     Upstream(#[from] ReachUpstreamError),
