@@ -33,7 +33,7 @@ use crate::resolver::{
 };
 use crate::sovereignty::Restraint;
 
-use self::answers::answer_of;
+use self::answers::{answer_of, tell_operator};
 use self::news::{Damper, Explained};
 pub(super) use self::news::{Ear, Piece};
 use self::outage::Outage;
@@ -488,15 +488,6 @@ impl Runner {
         if self.wake.is_some_and(|at| at <= now) {
             self.wake = None;
             self.step(Input::Tick);
-        }
-    }
-}
-
-/// What the host's owner should not have to look for.
-fn tell_operator(facts: &[Fact]) {
-    for fact in facts {
-        if let Fact::Escalated { conflict, .. } = fact {
-            tracing::warn!(%conflict, "both providers want to be first; `covirt conflict decide` says which");
         }
     }
 }

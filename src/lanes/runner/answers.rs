@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use super::Runner;
 use crate::lanes::asker::Delivery;
 use crate::model::{CommandId, ConflictId, Outcome};
-use crate::resolver::{Heard, Input, Party, Phase};
+use crate::resolver::{Fact, Heard, Input, Party, Phase};
 
 impl Runner {
     pub(super) fn tell_when_ended(&mut self, id: CommandId, ended: oneshot::Sender<Outcome>) {
@@ -32,6 +32,15 @@ pub(super) fn answer_of(delivery: Delivery, conflict: ConflictId, epoch: u64, wh
         (Delivery::Hook(first), Party::Hook) => Some(Input::HookAnswered { conflict, epoch, first }),
         (Delivery::Lost | Delivery::Standing(_) | Delivery::Hook(_), by) => {
             Some(Input::AnswerLost { conflict, epoch, by })
+        }
+    }
+}
+
+/// What the host's owner should not have to look for.
+pub(super) fn tell_operator(facts: &[Fact]) {
+    for fact in facts {
+        if let Fact::Escalated { conflict, .. } = fact {
+            tracing::warn!(%conflict, "both providers want to be first; `covirt conflict decide` says which");
         }
     }
 }
