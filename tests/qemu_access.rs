@@ -215,7 +215,9 @@ fn channels_are_closed_by_request_release_and_the_vms_end() {
     second.begin();
     stage.virsh(&["destroy", "@"]);
     assert_eq!(second.closed(), (1000, "vm-left".to_owned()));
-    assert_eq!(refused_web(&socket, "north", &path)["code"], "state-forbids");
+    until("the lane has seen it off", LONG, || {
+        (refused_web(&socket, "north", &path)["code"] == "state-forbids").then_some(())
+    });
     stage.virsh(&["start", "@"]);
     let mut third = until("the lane has seen it run", LONG, || access::Rfb::try_open(&socket, "north", &path).ok());
     third.begin();
