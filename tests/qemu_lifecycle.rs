@@ -96,6 +96,15 @@ fn a_saved_guest_goes_on_where_it_was() {
     assert_ne!(boot_id(&libvirt, &stage.guest), boot, "without the image it is a new boot");
 }
 
+/// Two commands, the first of which takes the VM away. A VM that has gone takes no commands, so libvirtd holds still until
+/// both are there.
+fn together(stage: &mut Stage<'_>, commands: [(&str, &Value); 2]) -> [String; 2] {
+    stage.libvirt.halt();
+    let ids = commands.map(|(action, args)| stage.submit(action, args));
+    stage.libvirt.go_on();
+    ids
+}
+
 #[test]
 fn a_definition_is_replaced_renamed_and_removed() {
     let libvirt = match PrivateLibvirt::own() {
@@ -153,10 +162,8 @@ fn a_definition_is_replaced_renamed_and_removed() {
         stage.forbidden(action, &json!({}), "");
     }
     stage.forbidden("autostart.set", &json!({ "enabled": true }), "");
-    libvirt.halt();
-    let stopping = stage.submit("power.stop", &json!({}));
-    let starting = stage.submit("power.start", &json!({}));
-    libvirt.go_on();
+    let none = json!({});
+    let [stopping, starting] = together(&mut stage, [("power.stop", &none), ("power.start", &none)]);
     assert_eq!(stage.ended(&stopping)["state"], "done");
     let started = stage.ended(&starting);
     assert_eq!((&started["state"], &started["code"]), (&json!("impossible"), &json!("vm-gone")), "{started:#}");
@@ -171,11 +178,9 @@ fn a_vm_that_is_off_goes_with_its_definition() {
     let mut stage = Stage::set(&libvirt, Guest::define(&libvirt, "undefined"), "");
     stage.done("snapshot.create", &json!({ "name": "kept" }));
     stage.forbidden("definition.undefine", &json!({}), "snapshot");
-    // libvirtd holds still until the second is there: a VM that has gone takes no commands.
-    libvirt.halt();
-    let removing = stage.submit("definition.undefine", &json!({ "snapshots_metadata": true }));
-    let waiting = stage.submit("autostart.set", &json!({ "enabled": true }));
-    libvirt.go_on();
+    let (with_snapshots, enabled) = (json!({ "snapshots_metadata": true }), json!({ "enabled": true }));
+    let [removing, waiting] =
+        together(&mut stage, [("definition.undefine", &with_snapshots), ("autostart.set", &enabled)]);
     let removed = stage.ended(&removing);
     assert_eq!(removed["state"], "done", "{removed:#}");
     assert!(!libvirt.virsh(&["list", "--all", "--uuid"]).contains(&stage.vm));

@@ -389,6 +389,8 @@ fn what_is_open_goes_on_when_libvirtd_is_killed_and_what_waits_goes_on_waiting()
     libvirt.kill9();
     until("the agent knows", LONG, || stage.agent.log().contains("libvirt is lost").then_some(()));
     libvirt.up();
+    // Until then what is read ends at once, because libvirt is not reached.
+    until("the agent reaches it again", LONG, || stage.agent.log().contains("every lane looks again").then_some(()));
     assert_eq!(stage.open(), json!(["backup"]), "libvirt knows of it again");
     let hold = is_open(&mut stage).expect("the lane does as well");
     assert_eq!((&hold["hold"], &hold["owner"]), (&json!("backup"), &json!("south")), "{hold:#}");
