@@ -202,7 +202,7 @@ fn damage_and_a_later_format_are_told_in_full() {
     }
     place.change("PRAGMA user_version = 7");
     let told = place.open().unwrap_err().to_string();
-    assert!(told.contains("format 7") && told.contains("up to format 3"), "{told}");
+    assert!(told.contains("format 7") && told.contains("up to format 4"), "{told}");
 }
 
 #[test]
