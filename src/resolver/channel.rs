@@ -276,7 +276,7 @@ fn makes_room(state: &State, by: &ProviderId, kind: &ChannelKind, force: Force) 
     if force == Force::Yes && (open.owner == *by || by.is_operator()) {
         return Ok(Some(open.id));
     }
-    let message = format!("{} has the console open since {} ({})", open.owner, open.since.wall, open.from);
+    let message = format!("{} has the console open since {}", open.owner, open.since.wall);
     Err(Refusal::new(Code::HeldByOther, message).held_by(open.owner.clone(), None))
 }
 
