@@ -122,14 +122,16 @@ impl Session {
 
     /// Why nobody listens any more: what the agent said before it went is still to be read.
     async fn parting(&mut self, error: HoldSessionError) -> HoldSessionError {
-        while matches!(error, HoldSessionError::Ended(_)) {
+        if !matches!(error, HoldSessionError::Ended(_)) {
+            return error;
+        }
+        loop {
             match self.next().await {
                 Ok(_) => {}
                 Err(said @ HoldSessionError::Ended(_)) => return said,
-                Err(_) => break,
+                Err(_) => return error,
             }
         }
-        error
     }
 
     /// The next message. May be dropped and called again without losing one.
