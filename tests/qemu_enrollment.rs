@@ -23,11 +23,10 @@ fn virsh_works_with_the_folder_that_joining_made_and_not_once_its_key_is_out() {
     let guest = Guest::boot(&libvirt, "joined");
     guest.await_console("GUEST-READY", 1);
     let doors = tempfile::tempdir().expect("make a folder");
-    let more = format!(
-        "door = true\nroles = ['host']\n[[provider]]\nid = 'south'\nuids = []\ndoor = true\n[doors]\ndir = '{}'",
-        doors.path().display()
-    );
-    let site = Site::open_before(libvirt.uri(), "libvirt_listen = 'ADDRESS:16514'", &more);
+    // South is not in the file at all.
+    let dir = doors.path().display();
+    let more = format!("door = true\nroles = ['host']\n[doors]\ndir = '{dir}'");
+    let site = Site::open_before(libvirt.uri(), "libvirt_listen = 'ADDRESS:16514'", "door = true", &more);
     let token = site.invite("south", &[]);
     site.join(&token, "south").ok();
     site.north(&["vm", "enroll", guest.name(), "-o", "json"]).ok();

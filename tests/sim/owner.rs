@@ -38,7 +38,9 @@ impl Rig {
             };
             let known = holds.freezes.iter().position(|freeze| freeze.scope == scope);
             match known {
-                _ if owner.percent(25) => holds.ceiling = Arc::new(ceiling(*owner.pick(&["power", "cpu"]), who)),
+                _ if owner.percent(25) => {
+                    holds.ceiling = Arc::new(ceiling(if owner.percent(50) { "power" } else { "cpu" }, who));
+                }
                 Some(known) => drop(holds.freezes.remove(known)),
                 None if owner.percent(25) => holds.freezes.clear(),
                 None => {

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use covirt::model::{
-    Cause, Code, Command, CommandId, Ending, Kib, Mono, Now, Outcome, PowerState, ProviderId, StartId, VmId, VmState,
-    Wall,
+    Code, Command, CommandId, Ending, Kib, Mono, Now, Outcome, PowerState, ProviderId, StartId, VmId, VmState, Wall,
 };
 use covirt::resolver::{
     Accepted, Ask, Call, CallResult, Consent, Evidence, GatherFor, Heard, HookUse, Input, Lane, Observation, Output,
