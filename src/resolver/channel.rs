@@ -276,7 +276,9 @@ fn makes_room(state: &State, by: &ProviderId, kind: &ChannelKind, force: Force) 
     if force == Force::Yes && (open.owner == *by || by.is_operator()) {
         return Ok(Some(open.id));
     }
-    let message = format!("{} has the console open since {} ({})", open.owner, open.since.wall, open.from);
+    // Who is at the other end is for the operator and for its owner.
+    let from = if open.owner == *by || by.is_operator() { format!(" ({})", open.from) } else { String::new() };
+    let message = format!("{} has the console open since {}{from}", open.owner, open.since.wall);
     Err(Refusal::new(Code::HeldByOther, message).held_by(open.owner.clone(), None))
 }
 
@@ -318,13 +320,14 @@ pub(crate) fn over(state: &State, told: Option<&Restraint>, now: Now) -> Option<
 }
 
 fn end_of(state: &State, told: Option<&Restraint>, open: &Channel, now: Now) -> Option<ChannelEnd> {
+    // A lowered ceiling takes the delegation back, too: that the host's owner did it says more.
+    if restraint::bars(state, told, &open.owner, open.kind.action()).is_some() {
+        return Some(ChannelEnd::Stopped {});
+    }
     let stands = (state.authority.as_ref())
         .is_some_and(|authority| authority.still_stands(&open.owner, open.kind.action(), open.grant, now));
     if !stands {
         return Some(ChannelEnd::DelegationEnded {});
-    }
-    if restraint::bars(state, told, &open.owner, open.kind.action()).is_some() {
-        return Some(ChannelEnd::Stopped {});
     }
     if state.standing == Standing::Vanished {
         return Some(ChannelEnd::VmGone {});
