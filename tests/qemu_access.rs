@@ -107,7 +107,8 @@ fn a_screen_speaks_rfb_as_novnc_does_and_is_pictured() {
     stage.delegate(&["screen.open"], "shared");
     let socket = stage.agent.socket();
     let refusal = stage.south.get(&format!("/v1/vms/{vm}/screenshot"));
-    assert_eq!(refusal.code(), "not-delegated", "screen.capture is another action");
+    assert_eq!(refusal.code(), "not-delegated", "to watch is not to picture");
+    stage.delegate(&["screen.capture"], "shared");
     let mut rfb = access::Rfb::open(&socket, "south", &format!("/v1/vms/{vm}/vnc"));
     let (width, height) = rfb.begin();
     assert!(width >= 320 && height >= 200, "{width}x{height}");
@@ -117,7 +118,7 @@ fn a_screen_speaks_rfb_as_novnc_does_and_is_pictured() {
     let file = stage.agent.folder().join("screen.png");
     let words = ["screenshot", &vm, "-o", file.to_str().unwrap()];
     let colours = until("the firmware writes", LONG, || {
-        access::covirt(&socket, "north", &words).ok();
+        access::covirt(&socket, "south", &words).ok();
         let (_, _, pixels) = access::png(&file);
         let mut colours: Vec<&[u8]> = pixels.chunks(3).collect();
         colours.sort_unstable();
@@ -131,6 +132,8 @@ fn a_screen_speaks_rfb_as_novnc_does_and_is_pictured() {
     }
     stage.north.delete(&format!("/v1/vms/{vm}/delegations/south")).ok();
     assert_eq!(rfb.closed(), (4000, "delegation-ended".to_owned()));
+    let revoked = access::covirt(&socket, "south", &words);
+    assert_eq!(revoked.code, Some(3), "{}", revoked.err);
     assert!(!stage.agent.log().contains("s3cr3t-v"));
 }
 
@@ -141,14 +144,15 @@ fn a_guest_and_its_figures_are_told_by_libvirts_own_names() {
     let (vm, socket) = (stage.vm.clone(), stage.agent.socket());
     stage.delegate(&["power.start"], "shared");
     assert_eq!(stage.south.get(&format!("/v1/vms/{vm}/guest")).code(), "not-delegated");
+    stage.delegate(&["guest.info"], "shared");
     let told = until("the guest has an address", LONG, || {
-        let told = stage.north.get(&format!("/v1/vms/{vm}/guest")).ok();
+        let told = stage.south.get(&format!("/v1/vms/{vm}/guest")).ok();
         let addresses = told["addresses"]["agent"].as_array().cloned().unwrap_or_default();
         addresses.iter().any(|address| address["ip"].as_str().is_some_and(|ip| ip.starts_with("192."))).then_some(told)
     });
     assert!(told["agent"].get("hostname").is_some() || told["agent"].get("os.id").is_some(), "{told:#}");
     assert!(told["filesystems"].as_array().is_some(), "{told:#}");
-    access::covirt(&socket, "north", &["guest", &vm]).says("192.");
+    access::covirt(&socket, "south", &["guest", &vm]).says("192.");
     // Whoever has a part in it reads the figures: they are libvirt's own.
     let stats = stage.south.get(&format!("/v1/vms/{vm}/stats")).ok();
     let virsh = stage.virsh(&["domstats", "@", "--raw"]);
@@ -163,6 +167,8 @@ fn a_guest_and_its_figures_are_told_by_libvirts_own_names() {
     let text = access::covirt(&socket, "south", &["stats", &vm, "--prometheus"]).out;
     assert!(text.contains(&format!("covirt_vm_vcpu_current{{vm=\"{vm}\"")), "{text}");
     check_exposition(&text);
+    stage.north.delete(&format!("/v1/vms/{vm}/delegations/south?actions=guest.info")).ok();
+    assert_eq!(stage.south.get(&format!("/v1/vms/{vm}/guest")).code(), "not-delegated", "it was taken back");
 }
 
 /// What reads it is not ours: promtool, and the Python client's parser, of whichever are here.

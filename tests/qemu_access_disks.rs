@@ -176,6 +176,12 @@ fn a_disk_of_a_vm_that_is_off_is_downloaded_and_keeps_the_vm_off_meanwhile() {
     assert_eq!(stage.north.get(&format!("/v1/vms/{vm}/disks/..%2f..%2fetc/content")).code(), "no-such-disk");
     stage.delegate(&["power.start"], "shared");
     assert_eq!(stage.south.get(&path).code(), "not-delegated");
+    stage.delegate(&["disk.read"], "shared");
+    let souths = stage.agent.folder().join("souths.raw");
+    covirt(&socket, "south", &["disk", "download", &vm, "vda", "-o", souths.to_str().unwrap()]).ok();
+    assert!(std::fs::read(&souths).unwrap() == wanted, "every byte, to whom it is delegated");
+    stage.north.delete(&format!("/v1/vms/{vm}/delegations/south?actions=disk.read")).ok();
+    assert_eq!(stage.south.get(&path).code(), "not-delegated");
     // One that is read slowly keeps the VM off, and says so.
     let (mut slow, head, _) = ask(&socket, "north", &path, "");
     assert!(head.contains(" 200 ") && head.contains(&format!("content-length: {}", wanted.len())), "{head}");

@@ -236,6 +236,10 @@ fn is_possible(state: &State, by: &ProviderId, kind: &ChannelKind) -> Result<(),
     if let ChannelKind::Nbd = kind {
         let nothing = || Refusal::new(Code::UnknownHold, "no backup is open on this VM");
         let hold = state.holds.get(&HoldKey::Backup).ok_or_else(nothing)?;
+        if let Some(running) = ending(state) {
+            let refusal = Refusal::new(Code::ActionInFlight, "the backup is being ended");
+            return Err(refusal.blocked_by(running.command().id));
+        }
         return match &hold.owner {
             Some(owner) if owner == by || by.is_operator() => Ok(()),
             Some(owner) => {
@@ -267,6 +271,11 @@ fn is_possible(state: &State, by: &ProviderId, kind: &ChannelKind) -> Result<(),
         Some(hold) => Err(Refusal::new(Code::HoldOpen, format!("{} is open", hold.named()))),
         None => Ok(()),
     }
+}
+
+/// The command that is ending the backup.
+fn ending(state: &State) -> Option<&Tracked> {
+    state.active().find(|running| running.command().operation.action() == Action::BackupEnd)
 }
 
 /// The console that gives way; none when there is nothing in the way.
@@ -336,7 +345,10 @@ fn end_of(state: &State, told: Option<&Restraint>, open: &Channel, now: Now) -> 
         return Some(ChannelEnd::LeaseExpired {});
     }
     match &open.kind {
-        ChannelKind::Nbd => (!state.holds.contains_key(&HoldKey::Backup)).then_some(ChannelEnd::BackupOver {}),
+        ChannelKind::Nbd => {
+            let is_over = !state.holds.contains_key(&HoldKey::Backup) || ending(state).is_some();
+            is_over.then_some(ChannelEnd::BackupOver {})
+        }
         ChannelKind::Disk(_) => {
             let states = open.kind.action().spec().states;
             let is_off = state.believed.as_ref().is_some_and(|vm| states.contains(&vm.power));
