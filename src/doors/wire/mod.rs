@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use crate::model::{Code, CommandId, ProviderId, VmId, Wall};
 
-pub use access::{ChannelList, ChannelView, GuestReport, StatsList, VmStats};
+pub use access::{ChannelList, ChannelView, GuestReport, Reachable, StatsList, VmStats};
 pub use artifacts::{ArtifactFile, Artifacts, FormatList, FormatSummary};
 pub use audit::{Deed, DeedList, ExportedRecord, RecordList};
 pub use commands::{
