@@ -177,7 +177,11 @@ fn check_exposition(text: &str) {
                   found = [s for f in parse(sys.stdin.read()) for s in f.samples]\n\
                   assert len(found) > 20, found\nassert any(s.name == 'covirt_vm_state_state' for s in found), found\n";
     let mut checked = 0;
-    for words in [vec!["promtool", "check", "metrics"], vec!["python3", "-c", parser]] {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/promtool-env.sh");
+    let found = Command::new(script).stderr(Stdio::null()).output().expect("run promtool-env.sh").stdout;
+    let promtool = String::from_utf8_lossy(&found);
+    // Debian's own Python has Debian's parser.
+    for words in [vec![promtool.trim(), "check", "metrics"], vec!["/usr/bin/python3", "-c", parser]] {
         let child = Command::new(words[0]).args(&words[1..]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let Ok(mut child) = child else { continue };
         child.stdin.take().expect("its input").write_all(text.as_bytes()).expect("write");
