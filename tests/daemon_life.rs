@@ -2,6 +2,10 @@
 //!
 //! The manager is a socket of the test's own, and the agent the built one on libvirt's mock driver.
 
+#[path = "daemon_life/activated.rs"]
+mod activated;
+#[path = "support/authority.rs"]
+mod authority;
 #[path = "daemon_life/log.rs"]
 mod log;
 #[path = "daemon_life/metrics.rs"]
@@ -10,6 +14,8 @@ mod metrics;
 mod restrictions;
 #[path = "daemon_life/service.rs"]
 mod service;
+#[path = "daemon_life/stuck.rs"]
+mod stuck;
 mod support;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

@@ -13,10 +13,11 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use access::guests::stored;
 use access::{Running, covirt, ends, refused_web};
 use serde_json::{Value, json};
 use stage::{LONG, Stage};
-use support::qemu::{Guest, PrivateLibvirt, Skip};
+use support::qemu::{PrivateLibvirt, Skip};
 use support::{skip, until};
 
 #[track_caller]
@@ -124,34 +125,6 @@ fn a_backup_is_read_over_nbd_whole_and_by_increments_and_closes_with_its_delegat
     let _ = std::fs::remove_dir_all(&folder);
 }
 
-/// A guest that is off, with a raw disk in a pool of its own; the disk's file.
-fn stored(libvirt: &PrivateLibvirt, label: &str) -> (Guest, PathBuf, String) {
-    let guest = Guest::firmware(libvirt, label);
-    let folder = libvirt.folder().join(format!("{}-pool", guest.name()));
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let file = folder.join("disk.raw");
-    let mut bytes = vec![0_u8; 48 * 1024 * 1024 + 512];
-    let mut word = 0x9e37_79b9_7f4a_7c15_u64;
-    for part in bytes.chunks_mut(8) {
-        word ^= word << 13;
-        word ^= word >> 7;
-        word ^= word << 17;
-        part.copy_from_slice(&word.to_le_bytes()[..part.len()]);
-    }
-    std::fs::write(&file, bytes).expect("a disk");
-    let pool = format!("{}-pool", guest.name());
-    libvirt.virsh(&["pool-create-as", &pool, "dir", "--target", folder.to_str().unwrap()]);
-    let connection = libvirt.connect();
-    let xml = guest.domain(&connection).xml_desc(0).expect("its XML");
-    let disk = format!(
-        "<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{}'/>\
-         <target dev='vda' bus='virtio'/></disk></devices>",
-        file.display()
-    );
-    connection.define_domain_xml(&xml.replace("</devices>", &disk)).expect("define it with a disk");
-    (guest, file, pool)
-}
-
 /// A request whose answer is read as the test sees fit; what has come of the body so far.
 fn ask(socket: &Path, provider: &str, path: &str, heads: &str) -> (UnixStream, String, Vec<u8>) {
     let mut stream = UnixStream::connect(socket).expect("the agent listens");
@@ -202,6 +175,12 @@ fn a_disk_of_a_vm_that_is_off_is_downloaded_and_keeps_the_vm_off_meanwhile() {
     assert_eq!(stage.north.get(&format!("/v1/vms/{vm}/disks/vdz/content")).code(), "no-such-disk");
     assert_eq!(stage.north.get(&format!("/v1/vms/{vm}/disks/..%2f..%2fetc/content")).code(), "no-such-disk");
     stage.delegate(&["power.start"], "shared");
+    assert_eq!(stage.south.get(&path).code(), "not-delegated");
+    stage.delegate(&["disk.read"], "shared");
+    let souths = stage.agent.folder().join("souths.raw");
+    covirt(&socket, "south", &["disk", "download", &vm, "vda", "-o", souths.to_str().unwrap()]).ok();
+    assert!(std::fs::read(&souths).unwrap() == wanted, "every byte, to whom it is delegated");
+    stage.north.delete(&format!("/v1/vms/{vm}/delegations/south?actions=disk.read")).ok();
     assert_eq!(stage.south.get(&path).code(), "not-delegated");
     // One that is read slowly keeps the VM off, and says so.
     let (mut slow, head, _) = ask(&socket, "north", &path, "");

@@ -122,9 +122,9 @@ impl<'a> Stage<'a> {
         self.libvirt.virsh(&["domstate", self.guest.name()]).trim().to_owned()
     }
 
-    /// The commands of a provider by a call of this name.
-    fn carried(&mut self, provider: &str, procedure: &str) -> Vec<Value> {
-        let list = self.north.get(&format!("/v1/vms/{}/commands", self.vm)).ok();
+    /// The commands of a provider by a call of this name, as it sees them itself.
+    fn carried(&self, provider: &str, procedure: &str) -> Vec<Value> {
+        let list = self.agent.client(provider).get(&format!("/v1/vms/{}/commands", self.vm)).ok();
         let all = list["commands"].as_array().expect("commands").clone();
         let is_it = |command: &Value| command["provider"] == provider && command["call"]["procedure"] == procedure;
         all.into_iter().filter(is_it).collect()
@@ -176,6 +176,10 @@ fn a_virsh_on_another_machine_is_the_provider_of_its_certificate() {
         assert_eq!(commands[0]["state"], "done");
         assert_eq!(commands[0]["call"]["key"], json!(south.id.to_string()), "{}", commands[0]);
         assert!(commands[0]["call"]["address"].as_str().is_some_and(|from| from.starts_with("127.0.0.1:")));
+        // From where it came is not the others' to know.
+        let id = commands[0]["id"].as_str().expect("an id");
+        let seen = stage.north.get(&format!("/v1/commands/{id}")).ok();
+        assert_eq!(seen["call"], json!({ "procedure": procedure }));
     }
     // What it may not is refused with this agent's words.
     for words in [&["destroy", "@"][..], &["reboot", "@"], &["undefine", "@"]] {

@@ -41,7 +41,7 @@ for unit in systemd/*.service systemd/*.socket; do put 644 "$unit" "lib/systemd/
 put 644 systemd/covirt.sysusers usr/lib/sysusers.d/covirt.conf
 put 644 systemd/covirt.tmpfiles usr/lib/tmpfiles.d/covirt.conf
 put 644 systemd/covirt.rules usr/share/polkit-1/rules.d/60-covirt.rules
-if [ -e systemd/covirt.catalog ]; then put 644 systemd/covirt.catalog usr/lib/systemd/catalog/covirt.catalog; fi
+put 644 systemd/covirt.catalog usr/lib/systemd/catalog/covirt.catalog
 put 644 packaging/covirt.toml etc/covirt/covirt.toml
 if [ -e packaging/ceiling.toml ]; then put 644 packaging/ceiling.toml etc/covirt/ceiling.toml; fi
 install -d -m 755 "$tree/etc/covirt/conf.d" "$tree/etc/covirt/bindings"

@@ -34,6 +34,8 @@ qemu   iproute2                    cmd:ip
 qemu   iptables                    cmd:iptables
 qemu   python3                     cmd:python3
 qemu   util-linux                  cmd:unshare
+qemu   libnbd-bin                  cmd:nbdinfo
+qemu   python3-prometheus-client   file:/usr/lib/python3/dist-packages/prometheus_client
 guest  dpkg                        cmd:dpkg-deb
 guest  apt                         cmd:apt-get
 guest  binutils                    cmd:strip
@@ -45,11 +47,15 @@ guest  e2fsprogs                   cmd:mke2fs
 guest  python3                     cmd:python3
 guest  mmdebstrap                  cmd:mmdebstrap
 guest  qemu-utils                  cmd:qemu-img
+guest  lintian                     cmd:lintian
 clients  python3                   file:/usr/bin/python3
 clients  dpkg                      cmd:dpkg-deb
 clients  apt                       cmd:apt-get
 clients  openssl                   cmd:openssl
 clients  curl                      cmd:curl
+clients  procps                    file:/bin/kill
+clients  strace                    cmd:strace
+clients  systemd                   cmd:systemd-analyze
 consumers  python3                 cmd:python3
 consumers  python3-venv            py:ensurepip
 consumers  dpkg                    cmd:dpkg-deb

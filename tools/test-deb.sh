@@ -111,10 +111,12 @@ covirtd --check-config >/dev/null || wrong 'its own configuration has a mistake'
 for file in /usr/share/man/man8/covirtd.8.gz /usr/share/man/man1/covirt-run.1.gz \
     /usr/share/bash-completion/completions/covirt /usr/share/zsh/vendor-completions/_covirt \
     /usr/share/fish/vendor_completions.d/covirt.fish /usr/share/doc/covirt/configuration.md \
-    /lib/systemd/system/covirtd.service /usr/share/polkit-1/rules.d/60-covirt.rules; do
+    /lib/systemd/system/covirtd.service /usr/share/polkit-1/rules.d/60-covirt.rules \
+    /usr/lib/systemd/catalog/covirt.catalog; do
     [ -s "$file" ] || wrong "there is no $file"
 done
 bash -n /usr/share/bash-completion/completions/covirt
+journalctl --dump-catalog 6f10a7cddfe159e5857f0df1b8c63cdd | grep -q 'A VM is co-managed' || wrong 'the catalogue does not explain our messages'
 [ -L /etc/systemd/system/multi-user.target.wants/covirtd.service ] || wrong 'the unit is not enabled'
 [ -L /etc/systemd/system/sockets.target.wants/covirtd.socket ] || wrong 'the socket is not enabled'
 fact 'it is installed'
@@ -151,6 +153,9 @@ dpkg --remove covirt >/install.log 2>&1 || wrong "dpkg: $(tail -n 5 /install.log
 [ -s /var/lib/covirt/journal.sqlite ] || wrong 'removing took the journal'
 [ -s /etc/covirt/covirt.toml ] || wrong 'removing took the configuration'
 [ ! -e /usr/bin/covirtd ] || wrong 'removing left the program'
+if journalctl --dump-catalog 6f10a7cddfe159e5857f0df1b8c63cdd 2>/dev/null | grep -q 'A VM is co-managed'; then
+    wrong 'the catalogue explains what is gone'
+fi
 fact 'removed, its journal and configuration stay'
 
 dpkg --purge covirt >/install.log 2>&1 || wrong "dpkg: $(tail -n 5 /install.log)"

@@ -60,6 +60,7 @@ done
     "$HERE/cloud-init-env.sh" || true
     "$HERE/ovsdb-env.sh" || true
     "$HERE/promtool-env.sh" || true
+    "$HERE/novnc-env.sh" || true
     "$HERE/rpc-clients-env.sh" || true
     for environment in debian light openstack; do "$HERE/consumers-env.sh" "$environment" || true; done
     for release in bullseye trixie-backports; do "$HERE/libvirt-env.sh" "$release" || true; done

@@ -119,6 +119,7 @@ pub async fn run(config: Config, log: Log) -> Result<(), RunAgentError> {
     let port = open_port(tls.as_ref(), given.tls).await?;
     let remote = open_remote_door(tls.as_ref(), given.libvirt_tls, config.doors.clone()).await?;
     let observers = open_observers(&config).await?;
+    let live_tls = tls.as_ref().map(|(tls, _)| tls.clone());
     let identities = Identities { roster: roster.clone(), tls };
     let socket = listener.path().to_owned();
     let (stop, stopped) = watch::channel(false);
@@ -126,7 +127,8 @@ pub async fn run(config: Config, log: Log) -> Result<(), RunAgentError> {
     let metrics = Metrics::new(watching.clone(), lanes.clone(), sessions.clone(), names);
     let (bindings, reaches) = (Bindings::new(config.bindings.clone()), Reaches::new(config.reaches.clone()));
     let api = Api::new(lanes.clone(), roster, sessions, config.limits, bindings, reaches.clone(), enrollment);
-    let api = api.exposing(Arc::new(metrics));
+    let with_door = config.doors.iter().flat_map(|doors| doors.roles.keys().cloned()).collect();
+    let api = api.exposing(Arc::new(metrics)).over(live_tls, with_door);
     let limits = api.limits();
     let mut serving = JoinSet::new();
     enrolling::serve(&api.enrollment, config.enrollment.as_ref(), &lanes, reload.clone(), &stopped, &mut serving);

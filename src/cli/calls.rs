@@ -9,7 +9,7 @@ use crate::doors::wire::{
     AddProviderRequest, AuditReport, BrokenGlass, ChannelList, CommandList, CommandRequest, CommandView, ConflictList,
     DecisionRequest, DeedList, DelegateRequest, Delegations, EnrollRequest, Enrollment, EventPage, Explanation,
     FreezeList, FreezeRequest, Frozen, GlassRequest, GuestReport, Health, HoldList, HoldRelease, HoldReleaseRequest,
-    Identity, Invitation, ProviderList, ProviderRemoved, RecordList, StatsList, VmDetail, VmList,
+    Identity, Invitation, ProviderList, ProviderRemoved, Reachable, RecordList, StatsList, VmDetail, VmList,
 };
 use crate::model::{ChannelId, CommandId, ConflictId, HoldKey, KeyId, ProviderId, VmId, Wall};
 use crate::resolver::ConflictRecord;
@@ -57,6 +57,11 @@ impl Client {
     /// Invites a provider.
     pub async fn add_provider(&self, request: &AddProviderRequest) -> Result<Invitation, CallAgentError> {
         self.post("/v1/providers", request, NOW).await
+    }
+
+    /// How a provider reaches the agent.
+    pub async fn reachable(&self, vm: VmId, provider: &ProviderId) -> Result<Reachable, CallAgentError> {
+        self.get(&format!("/v1/vms/{vm}/access?for={provider}"), NOW).await
     }
 
     /// Who the providers are.

@@ -10,6 +10,7 @@
 //! | `tls` | TLS 1.3 in front of the doors |
 //! | `reach` | how far a provider's commands reach into the host |
 //! | `listener` | a Unix socket bound safely |
+//! | `accept` | the next connection, whatever the system says |
 //! | `api` | HTTP/1.1 and JSON on the Unix socket and over TLS; a provider's WebSocket |
 //! | `access` | channels into a VM: who has which open, and what carries their bytes; pictures and figures |
 //! | `session` | who is connected, what was asked of whom, whose clock is how far off |
@@ -19,6 +20,7 @@
 //! | `tally` | how many connections are open |
 //! | `callback` | carries a lane's questions to sessions, standing answers and the operator's hook |
 
+mod accept;
 mod access;
 pub mod api;
 mod bindings;

@@ -4,8 +4,8 @@ mod deed;
 
 pub(crate) use self::deed::deed;
 use super::wire::{
-    CommandState, CommandView, DelegatedAction, Delegations, Draining, Event, Explanation, HeldBack, HoldView,
-    OpenHold, RunningCommand, RunningVm, VmDetail,
+    CallView, CommandState, CommandView, DelegatedAction, Delegations, Draining, Event, Explanation, HeldBack,
+    HoldView, OpenHold, RunningCommand, RunningVm, VmDetail,
 };
 use crate::journal::{Entry, Position};
 use crate::lanes::Running;
@@ -15,16 +15,21 @@ use crate::resolver::{
 };
 
 /// A command as its lane knows it.
-pub(crate) fn command(lane: &Lane, tracked: &Tracked, now: Now) -> CommandView {
-    command_of(lane.state(), tracked, waiting(lane, tracked, now).map(|w| (w.reason, w.on)))
+pub(crate) fn command(lane: &Lane, tracked: &Tracked, now: Now, reader: &ProviderId) -> CommandView {
+    command_of(lane.state(), tracked, waiting(lane, tracked, now).map(|w| (w.reason, w.on)), reader)
 }
 
 /// A command of a state without a lane: history does not wait.
-pub(crate) fn past_command(state: &State, tracked: &Tracked) -> CommandView {
-    command_of(state, tracked, None)
+pub(crate) fn past_command(state: &State, tracked: &Tracked, reader: &ProviderId) -> CommandView {
+    command_of(state, tracked, None, reader)
 }
 
-fn command_of(state: &State, tracked: &Tracked, waits: Option<(String, Vec<crate::model::CommandId>)>) -> CommandView {
+fn command_of(
+    state: &State,
+    tracked: &Tracked,
+    waits: Option<(String, Vec<crate::model::CommandId>)>,
+    reader: &ProviderId,
+) -> CommandView {
     let command = tracked.command();
     let (received, started, finished) = tracked.times();
     let (mut code, mut cause, mut result) = (None, None, serde_json::Value::Null);
@@ -56,7 +61,10 @@ fn command_of(state: &State, tracked: &Tracked, waits: Option<(String, Vec<crate
         issued_at: command.issued_at,
         must_start_by: command.must_start_by,
         break_glass: command.break_glass.clone(),
-        call: command.call.clone(),
+        call: command.call.as_ref().map(|call| CallView {
+            procedure: call.procedure.clone(),
+            peer: (Peers::of(&command.provider, reader) == Peers::Told).then(|| call.peer.clone()),
+        }),
         deferrals: tracked.deferrals(),
         stamp: tracked.admission().stamp,
         seq_gap: tracked.gap(),
@@ -178,26 +186,59 @@ pub(crate) fn running(state: &State, of: &ProviderId) -> RunningVm {
     Running::on(state, Some(of)).into()
 }
 
+/// Whether a reader is told who was at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Peers {
+    /// It is the operator, or was at that end itself.
+    Told,
+    /// It is somebody else.
+    Hidden,
+}
+
+impl Peers {
+    fn for_whom(reader: &ProviderId, fact: &Fact) -> Self {
+        let whose = if let Fact::Admitted(admission) = fact {
+            Some(&admission.command.provider)
+        } else if let Fact::ChannelOpened { owner, .. } = fact {
+            Some(owner)
+        } else {
+            None
+        };
+        whose.map_or(Self::Told, |whose| Self::of(whose, reader))
+    }
+
+    fn of(whose: &ProviderId, reader: &ProviderId) -> Self {
+        if reader.is_operator() || whose == reader { Self::Told } else { Self::Hidden }
+    }
+}
+
 /// What happened in one step of a lane, as events. Who was at the other end is for the operator and for itself.
 pub(crate) fn events(position: Position, entry: &Entry, reader: &ProviderId) -> Vec<Event> {
     let told = |fact: &Fact| {
         let mut value = serde_json::to_value(fact).unwrap_or_default();
-        if let Fact::Admitted(admission) = fact
-            && !reader.is_operator()
-            && admission.command.provider != *reader
-            && let Some(fields) = value.as_object_mut()
-        {
-            fields.remove("peer");
+        let peers = Peers::for_whom(reader, fact);
+        if peers == Peers::Hidden {
+            hide_peers(&mut value);
         }
         let kind = value.get("fact").and_then(|kind| kind.as_str()).unwrap_or_default().to_owned();
         let at: Wall = entry.at.wall;
-        Event { cursor: position, at, vm: entry.vm, kind, text: sentence(fact), fact: value }
+        Event { cursor: position, at, vm: entry.vm, kind, text: sentence(fact, peers), fact: value }
     };
     entry.facts.iter().map(told).collect()
 }
 
+/// Takes out who was at the other end when a command was sent or a channel was opened.
+fn hide_peers(fact: &mut serde_json::Value) {
+    let Some(fields) = fact.as_object_mut() else { return };
+    fields.remove("peer");
+    fields.remove("from");
+    if let Some(call) = fact.pointer_mut("/command/call").and_then(serde_json::Value::as_object_mut) {
+        call.retain(|field, _| field == "procedure");
+    }
+}
+
 /// A fact as one sentence.
-fn sentence(fact: &Fact) -> String {
+fn sentence(fact: &Fact, peers: Peers) -> String {
     match fact {
         Fact::Enrolled { name, primary, .. } => format!("{primary} enrolled {name}"),
         Fact::Released { by } => format!("{by} ended co-management"),
@@ -212,7 +253,10 @@ fn sentence(fact: &Fact) -> String {
             let command = &admission.command;
             let seq = command.order.seq.unwrap_or_default();
             let glass = command.break_glass.as_ref().map(|why| format!(", breaking the glass ({why})"));
-            let call = command.call.as_ref().map(|call| format!(", by its own call ({call})"));
+            let call = command.call.as_ref().map(|call| match peers {
+                Peers::Told => format!(", by its own call ({call})"),
+                Peers::Hidden => format!(", by its own call ({})", call.procedure),
+            });
             let (action, glass, call) =
                 (command.operation.action(), glass.unwrap_or_default(), call.unwrap_or_default());
             format!("{} sent {action} as number {seq}{glass}{call}: {}", command.provider, command.id)
@@ -251,9 +295,10 @@ fn sentence(fact: &Fact) -> String {
         Fact::HoldOpened { hold, owner: None, .. } => format!("a {hold} is open that was begun past covirt"),
         Fact::HoldGivenUp { hold, why } => format!("the {hold} is to be ended: {why}"),
         Fact::HoldClosed { hold, how } => format!("the {hold} is over: {how}"),
-        Fact::ChannelOpened { owner, kind, from, channel, .. } => {
-            format!("{owner} opened the {kind} ({from}): {channel}")
-        }
+        Fact::ChannelOpened { owner, kind, from, channel, .. } => match peers {
+            Peers::Told => format!("{owner} opened the {kind} ({from}): {channel}"),
+            Peers::Hidden => format!("{owner} opened the {kind}: {channel}"),
+        },
         Fact::ChannelClosed { channel, how, .. } => format!("channel {channel} is closed: {how}"),
         Fact::Observed { state, origin } => {
             format!("the VM is {}, {} vCPUs, {} ({origin})", state.power, state.vcpus, state.memory_kib)
@@ -297,3 +342,6 @@ fn change_sentence(change: &crate::delegation::Change) -> String {
         Change::Revoked { by, from, actions, .. } => format!("{by} took {} back from {from}", names(actions)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ use crate::resolver::{Call, CallResult, Evidence};
 
 pub use self::fake::{Fake, Fate, FinishError, How, Mode};
 pub use self::libvirt::{ConnectError, Libvirt, Options, StartEventLoopError};
-pub use self::reach::{Figures, GuestFacts, Others, Picture, Pipe, PipeEnd, Reach, Volume};
+pub use self::reach::{Figures, GuestFacts, Held, Others, Picture, Pipe, PipeEnd, Reach, Volume};
 
 /// An answer that comes later.
 pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;

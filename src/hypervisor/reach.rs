@@ -2,6 +2,7 @@
 //!
 //! Whatever stays open is a socket ([`Pipe`]), so that whoever reads it slowly holds up nobody but itself.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
 
@@ -76,6 +77,9 @@ pub struct GuestFacts {
     pub unknown: BTreeMap<String, String>,
 }
 
+/// Something that stays so until this is dropped.
+pub type Held = Box<dyn Any + Send>;
+
 /// A hypervisor's ways into its VMs.
 pub trait Reach {
     /// Opens the serial console.
@@ -92,6 +96,13 @@ pub trait Reach {
     /// Opens what a pull backup serves over NBD. It is the VM's own process, or nothing.
     fn open_nbd(&self, vm: VmId) -> Later<Result<Pipe, AskHypervisorError>> {
         has_none("backup that is served", vm)
+    }
+
+    /// Cuts off whoever [`Self::open_nbd`] let in, and lets nobody in, until what is given back is dropped: QEMU must have
+    /// no client when a backup ends.
+    fn seal_exports(&self, vm: VmId) -> Held {
+        let _ = vm;
+        Box::new(())
     }
 
     /// Takes a picture of a screen.

@@ -30,7 +30,7 @@ mod writer;
 #[cfg(test)]
 mod parity;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 #[cfg(test)]
 #[path = "../../tests/support/traffic.rs"]
 mod traffic;

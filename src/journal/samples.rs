@@ -131,7 +131,7 @@ fn freeze() -> Freeze {
 }
 
 /// At least one of every kind.
-pub(super) fn every_fact() -> Vec<Fact> {
+pub(crate) fn every_fact() -> Vec<Fact> {
     let conflict = ConflictId::nth(vm(1), 1);
     let parse = |action, args| Operation::parse(action, args).unwrap();
     let metadata = json!({"uri": "urn:example", "key": "example", "xml": "<a b='\u{e9}\n'/>"});

@@ -26,7 +26,7 @@ use super::sight::Sight;
 use super::witness::{Journalled, Witness};
 use crate::hypervisor::{AskHypervisorError, Hypervisor};
 use crate::journal::{AppendError, Entry, Journal};
-use crate::model::{Cause, ChannelId, Code, CommandId, Now, Outcome, ProviderId, Refusal, VmId, VmState};
+use crate::model::{Cause, ChannelId, CommandId, Now, Outcome, ProviderId, Refusal, VmId, VmState};
 use crate::resolver::{
     Accepted, Call, CallResult, ChannelEnd, Evidence, Fact, Input, Lane, Observation, Output, Phase, Policy, State,
     Token, Tracked,
@@ -36,8 +36,8 @@ use crate::sovereignty::Restraint;
 use self::answers::{answer_of, tell_operator};
 use self::news::{Damper, Explained};
 pub(super) use self::news::{Ear, Piece};
-use self::outage::Outage;
 pub(super) use self::outage::history;
+use self::outage::{Outage, unwritable};
 
 /// How often an unreachable hypervisor is asked again about one VM.
 const RETRY: Duration = Duration::from_millis(500);
@@ -254,6 +254,7 @@ impl Runner {
                 biased;
                 Some(errand) = self.errands.recv() => self.errand(*errand),
                 news = ear.news() => self.hear(news),
+                Ok(()) = self.restraint.changed(), if self.outage.is_none() => self.restrained(),
                 () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => self.timer().await,
                 mail = self.mailbox.recv() => match mail {
                     Some(mail) => self.mail(mail),
@@ -286,9 +287,13 @@ impl Runner {
     fn heed(&mut self) {
         // An error means that nobody will change it any more.
         if self.outage.is_none() && self.restraint.has_changed().unwrap_or(false) {
-            let restraint = self.restraint.borrow_and_update().clone();
-            self.step_with(Input::Restrained(restraint));
+            self.restrained();
         }
+    }
+
+    fn restrained(&mut self) {
+        let restraint = self.restraint.borrow_and_update().clone();
+        self.step_with(Input::Restrained(restraint));
     }
 
     fn step_with(&mut self, input: Input) {
@@ -490,8 +495,4 @@ impl Runner {
             self.step(Input::Tick);
         }
     }
-}
-
-fn unwritable() -> Refusal {
-    Refusal::new(Code::JournalUnwritable, "the journal cannot be written now; nothing was accepted, submit again later")
 }

@@ -3,6 +3,7 @@
 mod carried;
 mod holds;
 mod past_us;
+mod restrained;
 mod world;
 
 use std::time::Duration;

@@ -236,6 +236,10 @@ fn is_possible(state: &State, by: &ProviderId, kind: &ChannelKind) -> Result<(),
     if let ChannelKind::Nbd = kind {
         let nothing = || Refusal::new(Code::UnknownHold, "no backup is open on this VM");
         let hold = state.holds.get(&HoldKey::Backup).ok_or_else(nothing)?;
+        if let Some(running) = ending(state) {
+            let refusal = Refusal::new(Code::ActionInFlight, "the backup is being ended");
+            return Err(refusal.blocked_by(running.command().id));
+        }
         return match &hold.owner {
             Some(owner) if owner == by || by.is_operator() => Ok(()),
             Some(owner) => {
@@ -269,6 +273,11 @@ fn is_possible(state: &State, by: &ProviderId, kind: &ChannelKind) -> Result<(),
     }
 }
 
+/// The command that is ending the backup.
+fn ending(state: &State) -> Option<&Tracked> {
+    state.active().find(|running| running.command().operation.action() == Action::BackupEnd)
+}
+
 /// The console that gives way; none when there is nothing in the way.
 fn makes_room(state: &State, by: &ProviderId, kind: &ChannelKind, force: Force) -> Result<Option<ChannelId>, Refusal> {
     let ChannelKind::Console = kind else { return Ok(None) };
@@ -276,7 +285,9 @@ fn makes_room(state: &State, by: &ProviderId, kind: &ChannelKind, force: Force) 
     if force == Force::Yes && (open.owner == *by || by.is_operator()) {
         return Ok(Some(open.id));
     }
-    let message = format!("{} has the console open since {}", open.owner, open.since.wall);
+    // Who is at the other end is for the operator and for its owner.
+    let from = if open.owner == *by || by.is_operator() { format!(" ({})", open.from) } else { String::new() };
+    let message = format!("{} has the console open since {}{from}", open.owner, open.since.wall);
     Err(Refusal::new(Code::HeldByOther, message).held_by(open.owner.clone(), None))
 }
 
@@ -318,13 +329,14 @@ pub(crate) fn over(state: &State, told: Option<&Restraint>, now: Now) -> Option<
 }
 
 fn end_of(state: &State, told: Option<&Restraint>, open: &Channel, now: Now) -> Option<ChannelEnd> {
+    // A lowered ceiling takes the delegation back, too: that the host's owner did it says more.
+    if restraint::bars(state, told, &open.owner, open.kind.action()).is_some() {
+        return Some(ChannelEnd::Stopped {});
+    }
     let stands = (state.authority.as_ref())
         .is_some_and(|authority| authority.still_stands(&open.owner, open.kind.action(), open.grant, now));
     if !stands {
         return Some(ChannelEnd::DelegationEnded {});
-    }
-    if restraint::bars(state, told, &open.owner, open.kind.action()).is_some() {
-        return Some(ChannelEnd::Stopped {});
     }
     if state.standing == Standing::Vanished {
         return Some(ChannelEnd::VmGone {});
@@ -333,7 +345,10 @@ fn end_of(state: &State, told: Option<&Restraint>, open: &Channel, now: Now) -> 
         return Some(ChannelEnd::LeaseExpired {});
     }
     match &open.kind {
-        ChannelKind::Nbd => (!state.holds.contains_key(&HoldKey::Backup)).then_some(ChannelEnd::BackupOver {}),
+        ChannelKind::Nbd => {
+            let is_over = !state.holds.contains_key(&HoldKey::Backup) || ending(state).is_some();
+            is_over.then_some(ChannelEnd::BackupOver {})
+        }
         ChannelKind::Disk(_) => {
             let states = open.kind.action().spec().states;
             let is_off = state.believed.as_ref().is_some_and(|vm| states.contains(&vm.power));

@@ -1,7 +1,11 @@
-//! What the tests of access share: WebSockets, a terminal, RFB as noVNC speaks it, and the command line.
+//! What the tests of access share: WebSockets, a terminal, RFB as noVNC speaks it, guests with something to reach, and the
+//! command line.
 
 // Each test file is a crate of its own and uses a part of this.
 #![allow(dead_code)]
+
+pub(crate) mod guests;
+pub(crate) mod tls;
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,12 +26,23 @@ use crate::covirtd::{Client, events};
 /// How long anything that comes over a socket is waited for.
 const LIMIT: Duration = Duration::from_secs(60);
 
-pub(crate) type Web = WebSocket<UnixStream>;
+use tls::Remote;
+
+/// What a WebSocket runs over: a Unix socket, or TLS.
+pub(crate) trait Wire: Read + Write {}
+
+impl<T: Read + Write> Wire for T {}
+
+pub(crate) type Web = WebSocket<Box<dyn Wire>>;
 
 /// Opens a WebSocket, or gives the problem that was answered.
 pub(crate) fn try_web(socket: &Path, provider: &str, path: &str, protocol: Option<&str>) -> Result<Web, Value> {
     let stream = UnixStream::connect(socket).expect("the agent listens");
     stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+    web_over(Box::new(stream), provider, path, protocol)
+}
+
+fn web_over(stream: Box<dyn Wire>, provider: &str, path: &str, protocol: Option<&str>) -> Result<Web, Value> {
     let mut request = format!("ws://covirt{path}").into_client_request().expect("a request");
     request.headers_mut().insert("covirt-provider", provider.parse().expect("a header"));
     if let Some(protocol) = protocol {
@@ -199,6 +214,11 @@ impl Rfb {
     #[track_caller]
     pub(crate) fn open(socket: &Path, provider: &str, path: &str) -> Self {
         Self { web: open_web(socket, provider, path, Some("binary")), kept: Vec::new() }
+    }
+
+    #[track_caller]
+    pub(crate) fn over(remote: &Remote, provider: &str, path: &str) -> Self {
+        Self { web: remote.open_web(provider, path, Some("binary")), kept: Vec::new() }
     }
 
     pub(crate) fn try_open(socket: &Path, provider: &str, path: &str) -> Result<Self, Value> {

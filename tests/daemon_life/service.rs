@@ -20,6 +20,23 @@ const SOON: Duration = Duration::from_secs(30);
 pub(crate) struct Manager(UnixDatagram);
 
 impl Manager {
+    /// Every message that comes within this time.
+    pub(crate) fn within(&self, time: Duration) -> Vec<String> {
+        let end = Instant::now() + time;
+        let mut all = Vec::new();
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return all;
+            }
+            self.0.set_read_timeout(Some(left)).expect("a time limit");
+            let mut message = [0; 4096];
+            if let Ok(length) = self.0.recv(&mut message) {
+                all.push(String::from_utf8_lossy(&message[..length]).into_owned());
+            }
+        }
+    }
+
     /// The next message that has this line; those before it are passed over.
     #[track_caller]
     pub(crate) fn next(&self, line: &str) -> String {
@@ -132,10 +149,14 @@ impl Service {
         self.log()
     }
 
+    pub(crate) fn pid(&self) -> Pid {
+        let id = self.process.as_ref().expect("it runs").id();
+        Pid::from_raw(i32::try_from(id).expect("a process id"))
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let signal: Signal = format!("SIG{name}").parse().expect("a signal");
-        let id = self.process.as_ref().expect("it runs").id();
-        kill(Pid::from_raw(i32::try_from(id).expect("a process id")), signal).expect("signal");
+        kill(self.pid(), signal).expect("signal");
     }
 
     /// Has it read its configuration again, and waits until it has.

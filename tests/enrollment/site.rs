@@ -2,6 +2,9 @@
 //!
 //! All of it is real: the built binaries, TCP on a loopback address of the test's own, files in a folder of its own.
 
+// Each test file is a crate of its own and uses a part of this.
+#![allow(dead_code)]
+
 use std::fs::File;
 use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;

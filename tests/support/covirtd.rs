@@ -322,10 +322,13 @@ impl Covirtd {
         let (dir, uid) = (folder.path().display(), nix::unistd::getuid());
         let text = format!(
             "[agent]\nsocket = '{dir}/api.sock'\nstate_dir = '{dir}/state'\nconnect = '{connect}'\n\
+             ceiling = '{dir}/ceiling.toml'\n\
              [[provider]]\nid = 'north'\nuids = [{uid}]\nmay_enroll = true\n{north}\n\
              [[provider]]\nid = 'south'\nuids = [{uid}]\n{more}\n"
         );
         std::fs::write(folder.path().join("covirt.toml"), text).expect("write the configuration");
+        // It bounds nothing, until a test says otherwise; that of this host is nothing to a test.
+        std::fs::write(folder.path().join("ceiling.toml"), "").expect("write the ceiling");
         let mut agent = Self { folder, program: program.into(), child: None };
         agent.up();
         agent
@@ -374,6 +377,13 @@ impl Covirtd {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
+    }
+
+    /// SIGHUP: has it read its files again.
+    #[track_caller]
+    pub(crate) fn hangup(&self) {
+        let pid = i32::try_from(self.pid()).expect("a process id");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGHUP).expect("SIGHUP");
     }
 
     pub(crate) fn socket(&self) -> PathBuf {

@@ -47,7 +47,10 @@ pub(crate) async fn carry(mut open: Open, lapsed: impl Future<Output = Lapse>, s
             }
         }
     };
-    let how = match (how, ended.try_recv()) {
+    let why = ended.try_recv();
+    // From here on the other side knows that nobody is here.
+    drop(ended);
+    let how = match (how, why) {
         (ChannelEnd::VmLeft {}, Ok(PipeEnd::Overrun)) => ChannelEnd::Stalled {},
         (ChannelEnd::VmLeft {}, Ok(PipeEnd::Broken(reason))) => ChannelEnd::Failed { reason },
         (how, _) => how,

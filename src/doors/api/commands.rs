@@ -46,14 +46,14 @@ pub(crate) async fn submit(
             if wait > Duration::ZERO {
                 let _ = tokio::time::timeout(wait, submission.ended).await;
             }
-            let view = live(&api, vm, id).await?;
+            let view = live(&api, &caller, vm, id).await?;
             let status = if view.state.is_terminal() { StatusCode::OK } else { StatusCode::ACCEPTED };
             Ok((status, Json(view)).into_response())
         }
         // The lane may have forgotten a command that the journal remembers.
         Err(refusal) if refusal.code == Code::SeqReplayed => match archived(&api, vm, id).await? {
             Some((state, past)) if past.admission().digest == digest => {
-                Ok((StatusCode::OK, Json(view::past_command(&state, &past))).into_response())
+                Ok((StatusCode::OK, Json(view::past_command(&state, &past, &caller.provider))).into_response())
             }
             Some(_) => {
                 Err(Refusal::new(Code::IdReused, format!("the id {id} was used before with other content")).into())
@@ -97,13 +97,16 @@ fn command_of(caller: &Caller, vm: VmId, request: CommandRequest) -> Result<Comm
     })
 }
 
-async fn live(api: &Api, vm: VmId, id: CommandId) -> Result<CommandView, Refusal> {
-    let found = api.lanes.read(vm, move |lane, now| lane.state().command(id).map(|t| view::command(lane, t, now)));
+async fn live(api: &Api, caller: &Caller, vm: VmId, id: CommandId) -> Result<CommandView, Refusal> {
+    let reader = caller.provider.clone();
+    let look = move |lane: &Lane, now| lane.state().command(id).map(|known| view::command(lane, known, now, &reader));
+    let found = api.lanes.read(vm, look);
     match found.await? {
         Some(view) => Ok(view),
         None => {
             let past = archived(api, vm, id).await?;
-            past.map(|(state, past)| view::past_command(&state, &past)).ok_or_else(|| unknown_command(id))
+            past.map(|(state, past)| view::past_command(&state, &past, &caller.provider))
+                .ok_or_else(|| unknown_command(id))
         }
     }
 }
@@ -138,10 +141,10 @@ pub(crate) async fn list(
     At(vm): At<VmId>,
 ) -> Result<Json<CommandList>, ApiProblem> {
     require_part(&api, &caller, vm).await?;
-    let read = api.lanes.read(vm, |lane, now| {
+    let read = api.lanes.read(vm, move |lane, now| {
         let mut tracked: Vec<_> = lane.state().commands().collect();
         tracked.sort_by_key(|tracked| (tracked.times().0.mono, tracked.command().id));
-        tracked.into_iter().map(|tracked| view::command(lane, tracked, now)).collect()
+        tracked.into_iter().map(|tracked| view::command(lane, tracked, now, &caller.provider)).collect()
     });
     Ok(Json(CommandList { commands: read.await? }))
 }
@@ -157,7 +160,7 @@ pub(crate) async fn show(
     At((vm, id)): At<(VmId, CommandId)>,
 ) -> Result<Json<CommandView>, ApiProblem> {
     require_sight(&api, &caller, vm, id).await?;
-    Ok(Json(live(&api, vm, id).await?))
+    Ok(Json(live(&api, &caller, vm, id).await?))
 }
 
 /// Takes a command back that has not been started.
@@ -171,8 +174,8 @@ pub(crate) async fn cancel(
     At((vm, id)): At<(VmId, CommandId)>,
 ) -> Result<Json<CommandView>, ApiProblem> {
     require_part(&api, &caller, vm).await?;
-    api.lanes.cancel(vm, caller.provider, id).await?;
-    Ok(Json(live(&api, vm, id).await?))
+    api.lanes.cancel(vm, caller.provider.clone(), id).await?;
+    Ok(Json(live(&api, &caller, vm, id).await?))
 }
 
 /// A VM's conflicts that the lane remembers.
@@ -240,7 +243,7 @@ pub(crate) async fn find(
     At(id): At<CommandId>,
 ) -> Result<Json<CommandView>, ApiProblem> {
     let vm = vm_of(&api, &caller, id).await?;
-    Ok(Json(live(&api, vm, id).await?))
+    Ok(Json(live(&api, &caller, vm, id).await?))
 }
 
 /// What happened to a command, and why.
@@ -251,13 +254,14 @@ pub(crate) async fn explain(
     At(id): At<CommandId>,
 ) -> Result<Json<Explanation>, ApiProblem> {
     let vm = vm_of(&api, &caller, id).await?;
+    let reader = caller.provider.clone();
     let read = api.lanes.read(vm, move |lane, now| {
         let tracked = lane.state().command(id)?;
-        Some(view::explanation(lane.state(), tracked, view::command(lane, tracked, now)))
+        Some(view::explanation(lane.state(), tracked, view::command(lane, tracked, now, &reader)))
     });
     if let Some(explanation) = read.await? {
         return Ok(Json(explanation));
     }
     let (state, past) = archived(&api, vm, id).await?.ok_or_else(unknown_vm)?;
-    Ok(Json(view::explanation(&state, &past, view::past_command(&state, &past))))
+    Ok(Json(view::explanation(&state, &past, view::past_command(&state, &past, &caller.provider))))
 }

@@ -1,11 +1,12 @@
 //! The contents of a disk of a VM that is off, as they lie in its image.
 //!
-//! The disk is a channel: it keeps the VM off while it is read, ends with the delegation, and a client that takes
-//! nothing for [`STALL`] loses it. Nothing is read ahead of what the client has taken but one part.
+//! The disk is a channel: it keeps the VM off while it is read, ends with the delegation and with its client's right to
+//! speak for its owner, and a client that takes nothing for [`STALL`] loses it. Nothing is read ahead of what the client has taken but one part.
 
 use std::io;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -19,6 +20,7 @@ use super::problem::ApiProblem;
 use super::vms::of_hypervisor;
 use crate::doors::access::Open;
 use crate::doors::identity::Caller;
+use crate::doors::pass::{Lapse, Pass};
 use crate::hypervisor::Volume;
 use crate::lanes::Lanes;
 use crate::model::device::is_target;
@@ -42,6 +44,7 @@ pub(crate) async fn show(
     caller: Caller,
     At((vm, target)): At<(VmId, String)>,
     headers: HeaderMap,
+    Extension(pass): Extension<Pass>,
 ) -> Result<Response, ApiProblem> {
     if !is_target(&target) {
         return Err(Refusal::new(Code::NoSuchDisk, "a disk is named by its target, such as vda").into());
@@ -62,7 +65,8 @@ pub(crate) async fn show(
         let message = format!("the image has {} bytes, and the range lies behind them", volume.length);
         return Err(Refusal::new(Code::RangeUnsatisfiable, message).into());
     };
-    Ok(answer(&api.lanes, opened, volume, wish))
+    let lapsed = async move { pass.lapsed_for(&caller.provider).await };
+    Ok(answer(&api.lanes, opened, lapsed, volume, wish))
 }
 
 /// Which bytes are wished: from the first up to before the second.
@@ -73,11 +77,17 @@ struct Wish {
     status: StatusCode,
 }
 
-fn answer(lanes: &Lanes, opened: Open, volume: Volume, wish: Wish) -> Response {
+fn answer(
+    lanes: &Lanes,
+    opened: Open,
+    lapsed: impl Future<Output = Lapse> + Send + 'static,
+    volume: Volume,
+    wish: Wish,
+) -> Response {
     let (parts, mut taken) = mpsc::channel::<io::Result<Bytes>>(1);
     let format = volume.format.clone().unwrap_or_else(|| "raw".to_owned());
     let whole = volume.length;
-    tokio::spawn(serve(lanes.clone(), opened, volume.key, wish, parts));
+    tokio::spawn(serve(lanes.clone(), opened, lapsed, volume.key, wish, parts));
     let mut response = Response::new(Body::from_stream(stream::poll_fn(move |context| taken.poll_recv(context))));
     *response.status_mut() = wish.status;
     let heads = response.headers_mut();
@@ -96,8 +106,16 @@ fn answer(lanes: &Lanes, opened: Open, volume: Volume, wish: Wish) -> Response {
     response
 }
 
-async fn serve(lanes: Lanes, mut opened: Open, key: String, wish: Wish, parts: mpsc::Sender<io::Result<Bytes>>) {
+async fn serve(
+    lanes: Lanes,
+    mut opened: Open,
+    lapsed: impl Future<Output = Lapse>,
+    key: String,
+    wish: Wish,
+    parts: mpsc::Sender<io::Result<Bytes>>,
+) {
     let mut at = wish.from;
+    tokio::pin!(lapsed);
     let how = loop {
         if at >= wish.to {
             break ChannelEnd::Complete {};
@@ -106,6 +124,7 @@ async fn serve(lanes: Lanes, mut opened: Open, key: String, wish: Wish, parts: m
         let read = tokio::select! {
             biased;
             how = opened.closed() => break how,
+            _ = lapsed.as_mut() => break ChannelEnd::PeerRefused {},
             read = lanes.hypervisor().read_volume(key.clone(), at, length) => read,
         };
         let part = match read {
@@ -117,6 +136,8 @@ async fn serve(lanes: Lanes, mut opened: Open, key: String, wish: Wish, parts: m
         let sent = tokio::select! {
             biased;
             how = opened.closed() => break how,
+            // The connection ends by the same news, and with it what takes the parts.
+            _ = lapsed.as_mut() => break ChannelEnd::PeerRefused {},
             sent = parts.send_timeout(Ok(Bytes::from(part)), STALL) => sent,
         };
         match sent {

@@ -19,10 +19,12 @@ mod observe;
 mod openapi;
 mod problem;
 mod providers;
+mod reachable;
 mod serve;
 mod socket;
 mod vms;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,9 +38,10 @@ use super::identity::Caller;
 use super::reach::Reaches;
 use super::roster::Roster;
 use super::session::Sessions;
+use super::tls::Tls;
 use super::wire::{Health, Identity};
 use crate::lanes::Lanes;
-use crate::model::{Code, Refusal};
+use crate::model::{Code, ProviderId, Refusal};
 pub(crate) use problem::ApiProblem;
 
 pub use observe::{Exposition, serve_observers};
@@ -94,6 +97,9 @@ pub struct Api {
     pub(crate) channels: Channels,
     pub(crate) exposition: Option<Arc<dyn Exposition>>,
     pub(crate) enrollment: Enrollment,
+    pub(crate) tls: Option<Tls>,
+    /// Whose clients of libvirt are served.
+    pub(crate) with_door: BTreeSet<ProviderId>,
 }
 
 impl Api {
@@ -119,6 +125,8 @@ impl Api {
             channels: Channels::default(),
             enrollment,
             exposition: None,
+            tls: None,
+            with_door: BTreeSet::new(),
         }
     }
 
@@ -132,6 +140,12 @@ impl Api {
     #[must_use]
     pub fn exposing(self, exposition: Arc<dyn Exposition>) -> Self {
         Self { exposition: Some(exposition), ..self }
+    }
+
+    /// The same, served over TLS, too, beside doors for these providers' clients of libvirt.
+    #[must_use]
+    pub fn over(self, tls: Option<Tls>, with_door: BTreeSet<ProviderId>) -> Self {
+        Self { tls, with_door, ..self }
     }
 
     /// Every path.
@@ -165,6 +179,7 @@ impl Api {
             .route("/v1/vms/{vm}/holds/{hold}/nbd", get(access::nbd))
             .route("/v1/vms/{vm}/screenshot", get(looks::screenshot))
             .route("/v1/vms/{vm}/guest", get(looks::guest))
+            .route("/v1/vms/{vm}/access", get(reachable::show))
             .route("/v1/vms/{vm}/stats", get(looks::stats))
             .route("/v1/stats", get(looks::all_stats))
             .route("/v1/vms/{vm}/disks/{target}/content", get(content::show))

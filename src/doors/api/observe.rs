@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::Api;
 use super::problem::ApiProblem;
+use crate::doors::accept;
 use crate::doors::identity::Caller;
 use crate::doors::wire::Readiness;
 use crate::model::{Code, ProviderId, Refusal};
@@ -129,28 +130,17 @@ pub async fn serve_observers(listener: TcpListener, api: Api, mut stop: watch::R
         .with_state(api);
     let room = Arc::new(Semaphore::new(PORT_CONNECTIONS_MAX));
     loop {
-        let accepted = tokio::select! {
-            accepted = async {
-                let permit = room.clone().acquire_owned().await.map_err(std::io::Error::other)?;
-                Ok::<_, std::io::Error>((listener.accept().await?.0, permit))
-            } => accepted,
+        let ((stream, _), place) = tokio::select! {
+            accepted = accept::next_within(&room, "the port for metrics", || listener.accept()) => accepted,
             _ = stop.wait_for(|stop| *stop) => return,
         };
-        match accepted {
-            Ok((stream, permit)) => {
-                let service = TowerToHyperService::new(router.clone());
-                tokio::spawn(async move {
-                    let mut server = hyper::server::conn::http1::Builder::new();
-                    server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(8 * 1024);
-                    let _ = server.serve_connection(TokioIo::new(stream), service).await;
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a connection to the port for metrics could not be accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
+        let service = TowerToHyperService::new(router.clone());
+        tokio::spawn(async move {
+            let mut server = hyper::server::conn::http1::Builder::new();
+            server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(8 * 1024);
+            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+            drop(place);
+        });
     }
 }
 

@@ -49,6 +49,7 @@ use crate::doors::wire;
         super::looks::stats,
         super::looks::all_stats,
         super::content::show,
+        super::reachable::show,
         super::host::freeze,
         super::host::thaw,
         super::host::list,

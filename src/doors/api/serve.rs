@@ -1,7 +1,6 @@
 //! Serving the API's connections within bounds, on the Unix socket and over TLS.
 
 use std::any::Any;
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,12 +12,12 @@ use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, watch};
 
 use super::Api;
 use super::extract::named;
 use super::problem::ApiProblem;
+use crate::doors::accept;
 use crate::doors::listener::{Listener, peer_of};
 use crate::doors::pass::Pass;
 use crate::doors::tally::{Counted, Kind};
@@ -44,37 +43,21 @@ pub async fn serve(listener: Listener, api: Api, mut stop: watch::Receiver<bool>
     let router = api.router();
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
     loop {
-        let accepted = tokio::select! {
-            accepted = accept(&listener, &room) => accepted,
+        let (stream, place) = tokio::select! {
+            accepted = accept::next_within(&room, "the API's socket", || listener.accept()) => accepted,
             () = stopped(&mut stop) => break,
         };
-        match accepted {
-            Ok((stream, seat)) => {
-                let Ok(peer) = peer_of(&stream) else { continue };
-                let pass = Pass::local(peer, roster.clone());
-                let router = router.clone().layer(Extension(seat));
-                let head = limits.now().head;
-                tokio::spawn(connection(Kind::Api, stream, router, pass, head, stop.clone()));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                // Mostly the process is out of file descriptors, and the kernel tells nobody when one is free; without
-                // this pause the connection that waits would keep a core busy.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
+        let Ok(peer) = peer_of(&stream) else { continue };
+        let pass = Pass::local(peer, roster.clone());
+        let router = router.clone().layer(Extension(Seat(Arc::new(place))));
+        let head = limits.now().head;
+        tokio::spawn(connection(Kind::Api, stream, router, pass, head, stop.clone()));
     }
     drop(listener);
     sessions.end();
     if tokio::time::timeout(GRACE, room.acquire_many(CONNECTIONS_MAX)).await.is_err() {
         tracing::warn!("requests were still under way; they are cut off");
     }
-}
-
-async fn accept(listener: &Listener, room: &Arc<Semaphore>) -> io::Result<(UnixStream, Seat)> {
-    let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let stream = listener.accept().await?;
-    Ok((stream, Seat(Arc::new(permit))))
 }
 
 /// Serves the same API to whoever proves over TLS to be somebody, until told to stop.

@@ -192,6 +192,12 @@ impl Authority {
         &self.pem
     }
 
+    /// Its certificate in DER.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.certificate
+    }
+
     /// By what whoever joins knows it.
     #[must_use]
     pub fn fingerprint(&self) -> Sum {

@@ -28,6 +28,7 @@ use super::csr::CSR_MAX;
 use super::files::{self, Readers};
 use super::registrar::Joining;
 use super::{Enrollment, Joined};
+use crate::doors::accept;
 use crate::doors::api::ApiProblem;
 use crate::doors::wire::{Certificate, JoinRequest};
 use crate::model::{Code, Refusal, Wall};
@@ -70,7 +71,7 @@ pub async fn serve(
             Ok((port, acceptor)) => {
                 tracing::info!(address = %listen, "the port for joining is open");
                 tokio::select! {
-                    () = accept(&port, acceptor, &enrollment, &now) => {}
+                    () = serve_port(&port, acceptor, &enrollment, &now) => {}
                     _ = joined.wait_for(is_over(&joined_files(&enrollment))) => {}
                     _ = stop.wait_for(|stop| *stop) => {}
                 }
@@ -150,7 +151,7 @@ impl Drop for Place {
     }
 }
 
-async fn accept(
+async fn serve_port(
     port: &TcpListener,
     acceptor: TlsAcceptor,
     enrollment: &Enrollment,
@@ -158,15 +159,7 @@ async fn accept(
 ) {
     let (room, counts) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), Counts::default());
     loop {
-        let Ok(seat) = room.clone().acquire_owned().await else { return };
-        let (stream, address) = match port.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "a connection to join could not be accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
+        let ((stream, address), seat) = accept::next_within(&room, "the port for joining", || port.accept()).await;
         // One that has as many as it may is closed without a word: a word would be a handshake.
         let Some(place) = Place::take(&counts, address.ip().to_canonical(), seat) else { continue };
         let (acceptor, enrollment, now) = (acceptor.clone(), enrollment.clone(), now.clone());

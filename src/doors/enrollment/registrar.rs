@@ -16,6 +16,7 @@ use super::authority::{Authority, Renewed, UseAuthorityError};
 use super::book::{Admission, Book, Entry, Invitation, Waiting};
 use super::csr;
 use super::files::KeepFileError;
+use super::kind::Kind;
 use super::store::Store;
 use super::token::{self, Token, TokenId};
 use crate::doors::identity::Enrolling;
@@ -327,6 +328,11 @@ impl Registrar {
         let book = self.store.book();
         let one = |(id, entry): (&ProviderId, &Entry)| (id.clone(), entry.clone(), book.waiting(id, now));
         book.providers.iter().map(one).collect()
+    }
+
+    /// What a provider is, if it was added at run time.
+    pub(crate) fn kind_of(&self, provider: &ProviderId) -> Option<Kind> {
+        self.store.book().providers.get(provider).map(|entry| entry.kind.clone())
     }
 
     fn revocations_changed(&self, now: Wall) {

@@ -11,7 +11,6 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -20,6 +19,7 @@ use tokio::task::JoinSet;
 use super::refusal::{Answer, ErrorCode};
 use super::relay::{Ending, Policy, Relay, RelayError, Transparent, turn_away};
 use super::upstream::{ReachUpstreamError, Upstream};
+use crate::doors::accept;
 use crate::doors::identity::{Peers, Role};
 use crate::doors::listener::{BindSocketError, Listener, peer_of};
 use crate::doors::pass::{Lapse, Pass};
@@ -122,16 +122,14 @@ impl Door {
     pub async fn serve<P: Policies>(self, policies: Arc<P>, mut stop: watch::Receiver<bool>) {
         let Self { entry, listener, upstream } = self;
         let (entry, upstream) = (Arc::new(entry), Arc::new(upstream));
+        let what = format!("the door of {}", entry.provider);
         let (mut peers, mut roster) = (entry.peers(), entry.roster.watch());
         let room = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
         // Ended with this task, should it be dropped, and their connections with them.
         let mut connections = JoinSet::new();
         loop {
-            let accepted = tokio::select! {
-                accepted = async {
-                    let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
-                    Ok::<_, io::Error>((listener.accept().await?, permit))
-                } => accepted,
+            let (stream, place) = tokio::select! {
+                accepted = accept::next_within(&room, &what, || listener.accept()) => accepted,
                 Some(_) = connections.join_next() => continue,
                 Ok(()) = roster.changed() => {
                     let now = entry.peers();
@@ -143,21 +141,12 @@ impl Door {
                 }
                 _ = stop.wait_for(|stop| *stop) => break,
             };
-            match accepted {
-                Ok((stream, permit)) => {
-                    let (entry, upstream, policies) = (entry.clone(), upstream.clone(), policies.clone());
-                    let stop = stop.clone();
-                    connections.spawn(async move {
-                        connection(stream, &entry, &upstream, policies.as_ref(), stop).await;
-                        drop(permit);
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, provider = %entry.provider, "a client could not be accepted at a door");
-                    // Mostly the process is out of descriptors, and the kernel tells nobody when one is free.
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            }
+            let (entry, upstream, policies) = (entry.clone(), upstream.clone(), policies.clone());
+            let stop = stop.clone();
+            connections.spawn(async move {
+                connection(stream, &entry, &upstream, policies.as_ref(), stop).await;
+                drop(place);
+            });
         }
         drop(listener);
         while connections.join_next().await.is_some() {}

@@ -18,6 +18,7 @@ use tokio_rustls::server::TlsStream;
 use super::bounds::{Bounds, Place, Quiet, TlsLimits};
 use super::live::{Speaking, Tls};
 use super::refused::Refused;
+use crate::doors::accept;
 use crate::doors::pass::Pass;
 use crate::model::{KeyId, ProviderId};
 
@@ -106,33 +107,28 @@ impl TlsListener {
     {
         let mut connections = JoinSet::new();
         loop {
-            let accepted = tokio::select! {
-                accepted = self.port.accept() => accepted,
+            let (stream, address) = tokio::select! {
+                accepted = accept::next("a port of TLS", || self.port.accept()) => accepted,
                 Some(_) = connections.join_next() => continue,
                 _ = stop.wait_for(|stop| *stop) => break,
             };
-            match accepted {
-                Ok((stream, address)) => match self.shaker.bounds.take(address.ip()) {
-                    Ok(place) => {
-                        let (shaker, serve, mut stop) = (self.shaker.clone(), serve.clone(), stop.clone());
-                        connections.spawn(async move {
-                            let client = tokio::select! {
-                                client = shaker.shake(stream, address, place, speaking) => client,
-                                _ = stop.wait_for(|stop| *stop) => None,
-                            };
-                            if let Some(client) = client {
-                                serve(client).await;
-                            }
-                        });
-                    }
-                    Err(refused) => self.shaker.tell(refused, address, None),
-                },
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    // Mostly the process is out of descriptors, and the kernel tells nobody when one is free.
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+            let place = match self.shaker.bounds.take(address.ip()) {
+                Ok(place) => place,
+                Err(refused) => {
+                    self.shaker.tell(refused, address, None);
+                    continue;
                 }
-            }
+            };
+            let (shaker, serve, mut stop) = (self.shaker.clone(), serve.clone(), stop.clone());
+            connections.spawn(async move {
+                let client = tokio::select! {
+                    client = shaker.shake(stream, address, place, speaking) => client,
+                    _ = stop.wait_for(|stop| *stop) => None,
+                };
+                if let Some(client) = client {
+                    serve(client).await;
+                }
+            });
         }
         drop(self.port);
         while connections.join_next().await.is_some() {}

@@ -18,6 +18,13 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     PROVIDER.get_or_init(|| Arc::new(default_provider())).clone()
 }
 
+/// A certificate's fingerprint: `sha256:` and 64 hexadecimal digits, of the whole of it in DER.
+#[must_use]
+pub fn fingerprint(der: &[u8]) -> String {
+    // A key's name is made the same way, of another part.
+    crate::model::KeyId::of_spki(der).to_string()
+}
+
 /// What is spoken inside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Speaking {
@@ -67,6 +74,13 @@ impl Tls {
 
     pub(super) const fn roster(&self) -> &Roster {
         &self.roster
+    }
+
+    /// The SHA-256 of this agent's certificate as it is shown now.
+    #[must_use]
+    pub fn own_fingerprint(&self) -> Option<String> {
+        let own = self.own.read().unwrap_or_else(PoisonError::into_inner).clone();
+        own.cert.first().map(|certificate| fingerprint(certificate))
     }
 
     fn own(&self) -> SingleCertAndKey {

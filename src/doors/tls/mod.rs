@@ -35,6 +35,6 @@ pub use files::{ReadTlsFileError, TlsFiles};
 pub(crate) use listener::{Admission, TlsClient};
 pub use listener::{BindPortError, TlsListener};
 pub(crate) use live::Speaking;
-pub use live::Tls;
+pub use live::{Tls, fingerprint};
 pub use refused::Refused;
 pub(crate) use trust::{Chain, Trust};

@@ -1,6 +1,6 @@
 //! Who did what, told from a fact and from what became of it.
 
-use super::sentence;
+use super::{Peers, sentence};
 use crate::doors::wire::Deed;
 use crate::journal::Position;
 use crate::model::{Now, Peer, ProviderId};
@@ -14,7 +14,7 @@ pub(crate) fn deed(state: &State, position: Position, at: Now, fact: &Fact) -> O
         issued_at: None,
         provider: by.clone(),
         peer: None,
-        what: sentence(fact),
+        what: sentence(fact, Peers::Told),
         command: None,
         seq: None,
         verdict: None,

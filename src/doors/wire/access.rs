@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::doors::enrollment::Kind;
 use crate::model::{Action, ChannelId, ChannelKind, ProviderId, VmId, Wall};
 
 /// A channel that is open.
@@ -88,4 +89,34 @@ pub struct VmStats {
 pub struct StatsList {
     /// By UUID.
     pub vms: Vec<VmStats>,
+}
+
+/// `GET /v1/vms/{uuid}/access`: how a provider reaches this agent. Nothing of it is secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Reachable {
+    /// Whose access it is.
+    #[schema(value_type = String)]
+    pub provider: ProviderId,
+    /// What it is, when it was added at run time: a format of artifacts, `libvirt` or `other`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub kind: Option<Kind>,
+    /// This agent's host, by the name under which providers reach it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Where a provider with a token joins, `HOST:PORT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join: Option<String>,
+    /// The API's port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_port: Option<u16>,
+    /// The port for libvirt's clients, if this provider has a door.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub libvirt_port: Option<u16>,
+    /// The SHA-256 of this agent's certificate, as `sha256:HEX`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// The same of its own authority's certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<String>,
 }

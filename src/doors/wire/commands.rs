@@ -1,12 +1,12 @@
 //! Commands and the conflicts between them.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::model::{
-    Action, Class, ClientCall, Code, CommandId, ConflictId, Ending, Guard, Order, ProviderId, VmId, Wall,
-};
+use crate::model::{Action, Class, Code, CommandId, ConflictId, Ending, Guard, Order, Peer, ProviderId, VmId, Wall};
 use crate::resolver::{ConflictRecord, Moment, Rule, StampNote};
 
 /// `POST /v1/vms/{uuid}/commands`.
@@ -124,6 +124,24 @@ impl From<Ending> for CommandState {
     }
 }
 
+/// A libvirt client's own call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CallView {
+    /// libvirt's name of it.
+    pub procedure: String,
+    /// The client: its user and process, or its key and address. For the operator and the command's own provider.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    pub peer: Option<Peer>,
+}
+
+impl fmt::Display for CallView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.procedure)?;
+        self.peer.as_ref().map_or(Ok(()), |peer| write!(f, " of {peer}"))
+    }
+}
+
 /// A command as the agent knows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CommandView {
@@ -159,10 +177,9 @@ pub struct CommandView {
     /// Why the operator sent it past every queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<String>,
-    /// The libvirt client's own call that is forwarded for it: procedure, user, process.
+    /// The libvirt client's own call that is forwarded for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub call: Option<ClientCall>,
+    pub call: Option<CallView>,
     /// How often another command was put before it.
     #[serde(default)]
     pub deferrals: u32,

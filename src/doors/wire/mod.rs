@@ -18,11 +18,11 @@ use utoipa::ToSchema;
 
 use crate::model::{Code, CommandId, ProviderId, VmId, Wall};
 
-pub use access::{ChannelList, ChannelView, GuestReport, StatsList, VmStats};
+pub use access::{ChannelList, ChannelView, GuestReport, Reachable, StatsList, VmStats};
 pub use artifacts::{ArtifactFile, Artifacts, FormatList, FormatSummary};
 pub use audit::{Deed, DeedList, ExportedRecord, RecordList};
 pub use commands::{
-    CommandList, CommandRequest, CommandState, CommandView, ConflictList, DecisionRequest, Explanation,
+    CallView, CommandList, CommandRequest, CommandState, CommandView, ConflictList, DecisionRequest, Explanation,
 };
 pub use holds::{HeldBack, HoldEnd, HoldList, HoldProgress, HoldRelease, HoldReleaseRequest, HoldView};
 pub use host::{BrokenGlass, FreezeList, FreezeRequest, Frozen, GlassRequest, OpenHold, RunningCommand, RunningVm};

@@ -6,6 +6,7 @@ use tokio::sync::{oneshot, watch};
 use virt::connect::Connect;
 use virt::domain::Domain;
 
+use super::exports::Exports;
 use super::failure::Fault;
 use super::gate::{Gate, GivenUp, Passage};
 use super::gather::AgentsAsked;
@@ -38,6 +39,7 @@ pub(super) struct Core {
     pub(super) driver: OnceLock<Driver>,
     pub(super) agents: Arc<AgentsAsked>,
     pub(super) host_facts: Arc<HostFacts>,
+    pub(super) exports: Arc<Exports>,
 }
 
 impl Core {

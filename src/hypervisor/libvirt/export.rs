@@ -5,6 +5,7 @@
 //! process that only says so gains nothing, because it serves what it has anyway.
 
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use virt::connect::Connect;
@@ -13,26 +14,24 @@ use virt::error::Error;
 use virt::sys;
 
 use super::core::look_up;
+use super::exports::{Exports, Known};
 use super::failure::Fault;
 use super::owned::free;
-use super::screen::pipe;
 use super::xml::child;
-use crate::hypervisor::Pipe;
 use crate::model::VmId;
 use crate::model::xml::parse;
 
 /// Connects to the export of the backup that is open.
-pub(super) fn open(connect: &Connect, vm: VmId) -> Result<Pipe, Fault> {
+pub(super) fn open(connect: &Connect, vm: VmId, exports: &Arc<Exports>) -> Result<(UnixStream, Known), Fault> {
     let domain = look_up(connect, vm)?;
     let xml = backup_xml(&domain).map_err(Fault::harmless(connect))?;
     let unserved = || Fault::Forbidden("the open backup is not served on a Unix socket of this host".to_owned());
     let socket = socket_in(&xml).ok_or_else(unserved)?;
-    let stream = UnixStream::connect(&socket)
-        .map_err(|error| Fault::Failed(format!("the backup's socket cannot be connected to: {error}")))?;
+    let (stream, known) = exports.enter(vm, &socket)?;
     if !is_of(&stream, vm) {
         return Err(Fault::Forbidden("what answers at the backup's socket is not this VM's process".to_owned()));
     }
-    pipe(stream)
+    Ok((stream, known))
 }
 
 fn backup_xml(domain: &Domain) -> Result<String, Error> {

@@ -22,6 +22,7 @@ mod detach;
 mod element;
 mod event_loop;
 mod export;
+mod exports;
 mod failure;
 mod figures;
 mod gate;
@@ -138,6 +139,7 @@ impl Libvirt {
             driver: OnceLock::new(),
             agents: Arc::default(),
             host_facts: Arc::new(HostFacts::new(uri)),
+            exports: Arc::default(),
         });
         let (signals, inbox) = mpsc::channel();
         Warden::new(&core, health, signals.clone(), inbox)

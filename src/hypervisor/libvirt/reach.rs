@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::{Libvirt, console, export, figures, screen, volume};
-use crate::hypervisor::{AskHypervisorError, Figures, GuestFacts, Later, Others, Picture, Pipe, Reach, Volume};
+use crate::hypervisor::{AskHypervisorError, Figures, GuestFacts, Held, Later, Others, Picture, Pipe, Reach, Volume};
 use crate::model::VmId;
 
 impl Reach for Libvirt {
@@ -21,7 +23,22 @@ impl Reach for Libvirt {
     }
 
     fn open_nbd(&self, vm: VmId) -> Later<Result<Pipe, AskHypervisorError>> {
-        self.ask(Some(vm), move |connect| export::open(connect, vm))
+        let (core, exports) = (Arc::clone(&self.core), Arc::clone(&self.core.exports));
+        Box::pin(async move {
+            let opened = core.ask(Some(vm), move |connect, _| export::open(connect, vm, &exports)).await;
+            let (stream, known) = opened.map_err(|fault| fault.into_ask_error(&core.uri, Some(vm)))?;
+            let (mut gone, ended) = oneshot::channel();
+            tokio::spawn(async move {
+                // What is known of it keeps it open, too.
+                gone.closed().await;
+                drop(known);
+            });
+            Ok(Pipe { stream, ended })
+        })
+    }
+
+    fn seal_exports(&self, vm: VmId) -> Held {
+        Box::new(self.core.exports.seal(vm))
     }
 
     fn screenshot(&self, vm: VmId, number: u32) -> Later<Result<Picture, AskHypervisorError>> {

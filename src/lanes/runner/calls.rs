@@ -12,12 +12,14 @@ impl Runner {
         let (command, vm) = (call.command(), self.vm);
         let must_be_seen = must_be_seen(&call);
         let (hypervisor, send) = (self.around.hypervisor.clone(), self.send.clone());
+        let sealed = matches!(call.operation(), Operation::BackupEnd(_)).then(|| hypervisor.seal_exports(vm));
         let calling = match call.whose() {
             Whose::Ours => hypervisor.execute(call),
             Whose::Clients => self.carriers.carry(call),
         };
         tokio::spawn(async move {
             let result = calling.await;
+            drop(sealed);
             let seen = match &result {
                 // The next command must know the new start, or it would be refused as meant for the old one.
                 CallResult::Done(_) if must_be_seen => hypervisor.observe(vm).await.ok(),

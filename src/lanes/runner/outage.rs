@@ -13,13 +13,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Errand, Runner, unwritable};
+use super::{Errand, Runner};
 use crate::journal::{AppendError, Entry, Journal, ReplayError};
-use crate::model::VmId;
+use crate::model::{Code, Refusal, VmId};
 use crate::resolver::{Input, Lane, Phase, State};
 
 /// How long new work is refused after the journal failed, before it is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// What whoever wants something new is told meanwhile.
+pub(super) fn unwritable() -> Refusal {
+    Refusal::new(Code::JournalUnwritable, "the journal cannot be written now; nothing was accepted, submit again later")
+}
 
 /// The journal failed and is given time.
 pub(super) struct Outage {
