@@ -9,6 +9,9 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use covirt::cli::client::Client;
+use covirt::cli::session::Session;
+use covirt::doors::wire::FromProvider;
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
@@ -148,6 +151,30 @@ async fn silence_answers_nothing_and_the_end_of_the_session_is_told() {
     assert!(printed.contains("my answer: silence"), "{printed}");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(said, "covirt: the agent ended the session: session-replaced\n");
+}
+
+#[tokio::test]
+async fn why_it_ended_is_known_to_whoever_was_about_to_send() {
+    let (gone, mut is_gone) = mpsc::unbounded_channel();
+    let (_folder, socket) = serve(move |mut socket| {
+        let gone = gone.clone();
+        async move {
+            say(&mut socket, json!({ "type": "welcome", "provider": "north", "cursor": 9 })).await;
+            let frame = CloseFrame { code: 4000, reason: "session-replaced".into() };
+            socket.send(Message::Close(Some(frame))).await.unwrap();
+            drop(socket);
+            gone.send(()).unwrap();
+        }
+    });
+    let mut session = Session::open(&Client::new(socket, Some("north".parse().unwrap()))).await.unwrap();
+    is_gone.recv().await.unwrap();
+    let error = loop {
+        // The socket itself is closed by the server's own task, a moment later.
+        if let Err(error) = session.send(&FromProvider::Subscribe { after: 9 }).await {
+            break error;
+        }
+    };
+    assert_eq!(error.to_string(), "the agent ended the session: session-replaced");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use covirt::journal::{Entry, FORMAT, Journal, SqliteStore, Store};
 use covirt::model::VmId;
-use covirt::resolver::{Fact, Standing, State};
+use covirt::resolver::{Fact, State};
 
 /// What there was to be journalled in format 1.
 const KINDS_OF_FORMAT_1: [&str; 15] = [
@@ -137,7 +137,7 @@ fn what_lanes_wrote_in_any_format_gives_the_same_states_and_goes_on() {
         let (_, restored) = SqliteStore::restore(&path).unwrap();
         entries.extend(entries.last().cloned());
         let mut expected = states(&entries);
-        expected.retain(|_, state| state.standing() != Standing::Free);
+        expected.retain(|_, state| state.is_needed());
         assert_eq!(restored.states, expected, "{name}");
     }
 }

@@ -2,7 +2,8 @@
 //! with delay, loss, duplicates, reordering, late answers, lost sessions, out-of-band changes, ends of jobs that nobody tells,
 //! full queues, crashes that lose what is not durable or that nobody heard was, and lost answers; clocks that are off, drift
 //! and were measured up to two hours ago; the operator, who decides what escalates and breaks the glass; hand-overs; libvirt
-//! clients' own calls, and clients that go away. After every step `sim/oracle.rs` says what must hold.
+//! clients' own calls, and clients that go away; freezes, a lower ceiling, broken glass, and channels. After every step
+//! `sim/oracle.rs` says what must hold.
 //!
 //! `COVIRT_SEEDS=n` runs n seeds (default 1,000), `COVIRT_SEED=n` replays one, with a trace when `COVIRT_TRACE` is set.
 //! A failure prints the command that replays it; seeds that once failed stay in `sim/seeds.txt` and always run. One that
@@ -15,6 +16,8 @@ mod clocks;
 mod draws;
 #[path = "sim/oracle.rs"]
 mod oracle;
+#[path = "sim/owner.rs"]
+mod owner;
 #[path = "sim/plan.rs"]
 mod plan;
 #[path = "sim/rig.rs"]

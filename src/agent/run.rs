@@ -20,7 +20,7 @@ use super::mirror::Mirror;
 use super::notify;
 use super::reload::{Identities, Reload};
 use crate::doors::reach::Reaches;
-use crate::doors::rpc::{CONNECTIONS_MAX, Census, Couriers, Door, Entry, OpenDoorError, RemoteDoor};
+use crate::doors::rpc::{CONNECTIONS_MAX, Census, Couriers, Door, Entry, OpenDoorError, RemoteDoor, Welcome};
 use crate::doors::tls::{BindPortError, ReadTlsFileError, Tls, TlsLimits, TlsListener};
 use crate::doors::{self, Api, Bindings, Callbacks, Listener, Roster, Sessions};
 use crate::hypervisor::{ConnectError, Libvirt, Options};
@@ -250,11 +250,11 @@ async fn open_remote_door(
     let Some((tls, TlsConfig { libvirt_listen: Some(listen), limits, .. })) = tls else {
         return Ok(unserved(given.as_ref(), "libvirt-tls"));
     };
-    let Some(Doors { dir: _, upstream, roles }) = doors else { return Ok(unserved(given.as_ref(), "libvirt-tls")) };
+    let Some(Doors { dir: _, upstream, welcome }) = doors else { return Ok(unserved(given.as_ref(), "libvirt-tls")) };
     let port = open_tls(*listen, given, tls, *limits).await?;
     let address = port.address().map_err(RunAgentError::System)?;
     tracing::info!(%address, "libvirt's clients are served over TLS");
-    Ok(Some(RemoteDoor::new(port, upstream, roles)))
+    Ok(Some(RemoteDoor::new(port, upstream, welcome)))
 }
 
 /// The port for metrics, if there is to be one.
@@ -267,7 +267,7 @@ async fn open_observers(config: &Config) -> Result<Option<TcpListener>, RunAgent
 }
 
 async fn open_doors(doors: Option<Doors>, roster: &Roster) -> Result<Vec<Door>, OpenDoorError> {
-    let Some(Doors { dir, upstream, roles }) = doors else { return Ok(Vec::new()) };
+    let Some(Doors { dir, upstream, welcome: Welcome { roles, joined: _ } }) = doors else { return Ok(Vec::new()) };
     raise_open_files(roles.len());
     let mut open = Vec::new();
     for (provider, roles) in roles {

@@ -114,7 +114,24 @@ impl Session {
     pub async fn send(&mut self, message: &FromProvider) -> Result<(), HoldSessionError> {
         // The type has no map and no float, so that it always becomes JSON.
         let text = serde_json::to_string(message).unwrap_or_default();
-        Ok(self.stream.send(Message::text(text)).await?)
+        match self.stream.send(Message::text(text)).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.parting(error.into()).await),
+        }
+    }
+
+    /// Why nobody listens any more: what the agent said before it went is still to be read.
+    async fn parting(&mut self, error: HoldSessionError) -> HoldSessionError {
+        if !matches!(error, HoldSessionError::Ended(_)) {
+            return error;
+        }
+        loop {
+            match self.next().await {
+                Ok(_) => {}
+                Err(said @ HoldSessionError::Ended(_)) => return said,
+                Err(_) => return error,
+            }
+        }
     }
 
     /// The next message. May be dropped and called again without losing one.

@@ -85,13 +85,20 @@ impl Site {
     /// An agent with a provider north in its file; `more` is added to its configuration.
     #[track_caller]
     pub(crate) fn open(more: &str) -> Self {
+        Self::open_before("test:///default", "", "", more)
+    }
+
+    /// The same in front of this libvirt, with `tls` and `enrollment` in those tables; `ADDRESS` in it becomes the site's own.
+    #[track_caller]
+    pub(crate) fn open_before(connect: &str, tls: &str, enrollment: &str, more: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("enroll-").tempdir().expect("make a folder");
         let (dir, uid, address) = (folder.path().display(), nix::unistd::getuid(), own_address());
+        let tls = tls.replace("ADDRESS", &address.to_string());
         let text = format!(
-            "[agent]\nsocket = '{dir}/api.sock'\nstate_dir = '{dir}/state'\nconnect = 'test:///default'\n\
+            "[agent]\nsocket = '{dir}/api.sock'\nstate_dir = '{dir}/state'\nconnect = '{connect}'\n\
              [operator]\nuids = [{uid}]\n\
-             [tls]\nlisten = '{address}:{API}'\n\
-             [enrollment]\nlisten = '{address}:{JOIN}'\nnames = ['{address}']\n\
+             [tls]\nlisten = '{address}:{API}'\n{tls}\n\
+             [enrollment]\nlisten = '{address}:{JOIN}'\nnames = ['{address}']\n{enrollment}\n\
              [[provider]]\nid = 'north'\nuids = [{uid}]\nmay_enroll = true\n{more}\n"
         );
         std::fs::write(folder.path().join("covirt.toml"), text).expect("write the configuration");

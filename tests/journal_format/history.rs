@@ -7,20 +7,23 @@ use covirt::delegation::{ChangeRequest, Mode};
 use covirt::journal::Entry;
 use covirt::model::operation::RelayedArgs;
 use covirt::model::{
-    Action, Cause, ClientCall, Happening, HoldKey, Operation, Peer, PowerState, ProviderId, Resource, StartId, VmState,
+    Action, Cause, ChannelId, ClientCall, Happening, HoldKey, Operation, Peer, PowerState, ProviderId, Resource,
+    StartId, VmState, Wall,
 };
 use covirt::resolver::{
-    CallResult, Consent, Evidence, GatherFor, Heard, HookUse, Input, Observation, Output, Party, Phase, Policy, Said,
-    State, deciding_rule, pair,
+    CallResult, ChannelRequest, Consent, Evidence, Force, GatherFor, Heard, HookUse, Input, Observation, Output, Party,
+    Phase, Policy, Said, State, deciding_rule, pair,
 };
+use covirt::sovereignty::{By, Freeze, HostFact, Reach, Restraint, Scope};
 use serde_json::{Value, json};
 
 use crate::traffic::{Traffic, provider, running};
 
-/// Six VMs: one at work, one whose calls are lost, one that is handed over, released and enrolled anew, one on which
-/// things are left open, one about which its providers do not agree, and one whose providers are libvirt clients.
+/// Seven VMs: one at work, one whose calls are lost, one that is handed over, released and enrolled anew, one on which
+/// things are left open, one about which its providers do not agree, one whose providers are libvirt clients, and one
+/// over which the host's owner has its word.
 pub(crate) fn history() -> Vec<Entry> {
-    let mut traffic = Traffic::new(6, 20);
+    let mut traffic = Traffic::new(7, 20);
     for _ in 0..12 {
         traffic.round(0);
     }
@@ -29,7 +32,49 @@ pub(crate) fn history() -> Vec<Entry> {
     left_open(&mut traffic, 3);
     not_agreed(&mut traffic, 4);
     clients_calls(&mut traffic, 5);
+    owners_word(&mut traffic, 6);
     traffic.entries
+}
+
+/// Freezes, the broken glass, and channels: what ended, and what is in force and open at the end.
+fn owners_word(traffic: &mut Traffic, at: usize) {
+    let by = || By::of(ProviderId::operator());
+    let since = Wall::from_micros(1_770_000_000_000_000);
+    let freeze = |scope| Freeze { scope, reach: Reach::Providers, reason: Some("it loops".to_owned()), since };
+    let channel = |traffic: &mut Traffic, number, who: &str, kind: &str| {
+        let from = Peer::Local { uid: 1001, gid: None, pid: Some(4712) };
+        let (id, by, kind) = (ChannelId(uuid::Uuid::from_u128(number)), provider(who), kind.parse().unwrap());
+        let request = ChannelRequest { id, by, kind, from, force: Force::No };
+        traffic.tell(at, Input::OpenChannel { token: 0, request });
+    };
+    channel(traffic, 1, "south", "console");
+    channel(traffic, 2, "north", "screen");
+    channel(traffic, 3, "south", "screen");
+    // What south had open ends with its delegation.
+    let actions = [Action::ScreenOpen].into();
+    let revoke = ChangeRequest::Revoke { by: provider("north"), from: provider("south"), actions };
+    traffic.tell(at, Input::Change { token: 0, request: revoke });
+
+    let frozen = freeze(Scope::Provider { provider: provider("south") });
+    traffic.host(HostFact::Frozen { by: by(), freeze: frozen.clone() });
+    let told = |freezes| Input::Restrained(Restraint { freezes, ..Restraint::default() }.into());
+    traffic.tell(at, told(vec![frozen]));
+    traffic.host(HostFact::Thawed { by: by(), scope: Scope::Provider { provider: provider("south") }, reason: None });
+    traffic.tell(at, told(Vec::new()));
+
+    let (vm, reason, span) = (crate::traffic::vm(at), "a disk burns", std::time::Duration::from_secs(600));
+    traffic.host(HostFact::GlassBroken { by: by(), vm, reason: reason.to_owned(), until: since });
+    let broken = Input::BreakGlass { token: 0, by: ProviderId::operator(), reason: reason.to_owned(), span };
+    traffic.tell(at, broken);
+    traffic.tell(at, Input::MendGlass { token: 0, by: ProviderId::operator() });
+    traffic.host(HostFact::GlassMended { by: by(), vm });
+
+    channel(traffic, 4, "north", "console");
+    let frozen = freeze(Scope::Vm { vm });
+    traffic.host(HostFact::Frozen { by: by(), freeze: frozen.clone() });
+    traffic.tell(at, told(vec![frozen]));
+    traffic.now_us += 1_000_000;
+    channel(traffic, 5, "operator", "screen");
 }
 
 /// Holds of every kind, each ended in another way; the last is open still.
@@ -270,6 +315,12 @@ pub(crate) fn describe<'a>(states: impl IntoIterator<Item = &'a State>) -> Strin
         writeln!(text, "vm {} {:?} {:?} sequences {seqs:?}", state.vm(), state.name(), state.standing()).unwrap();
         writeln!(text, "  believed {}", believed.unwrap_or_default()).unwrap();
         writeln!(text, "  authority {authority}").unwrap();
+        for freeze in state.freezes().iter().chain(state.host().into_iter().flat_map(|host| host.freezes())) {
+            writeln!(text, "  frozen {:?} for {:?}", freeze.scope, freeze.reach).unwrap();
+        }
+        for channel in state.channels() {
+            writeln!(text, "  channel {} of {}", channel.id(), channel.owner()).unwrap();
+        }
         for hold in state.holds() {
             let owner = hold.owner().map_or("nobody here", ProviderId::as_str);
             writeln!(text, "  open {} of {owner}", hold.key()).unwrap();

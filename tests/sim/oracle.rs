@@ -2,12 +2,13 @@
 //! what its journal holds, and keeps its own account of both.
 
 mod holds;
+mod sovereign;
 mod tally;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use covirt::model::{Class, Code, Command, CommandId, ConflictId, Ending, Now, Outcome, VmId};
+use covirt::model::{ChannelId, Class, Code, Command, CommandId, ConflictId, Ending, Now, Outcome, VmId};
 use covirt::resolver::{
     Call, Closed, Conflict, Evidence, Fact, Heard, Imagined, Origin, Output, Party, Phase, Rule, State, Tracked,
     Verdict, Whose,
@@ -35,6 +36,9 @@ pub(crate) struct Oracle {
     possible: BTreeSet<CommandId>,
     /// When commands were really issued, on our clock, where what is known of their provider's is true.
     issued: BTreeMap<CommandId, i64>,
+    /// Channels that were opened, and those of which the door was told that they are over.
+    channels: BTreeSet<ChannelId>,
+    cut: BTreeSet<ChannelId>,
     /// How many commands of one provider may wait.
     queue_limit: usize,
     pub tally: Tally,
@@ -57,6 +61,8 @@ impl Oracle {
             outcomes: BTreeMap::new(),
             asked: BTreeSet::new(),
             possible: BTreeSet::new(),
+            channels: BTreeSet::new(),
+            cut: BTreeSet::new(),
             tally: Tally::default(),
         }
     }
@@ -64,6 +70,7 @@ impl Oracle {
     /// One step's outputs, before anything is done about them.
     pub(crate) fn after_step(&mut self, now: Now, state: &State, outputs: &[Output]) {
         self.tally.steps += 1;
+        Self::owner_has_its_word(now, state);
         for output in outputs {
             match output {
                 Output::Append { at, facts, .. } => {
@@ -73,7 +80,7 @@ impl Oracle {
                     }
                 }
                 Output::Execute(call) => self.executes(now, state, call),
-                Output::CloseChannel { .. } => panic!("nobody opens a channel here"),
+                Output::CloseChannel { channel, how } => self.cuts_off(*channel, how),
                 Output::Ask(ask) => {
                     let first = self.asked.insert((ask.conflict, ask.who.clone()));
                     assert!(first, "I5: {:?} is asked twice about {}", ask.who, ask.conflict);
@@ -99,6 +106,7 @@ impl Oracle {
         if let Fact::DrainEnded { failed } = fact {
             self.drain_ends(at, failed.as_deref());
         }
+        self.owners(at, fact);
         self.shadow.apply(at, fact);
         if let Fact::HoldClosed { hold, how } = fact {
             self.is_proved(hold, how);
@@ -144,6 +152,7 @@ impl Oracle {
                     self.shadow.authority().unwrap().still_stands(&sent.provider, sent.operation.action(), grant, at);
                 assert!(stands, "I4: {command} starts under a grant that is gone");
                 self.nothing_open_is_passed(tracked);
+                self.nothing_stopped_starts(tracked);
             }
             _ => {}
         }
@@ -344,6 +353,7 @@ impl Oracle {
         self.tally.crashes += 1;
         self.tally.lost_tails += u64::from(self.facts.iter().any(|(_, _, durable)| !durable));
         self.facts.retain(|(_, _, durable)| *durable);
+        self.forgets_channels();
         let state = State::new(self.vm).replay(self.facts.iter().map(|(at, fact, _)| (*at, &**fact)));
         // What was told to somebody is still so.
         for (id, outcome) in &self.outcomes {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use covirt::delegation::{ChangeRequest, Mode};
 use covirt::model::{
-    Action, Class, ClockEstimate, Command, CommandId, Guard, Order, PowerState, ProviderId, VmId, Wall,
+    Action, Cause, Class, ClockEstimate, Command, CommandId, Guard, Order, PowerState, ProviderId, StartId, VmId, Wall,
 };
-use covirt::resolver::{Fact, Input, Policy, Sender, pair};
+use covirt::resolver::{Fact, Input, Observation, Policy, Sender, pair};
 use uuid::Uuid;
 
 use super::rig::{Event, Rig, STORM};
@@ -218,5 +218,33 @@ impl Rig {
             let cancel = Input::Cancel { token: number, by: command.provider.clone(), command: id };
             self.arrives(lane, at + 20_000, cancel);
         }
+    }
+
+    /// Somebody acts past the lanes.
+    pub(super) fn out_of_band(&mut self, lane: usize) {
+        let bench = &mut self.benches[lane];
+        bench.oracle.meddled();
+        let told = match self.roll.below(4) {
+            0 => {
+                (bench.machine.power, bench.machine.start) = (PowerState::ShutOff, StartId(None));
+                bench.machine.jobs.clear();
+                Observation::Told(*self.roll.pick(&[Cause::Destroyed, Cause::GuestShutdown, Cause::Crashed]))
+            }
+            1 if bench.machine.power == PowerState::Running => {
+                bench.machine.power = PowerState::Paused;
+                Observation::Told(*self.roll.pick(&[Cause::Suspended, Cause::NoSpace]))
+            }
+            2 => {
+                bench.machine.vcpus = 3;
+                Observation::Told(Cause::Redefined)
+            }
+            _ => {
+                bench.machine.snapshots.remove("base");
+                Observation::Event
+            }
+        };
+        self.observe(lane, told);
+        let happened = *self.roll.pick(&[Cause::Rebooted, Cause::DeviceRemoved, Cause::AgentGone, Cause::Redefined]);
+        self.feed(lane, Input::Happened(happened.into()));
     }
 }

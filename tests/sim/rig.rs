@@ -1,15 +1,16 @@
 //! The world around the lanes: everything that happens is an event on one timeline, and chance decides what goes wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use covirt::model::{
-    Cause, Code, Command, CommandId, Ending, Kib, Mono, Now, Outcome, PowerState, ProviderId, StartId, VmId, VmState,
-    Wall,
+    Code, Command, CommandId, Ending, Kib, Mono, Now, Outcome, PowerState, ProviderId, StartId, VmId, VmState, Wall,
 };
 use covirt::resolver::{
     Accepted, Ask, Call, CallResult, Consent, Evidence, GatherFor, Heard, HookUse, Input, Lane, Observation, Output,
     Party, Policy, Said, Sender, State, pair,
 };
+use covirt::sovereignty::Restraint;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -47,7 +48,7 @@ pub(super) enum Event {
 pub(super) struct Bench {
     lane: Lane,
     pub(super) oracle: Oracle,
-    machine: VmState,
+    pub(super) machine: VmState,
     next_start: u32,
     calls: BTreeMap<CommandId, Call>,
     /// Calls that took effect, whether or not anybody heard of it.
@@ -65,6 +66,10 @@ pub(super) struct Rig {
     /// Draws that came later still.
     pub(super) clients: Option<Roll>,
     latest: Option<Roll>,
+    /// The last of all: the host's owner, and channels.
+    pub(super) owner: Option<Roll>,
+    /// What holds on the host, and since when.
+    pub(super) restraints: Vec<(u64, Arc<Restraint>)>,
     now: u64,
     /// What our clocks showed when it began.
     pub(super) base: u64,
@@ -107,6 +112,8 @@ pub(crate) fn run(seed: u64, draws: Draws) -> Done {
         more,
         latest,
         clients: (draws == Draws::All).then(|| Roll::new(seed.rotate_left(32) ^ 1)),
+        owner: (draws == Draws::All).then(|| Roll::new(seed.rotate_left(16) ^ 2)),
+        restraints: Vec::new(),
         now: 0,
         base,
         events: BTreeMap::new(),
@@ -121,6 +128,7 @@ pub(crate) fn run(seed: u64, draws: Draws) -> Done {
         rig.bench(at);
     }
     rig.plan();
+    rig.plan_owner();
     rig.play();
     let mut tally = Tally::default();
     for bench in &rig.benches {
@@ -245,7 +253,7 @@ impl Rig {
         }
     }
 
-    fn feed(&mut self, lane: usize, mut input: Input) {
+    pub(super) fn feed(&mut self, lane: usize, mut input: Input) {
         let now = self.now();
         if let Input::Submitted { command, sender: Sender { clock, .. }, .. } = &mut input
             && self.more.is_some()
@@ -287,7 +295,6 @@ impl Rig {
                 });
                 self.at((self.now + delay).max(floor.unwrap_or(0)), Event::Persists(lane, life, count, step));
             }
-            Output::CloseChannel { .. } => panic!("nobody opens a channel here"),
             Output::Execute(call) => {
                 let longest = if self.roll.percent(20) { 900_000 } else { 30_000 };
                 let delay = self.roll.below(longest);
@@ -308,7 +315,7 @@ impl Rig {
                 let delay = self.roll.below(300_000);
                 self.arrives(lane, self.now + delay, again);
             }
-            Output::Accepted { .. } | Output::Refused { .. } | Output::Ended { .. } => {}
+            Output::Accepted { .. } | Output::Refused { .. } | Output::Ended { .. } | Output::CloseChannel { .. } => {}
         }
     }
 
@@ -395,7 +402,7 @@ impl Rig {
         self.feed(lane, Input::Finished { command: id, result });
     }
 
-    fn observe(&mut self, lane: usize, why: Observation) {
+    pub(super) fn observe(&mut self, lane: usize, why: Observation) {
         let state = self.benches[lane].machine.clone();
         self.feed(lane, Input::Observed { state, why });
     }
@@ -450,50 +457,19 @@ impl Rig {
         bench.lane = Lane::new(state, bench.lane.policy().clone());
         self.events.retain(|_, event| !matches!(event, Event::Tick(l) | Event::Looks(l, _) if *l == lane));
         self.feed(lane, Input::Recovered);
+        self.told_again(lane);
         self.observe(lane, Observation::Look);
         // Providers that never heard send again.
-        let missed: Vec<Command> = (self.benches[lane].sent.iter())
-            .filter(|sent| self.benches[lane].lane.state().command(sent.id).is_none())
-            // A client is gone with the agent.
-            .filter(|sent| sent.call.is_none())
-            .cloned()
-            .collect();
+        let known = self.benches[lane].lane.state();
+        // A client is gone with the agent.
+        let mut missed = self.benches[lane].sent.clone();
+        missed.retain(|sent| known.command(sent.id).is_none() && sent.call.is_none());
         for command in missed {
             if self.roll.percent(50) && !self.quiet {
                 let delay = self.roll.below(500_000);
-                self.arrives(
-                    lane,
-                    self.now + delay,
-                    Input::Submitted { token: 0, command: Box::new(command), sender: Sender::default() },
-                );
+                let again = Input::Submitted { token: 0, command: Box::new(command), sender: Sender::default() };
+                self.arrives(lane, self.now + delay, again);
             }
         }
-    }
-
-    fn out_of_band(&mut self, lane: usize) {
-        let bench = &mut self.benches[lane];
-        bench.oracle.meddled();
-        let told = match self.roll.below(4) {
-            0 => {
-                (bench.machine.power, bench.machine.start) = (PowerState::ShutOff, StartId(None));
-                bench.machine.jobs.clear();
-                Observation::Told(*self.roll.pick(&[Cause::Destroyed, Cause::GuestShutdown, Cause::Crashed]))
-            }
-            1 if bench.machine.power == PowerState::Running => {
-                bench.machine.power = PowerState::Paused;
-                Observation::Told(*self.roll.pick(&[Cause::Suspended, Cause::NoSpace]))
-            }
-            2 => {
-                bench.machine.vcpus = 3;
-                Observation::Told(Cause::Redefined)
-            }
-            _ => {
-                bench.machine.snapshots.remove("base");
-                Observation::Event
-            }
-        };
-        self.observe(lane, told);
-        let happened = *self.roll.pick(&[Cause::Rebooted, Cause::DeviceRemoved, Cause::AgentGone, Cause::Redefined]);
-        self.feed(lane, Input::Happened(happened.into()));
     }
 }

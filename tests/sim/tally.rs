@@ -18,6 +18,8 @@ pub(crate) struct Tally {
     pub holds: BTreeMap<String, u64>,
     /// Hand-overs and escalations, by what came of them.
     pub handed: BTreeMap<&'static str, u64>,
+    /// Channels that were opened, and how they ended.
+    pub channels: BTreeMap<String, u64>,
     /// Jobs that ended and nobody said so.
     pub untold_ends: u64,
     /// Deaths of an agent that had not heard of all that was durable.
@@ -34,8 +36,12 @@ impl Tally {
         self.out_of_band += other.out_of_band;
         self.untold_ends += other.untold_ends;
         self.unheard_tails += other.unheard_tails;
-        let counts =
-            [(&mut self.refused, &other.refused), (&mut self.endings, &other.endings), (&mut self.holds, &other.holds)];
+        let counts = [
+            (&mut self.refused, &other.refused),
+            (&mut self.endings, &other.endings),
+            (&mut self.holds, &other.holds),
+            (&mut self.channels, &other.channels),
+        ];
         for (into, from) in counts {
             for (key, count) in from {
                 *into.entry(key.clone()).or_default() += count;
@@ -67,10 +73,29 @@ impl Tally {
         for rule in rules {
             assert!(self.rules.contains_key(rule), "no seed reached the rule {rule}");
         }
-        for code in ["queue-full", "draining", "answer-late", "seq-replayed", "forbidden"] {
+        for code in [
+            "frozen",
+            "above-ceiling",
+            "glass-broken",
+            "queue-full",
+            "draining",
+            "answer-late",
+            "seq-replayed",
+            "forbidden",
+        ] {
             assert!(self.refused.contains_key(code), "no seed reached the refusal {code}");
         }
-        for what in ["drained", "given up", "escalated", "decided by the operator", "nobody decided"] {
+        for what in [
+            "drained",
+            "given up",
+            "escalated",
+            "decided by the operator",
+            "nobody decided",
+            "frozen",
+            "thawed",
+            "glass mended in time",
+            "glass mended",
+        ] {
             assert!(self.handed.contains_key(what), "no seed reached what is {what}");
         }
         for ending in ["done", "coalesced", "failed", "superseded", "impossible", "expired", "denied", "cancelled"] {
@@ -81,6 +106,21 @@ impl Tally {
             ["opened backup", "opened block:vda", "opened freeze", "opened lock", "given up", "by command", "seen"]
         {
             assert!(self.holds.contains_key(hold), "no seed reached a hold that is {hold}");
+        }
+        for what in [
+            "opened console",
+            "opened screen",
+            "opened nbd",
+            "opened disk:vda",
+            "stopped-by-owner",
+            "agent-stopped",
+            "delegation-ended",
+            "replaced",
+            "closed-by-request",
+            "backup-over",
+            "peer-left",
+        ] {
+            assert!(self.channels.contains_key(what), "no seed reached a channel that is {what}");
         }
         assert!(self.crashes > 0 && self.lost_tails > 0 && self.silences > 0 && self.out_of_band > 0);
         assert!(self.untold_ends > 0 && self.unheard_tails > 0);

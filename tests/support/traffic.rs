@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 use covirt::delegation::{ChangeRequest, Mode};
 use covirt::journal::Entry;
 use covirt::model::{Action, Code, Command, CommandId, Ending, Mono, Now, Outcome, ProviderId, VmId, VmState, Wall};
-use covirt::resolver::{CallResult, GatherFor, Heard, Input, Lane, Output, Party, Policy, Said, Sender, State};
+use covirt::resolver::{CallResult, Fact, GatherFor, Heard, Input, Lane, Output, Party, Policy, Said, Sender, State};
+use covirt::sovereignty::HostFact;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -120,6 +121,11 @@ impl Traffic {
             }
         }
         wanted
+    }
+
+    /// Something that happened to the host as a whole.
+    pub(crate) fn host(&mut self, fact: HostFact) {
+        self.entries.push(Entry { vm: VmId::HOST, at: self.now(), facts: vec![Fact::Host(Box::new(fact))] });
     }
 
     /// A command of the `who`-th provider, issued now.

@@ -1,6 +1,5 @@
 //! `[doors]`: the libvirt-compatible doors.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -9,9 +8,7 @@ use super::agent::AgentTable;
 use super::mistake::Mistakes;
 use super::section::{Read, Table};
 use super::{Doors, absolute};
-use crate::doors::identity::Role;
-use crate::doors::rpc::Upstream;
-use crate::model::ProviderId;
+use crate::doors::rpc::{Joined, Upstream, Welcome};
 
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(default)]
@@ -32,24 +29,23 @@ impl Table for DoorsTable {
 }
 
 impl Read<DoorsTable> {
-    /// The doors of these providers, if there is any.
-    pub(super) fn checked(
-        &self,
-        agent: &Read<AgentTable>,
-        roles: BTreeMap<ProviderId, BTreeSet<Role>>,
-        mistakes: &mut Mistakes,
-    ) -> Option<Doors> {
+    /// The doors for these, if anybody has one.
+    pub(super) fn checked(&self, agent: &Read<AgentTable>, welcome: Welcome, mistakes: &mut Mistakes) -> Option<Doors> {
         let DoorsTable { dir, upstream } = &self.value;
         absolute(self, "dir", dir, mistakes);
         if let Some(upstream) = upstream {
             absolute(self, "upstream", upstream, mistakes);
         }
-        let first = roles.keys().next()?;
+        let first = match (welcome.roles.keys().next(), &welcome.joined) {
+            (Some(first), _) => format!("provider {first} has a door"),
+            (None, Joined::Welcome { .. }) => "providers that join have a door".to_owned(),
+            (None, Joined::Refused) => return None,
+        };
         let known = upstream.clone().map(Upstream::at).map_or_else(|| Upstream::of_uri(&agent.value.connect), Ok);
         match known {
-            Ok(upstream) => Some(Doors { dir: dir.clone(), upstream, roles }),
+            Ok(upstream) => Some(Doors { dir: dir.clone(), upstream, welcome }),
             Err(error) => {
-                let what = format!("provider {first} has a door, but this leads to no libvirt for it: {error}");
+                let what = format!("{first}, but this leads to no libvirt for it: {error}");
                 agent.wrong("connect", what, Some("doors.upstream names libvirt's socket"), mistakes);
                 None
             }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::absolute;
 use super::mistake::Mistakes;
 use super::section::{Read, Table};
+use super::{TlsConfig, absolute};
 use crate::doors::enrollment::AuthoritySettings;
 use crate::doors::enrollment::authority::san_of;
 use crate::doors::identity::TrustDomain;
@@ -31,6 +31,8 @@ pub struct EnrollmentConfig {
     pub server_ca: Option<PathBuf>,
     /// How long a key that was replaced is good yet, at most.
     pub overlap: Duration,
+    /// Whether the libvirt clients of those who joined come in at `tls.libvirt_listen`.
+    pub door: bool,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -47,6 +49,7 @@ pub(super) struct EnrollmentTable {
     authority_days: u32,
     certificate_days: u32,
     overlap_s: u64,
+    door: bool,
 }
 
 impl Default for EnrollmentTable {
@@ -60,6 +63,7 @@ impl Default for EnrollmentTable {
             authority_days: 3650,
             certificate_days: 90,
             overlap_s: 24 * 3600,
+            door: false,
         }
     }
 }
@@ -69,6 +73,15 @@ impl Table for EnrollmentTable {
 }
 
 impl Read<EnrollmentTable> {
+    /// The door of those who join is the port for libvirt's clients.
+    pub(super) fn reaches_a_port(&self, tls: Option<&TlsConfig>, mistakes: &mut Mistakes) {
+        let port = tls.and_then(|tls| tls.libvirt_listen);
+        if self.value.door && (port.is_none() || self.value.listen.is_none()) {
+            let hint = Some("tls.libvirt_listen is where they come in, enrollment.listen where they join");
+            self.wrong("door", "nobody can come in by it", hint, mistakes);
+        }
+    }
+
     /// None when nobody is to join.
     pub(super) fn checked(&self, mistakes: &mut Mistakes) -> Option<EnrollmentConfig> {
         let EnrollmentTable {
@@ -80,6 +93,7 @@ impl Read<EnrollmentTable> {
             authority_days,
             certificate_days,
             overlap_s,
+            door,
         } = &self.value;
         if let Some(path) = server_ca {
             absolute(self, "server_ca", path, mistakes);
@@ -122,6 +136,6 @@ impl Read<EnrollmentTable> {
             leaf_life: DAY * *certificate_days,
         };
         let (server_ca, overlap) = (server_ca.clone(), Duration::from_secs(*overlap_s));
-        Some(EnrollmentConfig { listen, endpoint, authority, server_ca, overlap })
+        Some(EnrollmentConfig { listen, endpoint, authority, server_ca, overlap, door: *door })
     }
 }

@@ -27,16 +27,16 @@ mod quota;
 mod section;
 mod tls;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ceiling::Usual;
 use crate::doors::enrollment::authority::AUTHORITY_FOLDER;
-use crate::doors::identity::{Directory, Role};
+use crate::doors::identity::Directory;
 use crate::doors::reach::Reach;
-use crate::doors::rpc::Upstream;
+use crate::doors::rpc::{Joined, Upstream, Welcome};
 use crate::doors::{Hook, Limits, SocketOwner};
 use crate::model::ProviderId;
 use crate::resolver::{HookUse, Policy, Said};
@@ -123,8 +123,8 @@ pub struct Doors {
     pub dir: PathBuf,
     /// Where libvirt itself is.
     pub upstream: Upstream,
-    /// The providers with a door, and what each may do there.
-    pub roles: BTreeMap<ProviderId, BTreeSet<Role>>,
+    /// Who has one, and what each may do there.
+    pub welcome: Welcome,
 }
 
 /// A configuration as it was found, with or without mistakes.
@@ -239,10 +239,17 @@ impl File {
         let uses = if hook.is_some() { HookUse::Ask } else { HookUse::None };
         let known = directory.providers.keys().cloned().collect();
         let policy = Policy { consent, ..self.lane.checked(uses, &known, mistakes) };
-        let doors = self.doors.checked(&self.agent, roles, mistakes);
         let enrollment = self.enrollment.checked(mistakes);
+        let joined = match &enrollment {
+            Some(EnrollmentConfig { door: true, .. }) => {
+                Joined::Welcome { but: directory.providers.keys().cloned().collect() }
+            }
+            Some(_) | None => Joined::Refused,
+        };
+        let doors = self.doors.checked(&self.agent, Welcome { roles, joined }, mistakes);
         let own = enrollment.as_ref().map(|_| self.agent.value.state_dir.join(AUTHORITY_FOLDER));
         let tls = self.tls.checked(doors.as_ref(), own.as_deref(), mistakes);
+        self.enrollment.reaches_a_port(tls.as_ref(), mistakes);
         let log = self.log.checked(mistakes);
         let agent = self.agent.value;
         Config {

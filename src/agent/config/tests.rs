@@ -1,5 +1,8 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::delegation::confinement::Confinement;
+use crate::doors::identity::Role;
 
 fn inspect(texts: &[(&str, &str)]) -> Inspection {
     Config::of(Path::new("covirt.toml"), &Files::of(texts), Mistakes::default())
@@ -42,7 +45,7 @@ fn a_provider_with_a_door_has_its_roles_there() {
     let doors = parse(south).unwrap().doors.unwrap();
     assert_eq!(doors.dir, Path::new("/run/covirt/providers"));
     assert_eq!(doors.upstream, Upstream::of_uri("qemu:///system").unwrap());
-    assert_eq!(doors.roles, [("south".parse().unwrap(), [Role::Host, Role::ReadSecure].into())].into());
+    assert_eq!(doors.welcome.roles, [("south".parse().unwrap(), [Role::Host, Role::ReadSecure].into())].into());
     let upstream = "[agent]\nconnect = 'test:///default'\n[doors]\nupstream = '/run/sock'\n";
     let doors = parse(&format!("{upstream}{south}")).unwrap().doors.unwrap();
     assert_eq!(doors.upstream, Upstream::at("/run/sock".into()));
@@ -251,6 +254,7 @@ fn tls_has_its_ports_files_and_bounds_and_says_what_is_missing() {
         (format!("{listen}certificate = '/a'\nkey = '/a'\ntrust_domain = 'a'\n"), "tls.trust_domain"),
         (format!("{listen}{files}requests_per_second = 0\n"), "it is at least 1"),
         (format!("[tls]\nlibvirt_listen = '127.0.0.1:1'\n{files}"), "door = true gives a provider one"),
+        ("[enrollment]\nlisten = '127.0.0.1:2'\nnames = ['a.example']\ndoor = true\n".to_owned(), "enrollment.door"),
         ("[tls]\nlisten = 'everywhere'\n".to_owned(), "tls.listen"),
         ("[[provider]]\nid = 'south'\nkeys = ['md5:00']\n".to_owned(), "64 hexadecimal digits"),
         ("[[provider]]\nid = 'south'\nuris = ['https://a/b']\n".to_owned(), "spiffe://TRUST-DOMAIN/PATH"),
@@ -285,4 +289,15 @@ fn the_sockets_owner_is_named_or_numbered() {
     assert_eq!(owner(""), SocketOwner::default());
     assert_eq!(owner("socket_owner = 7\nsocket_group = 'root'"), SocketOwner { uid: Some(7), gid: Some(0) });
     assert_eq!(owner("socket_owner = 'root'"), SocketOwner { uid: Some(0), gid: None });
+}
+
+#[test]
+fn who_joins_has_a_door_where_the_configuration_says_so() {
+    let text = "[agent]\nconnect = 'qemu:///system?socket=/run/libvirt-sock'\n[[provider]]\nid = 'north'\n\
+                [tls]\nlibvirt_listen = '127.0.0.1:1'\n\
+                [enrollment]\nlisten = '127.0.0.1:2'\nnames = ['a.example']\n";
+    let doors = parse(&format!("{text}door = true\n")).unwrap().doors.unwrap();
+    let but = ["north".parse().unwrap()].into();
+    assert_eq!(doors.welcome, Welcome { roles: BTreeMap::new(), joined: Joined::Welcome { but } });
+    assert!(parse(text).unwrap_err().contains("there is none"), "the port is for nobody then");
 }

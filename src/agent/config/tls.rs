@@ -117,7 +117,7 @@ impl Read<TlsTable> {
             return None;
         }
         if table.libvirt_listen.is_some() && doors.is_none() {
-            let hint = Some("door = true gives a provider one");
+            let hint = Some("door = true gives a provider one, enrollment.door = true those who join");
             self.wrong("libvirt_listen", "it is for providers with a door, and there is none", hint, mistakes);
         }
         let (own_pair, own_trust) = (own.map(server_files).unzip(), own.map(trust_files).unzip());

@@ -291,7 +291,8 @@ impl Authority {
         params.not_after = date_time_ymd(1970, 1, 1) + since_epoch(self.leaf_end(now));
         params.serial_number = Some(serial.number());
         params.is_ca = IsCa::ExplicitNoCa;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        // TLS 1.3 needs the first alone; libvirt's clients and servers want to see the second in every certificate.
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
         params.use_authority_key_identifier_extension = true;
         params.distinguished_name = DistinguishedName::new();
         Ok(params)

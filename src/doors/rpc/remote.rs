@@ -33,37 +33,69 @@ const ON_THE_WAY: usize = 64 * 1024;
 /// How long what the relay has said at last may take to reach the client.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// Whose clients come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Welcome {
+    /// Those of providers with a door, with what each may do besides what is delegated to it.
+    pub roles: BTreeMap<ProviderId, BTreeSet<Role>>,
+    /// Those of the providers that joined with a token.
+    pub joined: Joined,
+}
+
+/// Whether the clients of providers that joined with a token come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Joined {
+    /// They do not.
+    Refused,
+    /// They do, with what is delegated to each and nothing besides.
+    Welcome {
+        /// The configuration's own providers: what it says of these counts.
+        but: BTreeSet<ProviderId>,
+    },
+}
+
+impl Welcome {
+    /// What this provider's client may do besides what is delegated to it; none when it does not come in.
+    fn roles_of(&self, provider: &ProviderId) -> Option<BTreeSet<Role>> {
+        let joined = match &self.joined {
+            Joined::Refused => false,
+            Joined::Welcome { but } => !but.contains(provider) && !provider.is_operator(),
+        };
+        self.roles.get(provider).cloned().or_else(|| joined.then(BTreeSet::new))
+    }
+}
+
 /// An open port for remote clients.
 #[derive(Debug)]
 pub struct RemoteDoor {
     port: TlsListener,
     upstream: Upstream,
-    roles: BTreeMap<ProviderId, BTreeSet<Role>>,
+    welcome: Welcome,
 }
 
 impl RemoteDoor {
-    /// For the clients of these providers, with what each may do besides what is delegated to it.
+    /// For these clients.
     #[must_use]
-    pub const fn new(port: TlsListener, upstream: Upstream, roles: BTreeMap<ProviderId, BTreeSet<Role>>) -> Self {
-        Self { port, upstream, roles }
+    pub const fn new(port: TlsListener, upstream: Upstream, welcome: Welcome) -> Self {
+        Self { port, upstream, welcome }
     }
 
     /// Lets clients in until told to stop.
     pub async fn serve<P: Policies>(self, policies: Arc<P>, stop: watch::Receiver<bool>) {
-        let Self { port, upstream, roles } = self;
-        let (upstream, roles) = (Arc::new(upstream), Arc::new(roles));
+        let Self { port, upstream, welcome } = self;
+        let (upstream, welcome) = (Arc::new(upstream), Arc::new(welcome));
         let serve = {
             let stop = stop.clone();
-            move |client| connection(client, roles.clone(), upstream.clone(), policies.clone(), stop.clone())
+            move |client| connection(client, welcome.clone(), upstream.clone(), policies.clone(), stop.clone())
         };
         port.serve(Speaking::Libvirt, stop, serve).await;
     }
 }
 
 /// Which provider's client this is: nothing in libvirt's protocol would say it, so the certificate has to.
-fn whose(pass: &Pass, roles: &BTreeMap<ProviderId, BTreeSet<Role>>) -> Result<Client, Refused> {
+fn whose(pass: &Pass, welcome: &Welcome) -> Result<Client, Refused> {
     let mut with_door = pass.callers().into_iter().filter_map(|caller| {
-        let roles = roles.get(&caller.provider)?.clone();
+        let roles = welcome.roles_of(&caller.provider)?;
         Some(Client { provider: caller.provider, roles, peer: caller.peer })
     });
     match (with_door.next(), with_door.next()) {
@@ -75,7 +107,7 @@ fn whose(pass: &Pass, roles: &BTreeMap<ProviderId, BTreeSet<Role>>) -> Result<Cl
 
 async fn connection<P: Policies>(
     client: TlsClient,
-    roles: Arc<BTreeMap<ProviderId, BTreeSet<Role>>>,
+    welcome: Arc<Welcome>,
     upstream: Arc<Upstream>,
     policies: Arc<P>,
     mut stop: watch::Receiver<bool>,
@@ -84,7 +116,7 @@ async fn connection<P: Policies>(
     if admission == Admission::Surplus {
         return;
     }
-    let known = match whose(&pass, &roles) {
+    let known = match whose(&pass, &welcome) {
         Ok(known) => known,
         Err(refused) => {
             tracing::warn!(peer = %pass.peer(), reason = refused.word(), "a client was refused: {refused}");

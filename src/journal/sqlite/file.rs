@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::super::error::{Damage, OpenJournalError, What};
 
 /// The format this version writes, and the latest it reads.
-pub const FORMAT: i64 = 3;
+pub const FORMAT: i64 = 4;
 /// The first that has snapshots, and facts that the version before does not know.
 pub(super) const FORMAT_WITH_SNAPSHOTS: i64 = 2;
 
@@ -59,11 +59,12 @@ const UPGRADE_TO_2: &str = "
     PRAGMA user_version = 2;
 ";
 
-/// The first with commands that are a libvirt client's own call: a version that passes over that would make the call
-/// itself.
-const UPGRADE_TO_3: &str = "
-    UPDATE format SET version = 3;
-    PRAGMA user_version = 3;
+/// What makes a journal of an older format, which has snapshots, one of the present. Format 3 is the first with commands
+/// that are a libvirt client's own call: a version that passes over that would make the call itself. Format 4 is the
+/// first with what the host's owner decided: a version that passes over a freeze would go on.
+const UPGRADE_TO_4: &str = "
+    UPDATE format SET version = 4;
+    PRAGMA user_version = 4;
 ";
 
 /// The journal's file, kept open and locked.
@@ -126,13 +127,13 @@ fn write_empty(path: &Path) -> rusqlite::Result<()> {
     // No log of its own that would have to be moved along.
     pragma(&db, "journal_mode", "MEMORY")?;
     pragma(&db, "synchronous", "FULL")?;
-    db.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA_1} {UPGRADE_TO_2} {UPGRADE_TO_3} COMMIT;"))
+    db.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA_1} {UPGRADE_TO_2} {UPGRADE_TO_4} COMMIT;"))
 }
 
 /// Makes an older journal, which was found whole, one of the present format.
 pub(super) fn upgrade(db: &Connection, path: &Path, from: i64) -> Result<(), OpenJournalError> {
     let to_2 = if from < FORMAT_WITH_SNAPSHOTS { UPGRADE_TO_2 } else { "" };
-    let upgraded = db.execute_batch(&format!("BEGIN IMMEDIATE; {to_2} {UPGRADE_TO_3} COMMIT;"));
+    let upgraded = db.execute_batch(&format!("BEGIN IMMEDIATE; {to_2} {UPGRADE_TO_4} COMMIT;"));
     upgraded.map_err(|error| explain(path, &error))?;
     tracing::info!(path = %path.display(), format = FORMAT, "the journal was brought to the present format");
     Ok(())

@@ -153,10 +153,10 @@ fn damage_to_any_page_is_found_or_harmless() {
 #[test]
 fn a_later_format_is_refused_by_number_and_left_alone() {
     let place = Place::with(1);
-    place.change("PRAGMA user_version = 4; UPDATE format SET version = 4");
+    place.change("PRAGMA user_version = 5; UPDATE format SET version = 5");
     let before = std::fs::read(place.path()).unwrap();
     let error = place.open().unwrap_err();
-    assert!(matches!(error, OpenJournalError::NewerFormat { found: 4, known: 3, .. }), "{error:?}");
+    assert!(matches!(error, OpenJournalError::NewerFormat { found: 5, known: 4, .. }), "{error:?}");
     assert_eq!(std::fs::read(place.path()).unwrap(), before);
 }
 
@@ -202,7 +202,7 @@ fn damage_and_a_later_format_are_told_in_full() {
     }
     place.change("PRAGMA user_version = 7");
     let told = place.open().unwrap_err().to_string();
-    assert!(told.contains("format 7") && told.contains("up to format 3"), "{told}");
+    assert!(told.contains("format 7") && told.contains("up to format 4"), "{told}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::errand::PAUSE;
 use super::{Hold, asleep};
 use crate::model::operation::BackupBeginArgs;
-use crate::model::{Action, Ending, HoldKey, Now, Operation, Outcome};
+use crate::model::{Action, CommandId, Ending, HoldKey, Now, Operation, Outcome};
 use crate::resolver::fact::{Fact, GivenUp};
 use crate::resolver::state::{State, Tracked};
 
@@ -22,7 +22,24 @@ impl State {
             failed: 0,
             retry_at: None,
         };
-        self.holds.insert(hold.clone(), opened);
+        // Who has it open already opens it anew: what was asked about the opener before is asked about nobody any more.
+        if let Some(before) = self.holds.insert(hold.clone(), opened).and_then(|hold| hold.opener)
+            && Some(before) != *command
+        {
+            self.no_more_about(at, before);
+        }
+    }
+
+    /// Conflicts with the opener of what is open no more are about nothing.
+    fn no_more_about(&mut self, at: Now, opener: CommandId) {
+        for conflict in self.open.clone() {
+            let moot = self.conflicts.get_mut(&conflict).filter(|open| open.between.contains(&opener));
+            if let Some(open) = moot {
+                open.moot = Some(opener);
+                self.open.remove(&conflict);
+                self.asking_ends(conflict, at);
+            }
+        }
     }
 
     pub(in crate::resolver) fn hold_given_up(&mut self, at: Now, key: &HoldKey, why: &GivenUp) {
@@ -37,14 +54,7 @@ impl State {
             self.unthawed = Some(hold.start);
         }
         let Some(opener) = hold.opener else { return };
-        for conflict in self.open.clone() {
-            let moot = self.conflicts.get_mut(&conflict).filter(|open| open.between.contains(&opener));
-            if let Some(open) = moot {
-                open.moot = Some(opener);
-                self.open.remove(&conflict);
-                self.asking_ends(conflict, at);
-            }
-        }
+        self.no_more_about(at, opener);
         if hold.given_up.is_some()
             && let Some(Operation::BackupBegin(BackupBeginArgs { checkpoint: Some(name), .. })) =
                 self.commands.get(&opener).map(|tracked| &tracked.command().operation)

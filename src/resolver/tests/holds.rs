@@ -327,3 +327,22 @@ fn the_agents_own_commands_are_numbered() {
     numbers.sort_unstable();
     assert_eq!(numbers, [Some(1), Some(2)]);
 }
+
+#[test]
+fn what_is_opened_anew_by_its_owner_is_asked_about_anew_and_holds_nobody_back_for_ever() {
+    let mut world = World::shared(Policy { gather: std::time::Duration::ZERO, ..Policy::default() });
+    world.submit("south", "first: lock.acquire reason=maintenance lease_s=5");
+    world.finish("first");
+    world.submit("north", "waits: cpu.set vcpus=4");
+    assert_eq!(world.asks.len(), 1);
+    // Its owner was asked about the lock that is open; both are asked about the one to come.
+    world.submit("south", "renewed: lock.acquire reason=maintenance lease_s=5");
+    world.answer("north", Said::TheirsFirst);
+    world.answer("south", Said::MineFirst);
+    world.finish("renewed");
+    let open: Vec<_> = world.lane.state().conflicts().filter(|conflict| !conflict.is_over()).collect();
+    assert_eq!(open.len(), 1, "{open:#?}");
+    assert!(open[0].between().contains(&world.id("renewed")));
+    world.pass(std::time::Duration::from_secs(30));
+    assert!(executed(&world).contains(&"waits".to_owned()), "{:?}", executed(&world));
+}
