@@ -2,7 +2,6 @@
 //! join` made. Needs QEMU.
 
 #[path = "enrollment/site.rs"]
-#[allow(dead_code, reason = "a part of it is enough here")]
 mod site;
 mod support;
 

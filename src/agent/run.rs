@@ -127,8 +127,8 @@ pub async fn run(config: Config, log: Log) -> Result<(), RunAgentError> {
     let metrics = Metrics::new(watching.clone(), lanes.clone(), sessions.clone(), names);
     let (bindings, reaches) = (Bindings::new(config.bindings.clone()), Reaches::new(config.reaches.clone()));
     let api = Api::new(lanes.clone(), roster, sessions, config.limits, bindings, reaches.clone(), enrollment);
-    let with_door = config.doors.iter().flat_map(|doors| doors.roles.keys().cloned()).collect();
-    let api = api.exposing(Arc::new(metrics)).over(live_tls, with_door);
+    let welcome = config.doors.as_ref().map(|doors| doors.welcome.clone());
+    let api = api.exposing(Arc::new(metrics)).over(live_tls, welcome);
     let limits = api.limits();
     let mut serving = JoinSet::new();
     enrolling::serve(&api.enrollment, config.enrollment.as_ref(), &lanes, reload.clone(), &stopped, &mut serving);

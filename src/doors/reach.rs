@@ -2,7 +2,7 @@
 //!
 //! Assumes that the hypervisor's descriptions of a VM are libvirt's. Guarantees that a command of a confined provider that
 //! names something of the host is held against the VM as it is now and the host's files as they are now, before any lane
-//! has it; one that names nothing costs nothing.
+//! has it; one that names nothing costs nothing. Who may not do it at all is told that, and nothing is looked at.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -10,8 +10,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::delegation::confinement::{Asked, Confinement, Holdings, Look, Seen, judge};
-use crate::hypervisor::{AskHypervisorError, Hypervisor};
-use crate::model::{Code, ProviderId, Refusal, VmId};
+use crate::hypervisor::AskHypervisorError;
+use crate::lanes::Lanes;
+use crate::model::{Action, Code, ProviderId, Refusal, VmId};
+use crate::resolver::may_do;
 
 /// How far a provider reaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,12 +37,14 @@ impl Reaches {
 
     /// Whether a provider may name what a command on a VM names.
     ///
-    /// *Errors*: [`Code::BeyondVm`]; [`Code::HypervisorUnreachable`] when it cannot be told what the VM has.
+    /// *Errors*: [`Code::BeyondVm`]; those of the delegation; [`Code::HypervisorUnreachable`] when it cannot be told what
+    /// the VM has.
     pub async fn judge(
         &self,
-        hypervisor: &dyn Hypervisor,
+        lanes: &Lanes,
         provider: &ProviderId,
         vm: VmId,
+        action: Action,
         asked: &Asked,
     ) -> Result<(), Refusal> {
         if asked.is_nothing() || provider.is_operator() {
@@ -52,11 +56,13 @@ impl Reaches {
             Some(Reach::Confined(allowed)) => allowed,
             None => &nothing,
         };
+        let by = provider.clone();
+        lanes.read(vm, move |lane, now| may_do(lane, &by, action, now)).await??;
         let unknown = |error: AskHypervisorError| {
             let message = format!("it cannot be told what the VM has of the host: {error}");
             Refusal::new(Code::HypervisorUnreachable, message)
         };
-        let described = hypervisor.describe(Some(vm)).await.map_err(unknown)?;
+        let described = lanes.hypervisor().describe(Some(vm)).await.map_err(unknown)?;
         let holdings = Holdings::of(described.iter().flat_map(|one| one.xmls.iter().map(String::as_str)));
         judge(asked, &holdings, allowed, &Files).map_err(|beyond| {
             let message = format!(

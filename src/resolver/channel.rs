@@ -377,13 +377,21 @@ pub(crate) fn reason(open: &Channel, now: Now) -> String {
     format!("{} reads {} for {age} s{}", open.owner, open.kind, lease.unwrap_or_default())
 }
 
+/// Whether a provider may do this to a VM now, as far as its delegation goes.
+///
+/// *Errors*: those of the delegation.
+pub fn may_do(lane: &Lane, provider: &ProviderId, action: Action, now: Now) -> Result<(), Refusal> {
+    let unknown_vm = || Refusal::new(Code::UnknownVm, "there is no VM of this id that you co-manage");
+    let authority = lane.state().authority.as_ref().ok_or_else(unknown_vm)?;
+    authority.authorise(provider, action, now).map(|_| ())
+}
+
 /// Whether a provider may do this to a VM now, once and without a command.
 ///
 /// *Errors*: those of the delegation and of the host's owner; [`Code::StateForbids`].
 pub fn may_look(lane: &Lane, provider: &ProviderId, action: Action, now: Now) -> Result<(), Refusal> {
     let state = lane.state();
-    let unknown_vm = || Refusal::new(Code::UnknownVm, "there is no VM of this id that you co-manage");
-    state.authority.as_ref().ok_or_else(unknown_vm)?.authorise(provider, action, now)?;
+    may_do(lane, provider, action, now)?;
     let footing = lane.footing();
     let told = footing.restraint.as_deref().filter(|_| !action.is_read());
     if let Some(refusal) = restraint::bars(state, told, provider, action).filter(|_| !action.is_read()) {

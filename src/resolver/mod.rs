@@ -54,7 +54,7 @@ mod turn;
 mod unplug;
 
 pub use call::{Call, Whose};
-pub use channel::{Channel, ChannelEnd, ChannelRequest, Force, may_look};
+pub use channel::{Channel, ChannelEnd, ChannelRequest, Force, may_do, may_look};
 pub use client::nobody_carries;
 pub use explain::{AskRecord, ConflictRecord, Moment, Waiting, deciding_rule, story, waiting};
 pub use fact::{

@@ -108,9 +108,10 @@ impl Judge<'_> {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         match seen {
             Seen::Nothing(_) if self.holdings.folders.contains(folder) => Ok(()),
-            Seen::Nothing(_) => Err(BeyondVm::new(format!("the file {path:?}, which is not beside the VM's disks"))),
-            Seen::Something(_) => Err(BeyondVm::new(format!("the file {path:?}, which is not the VM's"))),
-            Seen::Hidden => Err(BeyondVm::new(format!("the file {path:?}, which covirt cannot look at"))),
+            // One answer for all of them: who asks does not learn which files the host has.
+            Seen::Nothing(_) | Seen::Something(_) | Seen::Hidden => {
+                Err(BeyondVm::new(format!("the file {path:?}, which is neither the VM's nor new beside its disks")))
+            }
         }
     }
 

@@ -339,3 +339,11 @@ fn the_agents_own_commands_are_held_to_the_same() {
     assert!(nothing(Action::PowerStop, serde_json::json!({})));
     assert!(nothing(Action::GuestFreeze, serde_json::json!({ "mountpoints": ["/"] })));
 }
+
+#[test]
+fn whoever_asks_does_not_learn_which_files_the_host_has() {
+    let said = ["/etc/shadow", "/etc/nothing", "/hidden/nothing"]
+        .map(|path| attach(&disk(path, "raw")).unwrap_err().replace(path, "PATH"));
+    assert_eq!(said[0], said[1]);
+    assert_eq!(said[0], said[2]);
+}

@@ -37,8 +37,8 @@ pub(crate) async fn submit(
     Body(request): Body<CommandRequest>,
 ) -> Result<Response, ApiProblem> {
     let command = command_of(&caller, vm, request)?;
-    let hypervisor = api.lanes.hypervisor().as_ref();
-    api.reaches.judge(hypervisor, &caller.provider, vm, &Asked::of(&command.operation)).await?;
+    let (action, asked) = (command.operation.action(), Asked::of(&command.operation));
+    api.reaches.judge(&api.lanes, &caller.provider, vm, action, &asked).await?;
     let (id, digest, wait) = (command.id, command.digest(), wait_of(&headers));
     let clock = api.sessions.clock_of(&caller.provider, api.lanes.now());
     match api.lanes.submit(command, Some(clock), Some(caller.peer.clone())).await {

@@ -24,7 +24,6 @@ mod serve;
 mod socket;
 mod vms;
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,11 +36,12 @@ use super::enrollment::Enrollment;
 use super::identity::Caller;
 use super::reach::Reaches;
 use super::roster::Roster;
+use super::rpc::Welcome;
 use super::session::Sessions;
 use super::tls::Tls;
 use super::wire::{Health, Identity};
 use crate::lanes::Lanes;
-use crate::model::{Code, ProviderId, Refusal};
+use crate::model::{Code, Refusal};
 pub(crate) use problem::ApiProblem;
 
 pub use observe::{Exposition, serve_observers};
@@ -99,7 +99,7 @@ pub struct Api {
     pub(crate) enrollment: Enrollment,
     pub(crate) tls: Option<Tls>,
     /// Whose clients of libvirt are served.
-    pub(crate) with_door: BTreeSet<ProviderId>,
+    pub(crate) welcome: Option<Welcome>,
 }
 
 impl Api {
@@ -126,7 +126,7 @@ impl Api {
             enrollment,
             exposition: None,
             tls: None,
-            with_door: BTreeSet::new(),
+            welcome: None,
         }
     }
 
@@ -142,10 +142,10 @@ impl Api {
         Self { exposition: Some(exposition), ..self }
     }
 
-    /// The same, served over TLS, too, beside doors for these providers' clients of libvirt.
+    /// The same, served over TLS, too, beside a door for these clients of libvirt.
     #[must_use]
-    pub fn over(self, tls: Option<Tls>, with_door: BTreeSet<ProviderId>) -> Self {
-        Self { tls, with_door, ..self }
+    pub fn over(self, tls: Option<Tls>, welcome: Option<Welcome>) -> Self {
+        Self { tls, welcome, ..self }
     }
 
     /// Every path.

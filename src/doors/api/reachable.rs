@@ -54,7 +54,7 @@ pub(crate) async fn show(
     // HOST:PORT, of which the port is the one for joining.
     let host = enrollment.endpoint.as_ref().and_then(|endpoint| Some(endpoint.rsplit_once(':')?.0.to_owned()));
     let is_fixed = |port: &u16| *port > 0;
-    let has_door = api.with_door.contains(&of);
+    let has_door = api.welcome.as_ref().is_some_and(|welcome| welcome.lets_in(&of));
     Ok(Json(Reachable {
         provider: of,
         kind,

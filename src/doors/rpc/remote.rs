@@ -55,6 +55,11 @@ pub enum Joined {
 }
 
 impl Welcome {
+    /// Whether this provider's clients come in.
+    pub(crate) fn lets_in(&self, provider: &ProviderId) -> bool {
+        self.roles_of(provider).is_some()
+    }
+
     /// What this provider's client may do besides what is delegated to it; none when it does not come in.
     fn roles_of(&self, provider: &ProviderId) -> Option<BTreeSet<Role>> {
         let joined = match &self.joined {

@@ -106,7 +106,7 @@ impl Errands {
             None => None,
         };
         let provider = self.client.provider.clone();
-        if let Err(refusal) = self.reaches.judge(self.lanes.hypervisor().as_ref(), &provider, vm, &asked).await {
+        if let Err(refusal) = self.reaches.judge(&self.lanes, &provider, vm, operation.action(), &asked).await {
             let _ = fate.send(Fate::Refused);
             return Some(Heard::Refused(ticket, refusal));
         }
