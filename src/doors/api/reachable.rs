@@ -13,17 +13,17 @@ use crate::doors::tls::{Tls, fingerprint};
 use crate::doors::wire::Reachable;
 use crate::model::{Code, ProviderId, Refusal, VmId};
 
-/// For whom it is asked.
+/// For whom it is asked; for the caller unless said.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReachQuery {
     #[serde(rename = "for")]
-    provider: ProviderId,
+    provider: Option<ProviderId>,
 }
 
 /// How a provider that has a part in the VM reaches this agent. For itself, for the VM's primary and for the operator.
 #[utoipa::path(
-    get, path = "/v1/vms/{vm}/access", params(("vm" = String, Path), ("for" = String, Query)),
+    get, path = "/v1/vms/{vm}/access", params(("vm" = String, Path), ("for" = Option<String>, Query)),
     responses((status = 200, body = Reachable))
 )]
 pub(crate) async fn show(
@@ -33,7 +33,8 @@ pub(crate) async fn show(
     Asked(query): Asked<ReachQuery>,
 ) -> Result<Json<Reachable>, ApiProblem> {
     require_part(&api, &caller, vm).await?;
-    let (by, of) = (caller.provider, query.provider);
+    let by = caller.provider;
+    let of = query.provider.unwrap_or_else(|| by.clone());
     let receiver = of.clone();
     let standing = api.lanes.read(vm, move |lane, now| {
         let authority = lane.state().authority()?;
