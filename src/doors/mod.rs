@@ -8,6 +8,7 @@
 //! | `roster` | who may call, as it is now |
 //! | `pass` | a connection's right to speak, and when it ends |
 //! | `tls` | TLS 1.3 in front of the doors |
+//! | `bounds` | how many connections at once, of one place and of one provider |
 //! | `reach` | how far a provider's commands reach into the host |
 //! | `listener` | a Unix socket bound safely |
 //! | `api` | HTTP/1.1 and JSON on the Unix socket and over TLS; a provider's WebSocket |
@@ -22,6 +23,7 @@
 mod access;
 pub mod api;
 mod bindings;
+mod bounds;
 mod callback;
 pub mod enrollment;
 pub mod identity;

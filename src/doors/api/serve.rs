@@ -1,8 +1,5 @@
 //! Serving the API's connections within bounds, on the Unix socket and over TLS.
 
-use std::any::Any;
-use std::io;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
@@ -13,20 +10,18 @@ use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::UnixStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::Api;
 use super::extract::named;
 use super::problem::ApiProblem;
-use crate::doors::listener::{Listener, peer_of};
+use super::seats::{Seat, Seats};
+use crate::doors::listener::Listener;
 use crate::doors::pass::Pass;
 use crate::doors::tally::{Counted, Kind};
 use crate::doors::tls::{Admission, Rates, Speaking, TlsClient, TlsListener};
 use crate::model::{Code, ProviderId, Refusal};
 
-/// How many connections are open at once; more wait to be accepted.
-const CONNECTIONS_MAX: u32 = 1024;
 /// How long requests under way may go on once the agent stops.
 const GRACE: Duration = Duration::from_secs(2);
 /// How large a request's head may be.
@@ -34,24 +29,19 @@ const HEAD_MAX: usize = 32 * 1024;
 /// How long a connection that is one too many may take to ask, so that it hears why it is refused.
 const SURPLUS: Duration = Duration::from_secs(5);
 
-/// A place among the connections: a session keeps it when its connection is not HTTP any more.
-#[derive(Clone)]
-pub(crate) struct Seat(#[expect(dead_code, reason = "it is only held")] Arc<dyn Any + Send + Sync>);
-
 /// Serves the API until told to stop; sessions are then closed, and requests under way finished, within bounds.
 pub async fn serve(listener: Listener, api: Api, mut stop: watch::Receiver<bool>) {
-    let (sessions, limits, roster) = (api.sessions.clone(), api.limits.clone(), api.roster.clone());
+    let (sessions, limits) = (api.sessions.clone(), api.limits.clone());
+    let seats = Seats::new(limits.clone(), api.roster.clone());
     let router = api.router();
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &room) => accepted,
+            accepted = seats.next(&listener) => accepted,
             () = stopped(&mut stop) => break,
         };
         match accepted {
-            Ok((stream, seat)) => {
-                let Ok(peer) = peer_of(&stream) else { continue };
-                let pass = Pass::local(peer, roster.clone());
+            Ok(None) => {}
+            Ok(Some((stream, seat, pass))) => {
                 let router = router.clone().layer(Extension(seat));
                 let head = limits.now().head;
                 tokio::spawn(connection(Kind::Api, stream, router, pass, head, stop.clone()));
@@ -66,15 +56,9 @@ pub async fn serve(listener: Listener, api: Api, mut stop: watch::Receiver<bool>
     }
     drop(listener);
     sessions.end();
-    if tokio::time::timeout(GRACE, room.acquire_many(CONNECTIONS_MAX)).await.is_err() {
+    if seats.empty(GRACE).await.is_err() {
         tracing::warn!("requests were still under way; they are cut off");
     }
-}
-
-async fn accept(listener: &Listener, room: &Arc<Semaphore>) -> io::Result<(UnixStream, Seat)> {
-    let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let stream = listener.accept().await?;
-    Ok((stream, Seat(Arc::new(permit))))
 }
 
 /// Serves the same API to whoever proves over TLS to be somebody, until told to stop.
@@ -93,7 +77,7 @@ pub async fn serve_tls(listener: TlsListener, api: Api, stop: watch::Receiver<bo
             }
             Admission::Surplus => (surplus(), head.min(SURPLUS)),
         };
-        connection(Kind::Tls, stream, router.layer(Extension(Seat(Arc::new(place)))), pass, head, stop.clone())
+        connection(Kind::Tls, stream, router.layer(Extension(Seat::holding(place))), pass, head, stop.clone())
     });
     let ending = async {
         stopped(&mut stopping).await;
