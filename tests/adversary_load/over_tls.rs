@@ -18,8 +18,9 @@ use crate::support::agent::DEFAULT_VM;
 
 type Tls = StreamOwned<ClientConnection, TcpStream>;
 
-/// By how much the agent may grow. *Units*: KiB. 256 connections over TLS cost 40 KiB each when it was measured.
-const GROWTH_MAX: u64 = 32 * 1024;
+/// By how much the agent may grow. *Units*: KiB. 256 connections over TLS cost 28 KiB each when it was measured:
+/// somewhat less than half of this.
+const GROWTH_MAX: u64 = 16 * 1024;
 
 struct Client(Arc<ClientConfig>);
 
@@ -74,8 +75,9 @@ fn north_is_served(stage: &Stage) {
 
 #[test]
 fn as_many_idle_connections_over_tls_as_are_let_in_hinder_no_other() {
-    let stage =
-        Stage::with(|_, _| Tables { more: "[limits]\nhead_timeout_ms = 600000\n".to_owned(), ..Tables::default() });
+    // Connections are counted here, and not requests.
+    let (tls, more) = ("requests_per_second = 1000000\n".to_owned(), "[limits]\nhead_timeout_ms = 600000\n".to_owned());
+    let stage = Stage::with(|_, _| Tables { tls, more, ..Tables::default() });
     enroll(&stage);
     north_is_served(&stage);
     let south = Client::of(&stage, &stage.south);
@@ -93,15 +95,17 @@ fn as_many_idle_connections_over_tls_as_are_let_in_hinder_no_other() {
     // One more of the provider, from an address with room, hears it.
     say(&mut south.on(from(4, stage.port)), whoami()).is(429, "too-many-connections");
     // What comes from a full address is closed before any handshake.
-    let surplus: Vec<TcpStream> = (0..10_000 - 256).map(|number| from(2 + (number % 2) as u8, stage.port)).collect();
-    for mut stream in &surplus {
+    let mut surplus = Vec::new();
+    for number in 0..10_000 - 256 {
+        let mut stream = from(2 + (number % 2) as u8, stage.port);
         assert_eq!(stream.read(&mut [0; 1]).unwrap_or(0), 0, "it is closed");
+        surplus.push(stream);
     }
     let grown = resident(&stage.agent).saturating_sub(before);
     eprintln!("256 connections over TLS: the agent has grown by {grown} KiB");
     assert!(grown <= GROWTH_MAX, "{grown} KiB");
     north_is_served(&stage);
-    assert!(seated.iter_mut().all(|tls| matches!(say(tls, whoami()), End::Answered(200 | 429, _))), "they were kept");
+    assert!(seated.iter_mut().all(|tls| matches!(say(tls, whoami()), End::Answered(200, _))), "they were kept");
 }
 
 #[test]
