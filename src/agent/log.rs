@@ -9,7 +9,7 @@ use std::io;
 
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::FmtContext;
-use tracing_subscriber::fmt::format::{Format, FormatEvent, FormatFields, Full, Writer};
+use tracing_subscriber::fmt::format::{Format, FormatEvent, FormatFields, JsonFields, Writer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -90,38 +90,54 @@ fn is_journal() -> bool {
 fn lines(format: LogFormat) -> Box<dyn Layer<Filtered> + Send + Sync> {
     let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false).log_internal_errors(false);
     match format {
-        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+        LogFormat::Json => {
+            let json = OneLine { format: Format::default().json().flatten_event(true), escaped: escaped_in_json };
+            layer.fmt_fields(JsonFields::new()).event_format(json).boxed()
+        }
         LogFormat::Auto | LogFormat::Text | LogFormat::Journald => {
-            layer.event_format(OneLine(Format::default())).boxed()
+            layer.event_format(OneLine { format: Format::default(), escaped: escaped_in_text }).boxed()
         }
     }
 }
 
 type Filtered = tracing_subscriber::layer::Layered<reload::Layer<EnvFilter, Registry>, Registry>;
 
-/// The usual form, with everything that is no plain text escaped.
-struct OneLine(Format<Full>);
+/// A form of lines, with everything that is no plain text escaped.
+struct OneLine<F> {
+    format: Format<F>,
+    escaped: fn(char, &mut Writer<'_>) -> fmt::Result,
+}
 
-impl<S, N> FormatEvent<S, N> for OneLine
+impl<S, N, F> FormatEvent<S, N> for OneLine<F>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
+    Format<F>: FormatEvent<S, N>,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut line = String::new();
-        self.0.format_event(context, Writer::new(&mut line), event)?;
+        self.format.format_event(context, Writer::new(&mut line), event)?;
         for c in line.strip_suffix('\n').unwrap_or(&line).chars() {
-            if obeyed(c) { write!(out, "{}", c.escape_default())? } else { out.write_char(c)? }
+            if obeyed(c) { (self.escaped)(c, &mut out)? } else { out.write_char(c)? }
         }
         out.write_char('\n')
     }
+}
+
+fn escaped_in_text(c: char, out: &mut Writer<'_>) -> fmt::Result {
+    write!(out, "{}", c.escape_default())
+}
+
+/// JSON has such characters in its strings alone, and there they may be written so.
+fn escaped_in_json(c: char, out: &mut Writer<'_>) -> fmt::Result {
+    c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(out, "\\u{unit:04x}"))
 }
 
 /// Whether a terminal or a reader of lines obeys a character instead of showing it.
 fn obeyed(c: char) -> bool {
     // Line and paragraph separators, and those that turn the direction of writing.
     c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{61c}' | '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -143,20 +159,38 @@ mod tests {
         }
     }
 
+    const FORGED: &str =
+        "x\n2026-01-01T00:00:00Z  INFO covirt: all is well\r\u{1b}[2J\u{9b}31m\u{2028}\u{202e}\u{7}\"}\u{61c}";
+
+    fn logged(layer: impl Layer<Registry> + Send + Sync, sink: &Sink) -> String {
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::warn!(name = FORGED, shown = %FORGED, debug = ?FORGED, "{FORGED}");
+        });
+        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(!text.trim_end_matches('\n').chars().any(obeyed), "{text:?}");
+        text
+    }
+
     #[test]
     fn a_value_from_outside_stays_on_its_line_and_commands_no_terminal() {
         let sink = Sink::default();
         let to = sink.clone();
         let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || to.clone());
-        let subscriber = tracing_subscriber::registry().with(layer.event_format(OneLine(Format::default())));
-        tracing::subscriber::with_default(subscriber, || {
-            let forged = "x\n2026-01-01T00:00:00Z  INFO covirt: all is well\r\u{1b}[2J\u{9b}31m\u{2028}\u{202e}\u{7}";
-            tracing::warn!(name = forged, shown = %forged, debug = ?forged, "{forged}");
-        });
-        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
-        assert_eq!(text.lines().count(), 1, "{text}");
-        assert!(!text.trim_end_matches('\n').chars().any(obeyed), "{text:?}");
+        let text = OneLine { format: Format::default(), escaped: escaped_in_text };
+        let text = logged(layer.event_format(text), &sink);
         assert!(text.contains("all is well\\r\\u{1b}[2J\\u{9b}31m\\u{2028}"), "{text}");
+    }
+
+    #[test]
+    fn a_value_from_outside_is_itself_in_json_and_commands_no_terminal() {
+        let sink = Sink::default();
+        let to = sink.clone();
+        let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || to.clone());
+        let json = OneLine { format: Format::default().json().flatten_event(true), escaped: escaped_in_json };
+        let text = logged(layer.fmt_fields(JsonFields::new()).event_format(json), &sink);
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&line["message"], &line["name"]), (&FORGED.into(), &FORGED.into()));
     }
 
     #[test]

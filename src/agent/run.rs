@@ -91,6 +91,7 @@ pub async fn run(config: Config, log: Log) -> Result<(), RunAgentError> {
     let (ceiling_file, is_usual) = &config.ceiling;
     let ceiling = CeilingSource::read(ceiling_file, *is_usual, config.quota)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(RunAgentError::System)?;
+    raise_open_files(config.doors.as_ref().map_or(0, |doors| doors.welcome.roles.len()));
     let given = Given::take()?;
     let (journal, history) = open_journal(&config)?;
     let hypervisor = Arc::new(Libvirt::connect(&config.connect, Options::default())?);
@@ -268,7 +269,6 @@ async fn open_observers(config: &Config) -> Result<Option<TcpListener>, RunAgent
 
 async fn open_doors(doors: Option<Doors>, roster: &Roster) -> Result<Vec<Door>, OpenDoorError> {
     let Some(Doors { dir, upstream, welcome: Welcome { roles, joined: _ } }) = doors else { return Ok(Vec::new()) };
-    raise_open_files(roles.len());
     let mut open = Vec::new();
     for (provider, roles) in roles {
         let entry = Entry { provider, roles, roster: roster.clone() };
@@ -277,8 +277,8 @@ async fn open_doors(doors: Option<Doors>, roster: &Roster) -> Result<Vec<Door>, 
     Ok(open)
 }
 
-/// Lets this process open as many files as it may: a client of a door is two, and the usual limit is for programs that
-/// have no clients.
+/// Lets this process open as many files as it may: a client is one, a door's client two, and the usual limit is for
+/// programs that have no clients.
 fn raise_open_files(doors: usize) {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };

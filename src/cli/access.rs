@@ -175,7 +175,7 @@ pub async fn access(client: &Client, command: &AccessCommand) -> Result<Exit, Ca
         out.flush()?;
     } else {
         let failed = |source| CarryOutError::Write { path: args.file.clone(), source };
-        std::fs::write(&args.file, bytes).map_err(failed)?;
+        super::outfile::write(&args.file, &bytes).map_err(failed)?;
     }
     Ok(Exit::Done)
 }

@@ -107,7 +107,8 @@ pub async fn screenshot(client: &Client, args: &ScreenshotArgs) -> Result<Exit, 
         out.flush()?;
         return Ok(Exit::Done);
     }
-    std::fs::write(&args.file, &png).map_err(|source| CarryOutError::Write { path: args.file.clone(), source })?;
+    super::outfile::write(&args.file, &png)
+        .map_err(|source| CarryOutError::Write { path: args.file.clone(), source })?;
     Ok(Exit::Done)
 }
 

@@ -6,6 +6,7 @@
 //! | `remote`, `reach`, `identity` | which agent, how it is reached, and the key for it |
 //! | `client`, `calls`, `session` | HTTP and WebSocket to the agent |
 //! | `output`, `table`, `times` | tables for people, JSON for programs, spans and moments |
+//! | `outfile` | files that it is asked to write |
 //! | `discover`, `documents` | inventories from files, without an agent |
 //! | `artifacts`, `artifacts_dir` | bundles: made, checked, compared |
 //! | `vm`, `vm_shown`, `vm_parts`, `vm_diff`, `delegate` | what there is, and who may do what |
@@ -50,6 +51,7 @@ pub mod identity;
 pub mod join;
 pub mod names;
 pub mod nbd;
+pub mod outfile;
 pub mod output;
 pub mod provider;
 pub mod provider_admin;

@@ -8,6 +8,7 @@
 //! | `roster` | who may call, as it is now |
 //! | `pass` | a connection's right to speak, and when it ends |
 //! | `tls` | TLS 1.3 in front of the doors |
+//! | `bounds` | how many connections at once, of one place and of one provider |
 //! | `reach` | how far a provider's commands reach into the host |
 //! | `listener` | a Unix socket bound safely |
 //! | `accept` | the next connection, whatever the system says |
@@ -24,6 +25,7 @@ mod accept;
 mod access;
 pub mod api;
 mod bindings;
+mod bounds;
 mod callback;
 pub mod enrollment;
 pub mod identity;

@@ -268,7 +268,7 @@ impl File {
             quota: self.quota.checked(mistakes),
             journald: self.audit.checked(mistakes),
             policy,
-            limits: self.limits.limits(),
+            limits: self.limits.limits(mistakes),
             directory,
             standing,
             hook,

@@ -229,6 +229,13 @@ fn a_provider_reaches_its_vms_and_what_is_listed_unless_it_has_the_hosts_role() 
 }
 
 #[test]
+fn a_peers_connections_are_bounded_and_not_to_none() {
+    assert_eq!(parse("[limits]\nconnections_per_peer = 3\n").unwrap().limits.connections, 3);
+    let mistakes = parse("[limits]\nconnections_per_peer = 0\n").unwrap_err().to_string();
+    assert!(mistakes.contains("limits.connections_per_peer"), "{mistakes}");
+}
+
+#[test]
 fn tls_has_its_ports_files_and_bounds_and_says_what_is_missing() {
     let key = format!("sha256:{}", "0a".repeat(32));
     let files = "certificate = '/a.pem'\nkey = '/a.key'\nclient_ca = '/ca.pem'\ntrust_domain = 'example.org'\n";

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::Api;
 use super::extract::{Asked, At};
 use super::problem::ApiProblem;
-use super::serve::Seat;
+use super::seats::Seat;
 use super::vms::of_hypervisor;
 use crate::doors::access::{Open, carry};
 use crate::doors::identity::Caller;

@@ -20,6 +20,7 @@ mod openapi;
 mod problem;
 mod providers;
 mod reachable;
+mod seats;
 mod serve;
 mod socket;
 mod vms;
@@ -49,22 +50,24 @@ pub use openapi::document as openapi_document;
 pub use problem::status_of;
 pub use serve::{serve, serve_tls};
 
-/// How long a client is waited for.
+/// How long a client is waited for, and how many connections it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// For a request's head, and for the next request of an idle connection.
     pub head: Duration,
     /// For a request's body.
     pub body: Duration,
+    /// Connections on the Unix socket of one user, and of one provider.
+    pub connections: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { head: Duration::from_secs(30), body: Duration::from_secs(10) }
+        Self { head: Duration::from_secs(30), body: Duration::from_secs(10), connections: 256 }
     }
 }
 
-/// How long a client is waited for now: a reload may change it. Clones are the same.
+/// What a client may take now: a reload may change it. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct LiveLimits(Arc<Mutex<Limits>>);
 

@@ -38,22 +38,17 @@ impl From<RenderError> for ApiProblem {
     }
 }
 
-impl IntoResponse for ApiProblem {
-    fn into_response(self) -> Response {
+impl ApiProblem {
+    /// What is told of it.
+    pub(super) fn told(self) -> Problem {
         let Refusal { code, message, holder, until, command, retry_after_s } = self.refusal;
         let (field, line, hint) = self.at.map_or((None, None, None), |fault| {
             let BindingFault { line, field, reason: _, hint } = *fault;
             (Some(field).filter(|field| !field.is_empty()), line, hint)
         });
-        let status = status_of(code);
-        if status.is_server_error() {
-            tracing::warn!(%code, message, "a request failed");
-        } else {
-            tracing::debug!(%code, message, "a request is refused");
-        }
-        let problem = Problem {
+        Problem {
             kind: format!("urn:covirt:problem:{code}"),
-            status: status.as_u16(),
+            status: status_of(code).as_u16(),
             code,
             detail: message,
             holder,
@@ -63,7 +58,20 @@ impl IntoResponse for ApiProblem {
             field,
             line,
             hint,
-        };
+        }
+    }
+}
+
+impl IntoResponse for ApiProblem {
+    fn into_response(self) -> Response {
+        let problem = self.told();
+        let Problem { code, detail: message, retry_after_s, .. } = &problem;
+        let (status, retry_after_s) = (status_of(*code), *retry_after_s);
+        if status.is_server_error() {
+            tracing::warn!(%code, message, "a request failed");
+        } else {
+            tracing::debug!(%code, message, "a request is refused");
+        }
         let mut response = (status, Json(problem)).into_response();
         let json = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);

@@ -1,31 +1,29 @@
 //! Serving the API's connections within bounds, on the Unix socket and over TLS.
 
-use std::any::Any;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{Extensions, HeaderValue, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Router};
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::Api;
 use super::extract::named;
 use super::problem::ApiProblem;
-use crate::doors::accept;
-use crate::doors::listener::{Listener, peer_of};
+use super::seats::{Seat, Seats};
+use crate::doors::listener::Listener;
 use crate::doors::pass::Pass;
 use crate::doors::tally::{Counted, Kind};
 use crate::doors::tls::{Admission, Rates, Speaking, TlsClient, TlsListener};
 use crate::model::{Code, ProviderId, Refusal};
 
-/// How many connections are open at once; more wait to be accepted.
-const CONNECTIONS_MAX: u32 = 1024;
 /// How long requests under way may go on once the agent stops.
 const GRACE: Duration = Duration::from_secs(2);
 /// How large a request's head may be.
@@ -33,29 +31,25 @@ const HEAD_MAX: usize = 32 * 1024;
 /// How long a connection that is one too many may take to ask, so that it hears why it is refused.
 const SURPLUS: Duration = Duration::from_secs(5);
 
-/// A place among the connections: a session keeps it when its connection is not HTTP any more.
-#[derive(Clone)]
-pub(crate) struct Seat(#[expect(dead_code, reason = "it is only held")] Arc<dyn Any + Send + Sync>);
-
 /// Serves the API until told to stop; sessions are then closed, and requests under way finished, within bounds.
 pub async fn serve(listener: Listener, api: Api, mut stop: watch::Receiver<bool>) {
-    let (sessions, limits, roster) = (api.sessions.clone(), api.limits.clone(), api.roster.clone());
+    let (sessions, limits) = (api.sessions.clone(), api.limits.clone());
+    let seats = Seats::new(limits.clone(), api.roster.clone());
     let router = api.router();
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
     loop {
-        let (stream, place) = tokio::select! {
-            accepted = accept::next_within(&room, "the API's socket", || listener.accept()) => accepted,
+        let accepted = tokio::select! {
+            accepted = seats.next(&listener) => accepted,
             () = stopped(&mut stop) => break,
         };
-        let Ok(peer) = peer_of(&stream) else { continue };
-        let pass = Pass::local(peer, roster.clone());
-        let router = router.clone().layer(Extension(Seat(Arc::new(place))));
-        let head = limits.now().head;
-        tokio::spawn(connection(Kind::Api, stream, router, pass, head, stop.clone()));
+        if let Some((stream, seat, pass)) = accepted {
+            let client = Client { pass, seat, meter: None };
+            let head = limits.now().head;
+            tokio::spawn(connection(Kind::Api, stream, router.clone(), client, head, stop.clone()));
+        }
     }
     drop(listener);
     sessions.end();
-    if tokio::time::timeout(GRACE, room.acquire_many(CONNECTIONS_MAX)).await.is_err() {
+    if seats.empty(GRACE).await.is_err() {
         tracing::warn!("requests were still under way; they are cut off");
     }
 }
@@ -64,19 +58,18 @@ pub async fn serve(listener: Listener, api: Api, mut stop: watch::Receiver<bool>
 pub async fn serve_tls(listener: TlsListener, api: Api, stop: watch::Receiver<bool>) {
     let (sessions, limits) = (api.sessions.clone(), api.limits.clone());
     let rates = Rates::new(&listener.limits());
-    let router = api.router();
+    let router = api.router().layer(from_fn(metered));
     let mut stopping = stop.clone();
     let serving = listener.serve(Speaking::Http, stop.clone(), move |client: TlsClient| {
         let TlsClient { stream, pass, provider, admission, place } = client;
         let head = limits.now().head;
         let (router, head) = match admission {
-            Admission::Seated => {
-                let meter = Meter { rates: rates.clone(), pass: pass.clone(), provider };
-                (router.clone().layer(from_fn_with_state(meter, metered)), head)
-            }
+            Admission::Seated => (router.clone(), head),
             Admission::Surplus => (surplus(), head.min(SURPLUS)),
         };
-        connection(Kind::Tls, stream, router.layer(Extension(Seat(Arc::new(place)))), pass, head, stop.clone())
+        let meter = Meter { rates: rates.clone(), pass: pass.clone(), provider };
+        let client = Client { pass, seat: Seat::holding(place), meter: Some(meter) };
+        connection(Kind::Tls, stream, router, client, head, stop.clone())
     });
     let ending = async {
         stopped(&mut stopping).await;
@@ -99,7 +92,8 @@ struct Meter {
 }
 
 /// Passes on as many requests of a provider as may come in a second.
-async fn metered(State(meter): State<Meter>, request: Request, next: Next) -> Response {
+async fn metered(request: Request, next: Next) -> Response {
+    let Some(meter) = request.extensions().get::<Meter>().cloned() else { return next.run(request).await };
     let said = named(request.headers()).ok().flatten();
     let speaks_for = |name: &str| meter.pass.callers().into_iter().find(|caller| caller.provider.as_str() == name);
     let provider = said.and_then(speaks_for).map_or_else(|| meter.provider.clone(), |caller| caller.provider);
@@ -124,19 +118,43 @@ fn surplus() -> Router {
     })
 }
 
+/// Who is at the other end of a connection, and what it holds.
+struct Client {
+    pass: Pass,
+    seat: Seat,
+    /// None when its requests are not counted.
+    meter: Option<Meter>,
+}
+
+impl Client {
+    /// Says of a request whose it is. A layer of the connection's own would copy every route: 50 KiB for one that is idle.
+    fn sign(&self, on: &mut Extensions) {
+        on.insert(self.pass.clone());
+        on.insert(self.seat.clone());
+        if let Some(meter) = &self.meter {
+            on.insert(meter.clone());
+        }
+    }
+}
+
 async fn connection(
     kind: Kind,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
-    pass: Pass,
+    client: Client,
     head: Duration,
     mut stop: watch::Receiver<bool>,
 ) {
     let _counted = Counted::at(kind);
-    let router = router.layer(Extension(pass.clone()));
+    let pass = client.pass.clone();
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        client.sign(request.extensions_mut());
+        router.call(request)
+    });
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(HEAD_MAX);
-    let serving = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).with_upgrades();
+    let serving = server.serve_connection(TokioIo::new(stream), service).with_upgrades();
     tokio::pin!(serving);
     tokio::select! {
         _ = serving.as_mut() => {}

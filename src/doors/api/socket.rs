@@ -15,7 +15,7 @@ use super::Api;
 use super::events;
 use super::exchanges::Exchanges;
 use super::problem::ApiProblem;
-use super::serve::Seat;
+use super::seats::Seat;
 use crate::doors::identity::Caller;
 use crate::doors::pass::Pass;
 use crate::doors::session::PendingAsk;

@@ -15,10 +15,11 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::bounds::{Bounds, Place, Quiet, TlsLimits};
+use super::bounds::{Quiet, TlsLimits};
 use super::live::{Speaking, Tls};
 use super::refused::Refused;
 use crate::doors::accept;
+use crate::doors::bounds::{Bounds, Crowded, Origin, Place};
 use crate::doors::pass::Pass;
 use crate::model::{KeyId, ProviderId};
 
@@ -81,7 +82,7 @@ impl TlsListener {
     /// On a port that is open already.
     #[must_use]
     pub fn over(port: TcpListener, tls: Tls, limits: TlsLimits) -> Self {
-        let shaker = Shaker { tls, limits, bounds: Bounds::new(limits), quiet: Quiet::new(Instant::now()) };
+        let shaker = Shaker { tls, limits, bounds: Bounds::default(), quiet: Quiet::new(Instant::now()) };
         Self { port, shaker: Arc::new(shaker) }
     }
 
@@ -112,10 +113,10 @@ impl TlsListener {
                 Some(_) = connections.join_next() => continue,
                 _ = stop.wait_for(|stop| *stop) => break,
             };
-            let place = match self.shaker.bounds.take(address.ip()) {
+            let place = match self.shaker.place(address) {
                 Ok(place) => place,
-                Err(refused) => {
-                    self.shaker.tell(refused, address, None);
+                Err(crowded) => {
+                    self.shaker.tell(crowded.into(), address, None);
                     continue;
                 }
             };
@@ -136,6 +137,10 @@ impl TlsListener {
 }
 
 impl Shaker {
+    fn place(&self, address: SocketAddr) -> Result<Place, Crowded> {
+        self.bounds.take(Origin::of_address(address.ip()), self.limits.room())
+    }
+
     async fn shake(
         &self,
         stream: TcpStream,
@@ -167,8 +172,8 @@ impl Shaker {
                     Pass::certified(shown.proven, shown.chain, self.tls.roster().clone(), self.tls.trust().clone());
                 let admission = match place.belongs_to(&first.provider) {
                     Ok(()) => Admission::Seated,
-                    Err(refused) => {
-                        self.tell(refused, address, Some(key));
+                    Err(crowded) => {
+                        self.tell(crowded.into(), address, Some(key));
                         Admission::Surplus
                     }
                 };

@@ -17,7 +17,7 @@
 //! | `gate` | one handshake's judge |
 //! | `refused` | why somebody was not let in |
 //! | `live` | the server's side, read again while it serves |
-//! | `bounds` | how many at once, how often |
+//! | `bounds` | a port's bounds, and how often somebody may ask |
 //! | `listener` | a port, and the handshakes on it |
 
 mod bounds;
@@ -29,8 +29,8 @@ mod live;
 mod refused;
 mod trust;
 
-pub(crate) use bounds::Rates;
 pub use bounds::TlsLimits;
+pub(crate) use bounds::{Quiet, Rates};
 pub use files::{ReadTlsFileError, TlsFiles};
 pub(crate) use listener::{Admission, TlsClient};
 pub use listener::{BindPortError, TlsListener};

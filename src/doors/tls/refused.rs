@@ -2,6 +2,8 @@
 
 use rustls::{CertificateError, Error, PeerIncompatible};
 
+use crate::doors::bounds::Crowded;
+
 /// A reason. Its text has nothing of what the other side sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -49,6 +51,16 @@ pub enum Refused {
     SeveralProviders,
     #[error("its provider has no door for libvirt's clients")]
     NoDoor,
+}
+
+impl From<Crowded> for Refused {
+    fn from(crowded: Crowded) -> Self {
+        match crowded {
+            Crowded::All => Self::Full,
+            Crowded::Origin => Self::AddressFull,
+            Crowded::Provider => Self::ProviderFull,
+        }
+    }
 }
 
 impl Refused {
