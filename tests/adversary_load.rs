@@ -4,7 +4,6 @@
 //! What belongs here and needs another stage is elsewhere: packets of a libvirt client that are too long in `door.rs` and
 //! `fuzz/`, handshakes that stall in `tls/refused.rs`.
 
-#[allow(dead_code, reason = "the stage's other tests use the rest")]
 #[path = "support/authority.rs"]
 mod authority;
 #[path = "support/covirtd.rs"]
