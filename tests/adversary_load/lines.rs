@@ -53,7 +53,7 @@ fn forge(agent: &Covirtd) {
             "{mallory}user-agent: {header}\r\naccept: {header}\r\nreferer: {header}\r\nx-{DEFAULT_VM}: {header}\r\n"
         ),
         format!("{mallory}prefer: wait={header}\r\ntraceparent: {header}\r\n"),
-        format!("covirt-provider: mal\u{1b}[31mlory\r\n"),
+        "covirt-provider: mal\u{1b}[31mlory\r\n".to_owned(),
         format!("{mallory}x: a\nb\r\n"),
     ] {
         one(request("GET", "/v1/whoami", &headers, &Value::Null));
