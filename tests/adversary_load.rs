@@ -21,6 +21,7 @@ mod scene;
 #[path = "adversary_load/slow.rs"]
 mod slow;
 #[path = "tls/stage.rs"]
+#[allow(dead_code, reason = "a part of it is enough here")]
 mod stage;
 mod support;
 #[path = "adversary_load/over_tls.rs"]
