@@ -60,7 +60,7 @@ fn flood(mallory: &mut Client, socket: &Path, largest: &[u8]) {
     stream.write_all(largest).expect("it is taken");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
-    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
     drop(Session::open(socket, "mallory", None));
     let mut stream = UnixStream::connect(socket).expect("the agent listens");
     let _ = stream.write_all(b"\x16\x03\x01 no HTTP\r\n\r\n\0\0\0\0");
