@@ -87,7 +87,7 @@ fn ten_thousand_idle_connections_of_one_provider_hinder_no_other() {
 }
 
 #[test]
-fn a_connection_too_many_hears_it_before_and_after_it_asks() {
+fn a_connection_too_many_hears_why_and_later_there_is_room_again() {
     let mut scene = Scene::set("[limits]\nconnections_per_peer = 2\nhead_timeout_ms = 600000\n");
     let before = scene.picture();
     // North's own connection, kept, is one of them: all are of one user.
