@@ -240,6 +240,13 @@ async fn what_is_too_late_or_was_said_before_is_not_done_again() {
         body.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
         body
     };
+    // An id that others have used, on a VM of others', is as good as any on a VM that there is not.
+    let stolen = write(scene.real(1).parse().expect("an id"), "zero", json!({})).to_string();
+    let at = async |vm: &str| {
+        scene.agent.request_with("POST", &format!("/v1/vms/{vm}/commands"), "mallory", stolen.clone(), &[]).await
+    };
+    let (said, nothing) = (at(scene.real(0)).await, at(&scene.secrets[0].1).await);
+    assert_eq!((said.status, &said.json), (nothing.status, &nothing.json));
     let path = format!("/v1/vms/{}/commands", scene.agent.vm(2));
     let send = async |body: Value| {
         scene.agent.request_with("POST", &path, "mallory", body.to_string(), &[("prefer", "wait=20")]).await

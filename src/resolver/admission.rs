@@ -10,7 +10,9 @@ use super::state::{Standing, State};
 use crate::delegation::Authority;
 use crate::model::action::Way;
 use crate::model::operation::is_of;
-use crate::model::{ClockEstimate, Code, Command, CommandId, Interval, Mono, Now, Operation, Refusal, Wall};
+use crate::model::{
+    ClockEstimate, Code, Command, CommandId, Interval, Mono, Now, Operation, ProviderId, Refusal, Wall,
+};
 use crate::sovereignty::Restraint;
 
 /// What to do with a submitted command.
@@ -20,6 +22,10 @@ pub(crate) enum Taken {
     New(Box<Admission>),
     /// It came before, word for word.
     Again(CommandId),
+}
+
+fn has_part(authority: &Authority, provider: &ProviderId, now: Now) -> bool {
+    provider.is_operator() || provider.is_agent() || authority.providers(now.mono).contains(&provider)
 }
 
 /// Decides whether a command is taken in.
@@ -40,10 +46,14 @@ pub(crate) fn admit(
         if known.admission.digest == digest {
             return Ok(Taken::Again(command.id));
         }
+        // Who has no part in the VM does not learn which ids others have used.
+        if known.command().provider != command.provider && !has_part(authority, &command.provider, now) {
+            return Err(unknown_vm());
+        }
         let message = format!("the id {} was used before with other content", command.id);
         return Err(Refusal::new(Code::IdReused, message).blocked_by(command.id));
     }
-    if state.forgotten.contains(&command.id) {
+    if state.forgotten.contains(&command.id) && has_part(authority, &command.provider, now) {
         let message = format!("command {} ended long ago; only the journal remembers how", command.id);
         return Err(Refusal::new(Code::SeqReplayed, message).blocked_by(command.id));
     }
