@@ -8,7 +8,7 @@
 //! | `roster` | who may call, as it is now |
 //! | `pass` | a connection's right to speak, and when it ends |
 //! | `tls` | TLS 1.3 in front of the doors |
-//! | `bounds` | how many connections at once, of one place and of one provider |
+//! | `bounds`, `pace` | how many connections at once, of one place and of one provider; how many requests and lines a second |
 //! | `reach` | how far a provider's commands reach into the host |
 //! | `listener` | a Unix socket bound safely |
 //! | `accept` | the next connection, whatever the system says |
@@ -30,6 +30,7 @@ mod callback;
 pub mod enrollment;
 pub mod identity;
 mod listener;
+mod pace;
 mod pass;
 pub mod reach;
 pub mod rpc;

@@ -1,7 +1,8 @@
 //! The contents of a disk of a VM that is off, as they lie in its image.
 //!
 //! The disk is a channel: it keeps the VM off while it is read, ends with the delegation and with its client's right to
-//! speak for its owner, and a client that takes nothing for [`STALL`] loses it. Nothing is read ahead of what the client has taken but one part.
+//! speak for its owner, and a client that takes nothing for [`STALL`] loses it. Nothing is read ahead of what the client
+//! has taken but one part.
 
 use std::io;
 use std::time::Duration;

@@ -14,9 +14,9 @@ use super::problem::ApiProblem;
 use crate::doors::accept;
 use crate::doors::bounds::{Bounds, Crowded, Origin, Place, Room};
 use crate::doors::listener::{Listener, peer_of};
+use crate::doors::pace::Quiet;
 use crate::doors::pass::Pass;
 use crate::doors::roster::Roster;
-use crate::doors::tls::Quiet;
 use crate::model::{Code, Peer, Refusal};
 
 /// How many connections are open at once; more wait to be accepted.
@@ -107,10 +107,14 @@ impl Seats {
     }
 }
 
+/// Why a connection has no place.
+pub(super) fn crowded() -> ApiProblem {
+    Refusal::new(Code::TooManyConnections, "this provider has as many connections open as it may").into()
+}
+
 /// The answer to whatever a connection without a place asks.
 fn surplus() -> Vec<u8> {
-    let refusal = Refusal::new(Code::TooManyConnections, "this provider has as many connections open as it may");
-    let problem = ApiProblem::from(refusal).told();
+    let problem = crowded().told();
     let body = serde_json::to_string(&problem).unwrap_or_default();
     let status = axum::http::StatusCode::from_u16(problem.status).unwrap_or_default();
     let length = body.len();

@@ -17,11 +17,12 @@ use tokio::sync::watch;
 use super::Api;
 use super::extract::named;
 use super::problem::ApiProblem;
-use super::seats::{Seat, Seats};
+use super::seats::{Seat, Seats, crowded};
 use crate::doors::listener::Listener;
+use crate::doors::pace::Rates;
 use crate::doors::pass::Pass;
 use crate::doors::tally::{Counted, Kind};
-use crate::doors::tls::{Admission, Rates, Speaking, TlsClient, TlsListener};
+use crate::doors::tls::{Admission, Speaking, TlsClient, TlsListener};
 use crate::model::{Code, ProviderId, Refusal};
 
 /// How long requests under way may go on once the agent stops.
@@ -57,7 +58,7 @@ pub async fn serve(listener: Listener, api: Api, mut stop: watch::Receiver<bool>
 /// Serves the same API to whoever proves over TLS to be somebody, until told to stop.
 pub async fn serve_tls(listener: TlsListener, api: Api, stop: watch::Receiver<bool>) {
     let (sessions, limits) = (api.sessions.clone(), api.limits.clone());
-    let rates = Rates::new(&listener.limits());
+    let rates = Rates::new(listener.limits().requests_per_second);
     let router = api.router().layer(from_fn(metered));
     let mut stopping = stop.clone();
     let serving = listener.serve(Speaking::Http, stop.clone(), move |client: TlsClient| {
@@ -111,8 +112,7 @@ async fn metered(request: Request, next: Next) -> Response {
 /// Says to every request that its connection is one too many, and closes it.
 fn surplus() -> Router {
     Router::new().fallback(async || {
-        let refusal = Refusal::new(Code::TooManyConnections, "this provider has as many connections open as it may");
-        let mut response = ApiProblem::from(refusal).into_response();
+        let mut response = crowded().into_response();
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         response
     })

@@ -15,11 +15,12 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::bounds::{Quiet, TlsLimits};
+use super::limits::TlsLimits;
 use super::live::{Speaking, Tls};
 use super::refused::Refused;
 use crate::doors::accept;
 use crate::doors::bounds::{Bounds, Crowded, Origin, Place};
+use crate::doors::pace::Quiet;
 use crate::doors::pass::Pass;
 use crate::model::{KeyId, ProviderId};
 

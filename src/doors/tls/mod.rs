@@ -17,21 +17,20 @@
 //! | `gate` | one handshake's judge |
 //! | `refused` | why somebody was not let in |
 //! | `live` | the server's side, read again while it serves |
-//! | `bounds` | a port's bounds, and how often somebody may ask |
+//! | `limits` | what a port lets in |
 //! | `listener` | a port, and the handshakes on it |
 
-mod bounds;
 mod certificate;
 mod files;
 mod gate;
+mod limits;
 mod listener;
 mod live;
 mod refused;
 mod trust;
 
-pub use bounds::TlsLimits;
-pub(crate) use bounds::{Quiet, Rates};
 pub use files::{ReadTlsFileError, TlsFiles};
+pub use limits::TlsLimits;
 pub(crate) use listener::{Admission, TlsClient};
 pub use listener::{BindPortError, TlsListener};
 pub(crate) use live::Speaking;

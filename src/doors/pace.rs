@@ -1,49 +1,11 @@
-//! How many connections a port may have, how many requests of a provider may come in a second, and how many lines a second
-//! may be logged about those who were refused.
+//! How many requests of a provider may come in a second, and how many lines a second may be logged about those who were
+//! refused.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::doors::bounds::Room;
 use crate::model::ProviderId;
-
-/// The bounds of one port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TlsLimits {
-    /// For a handshake.
-    pub handshake: Duration,
-    /// Connections of all.
-    pub connections: u32,
-    /// Connections of one address; of IPv6, of one /64.
-    pub connections_per_address: u32,
-    /// Connections of one provider.
-    pub connections_per_provider: u32,
-    /// Requests of one provider in a second; as many may come at once.
-    pub requests_per_second: u32,
-}
-
-impl Default for TlsLimits {
-    fn default() -> Self {
-        Self {
-            handshake: Duration::from_secs(10),
-            connections: 1024,
-            connections_per_address: 128,
-            connections_per_provider: 256,
-            requests_per_second: 100,
-        }
-    }
-}
-
-impl TlsLimits {
-    pub(super) fn room(&self) -> Room {
-        Room {
-            all: self.connections,
-            per_origin: self.connections_per_address,
-            per_provider: self.connections_per_provider,
-        }
-    }
-}
 
 /// So many at once, and as many again in every second.
 #[derive(Debug, Clone, Copy)]
@@ -76,8 +38,8 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
-    pub(crate) fn new(limits: &TlsLimits) -> Self {
-        Self { per_second: limits.requests_per_second.max(1), buckets: Arc::default() }
+    pub(crate) fn new(per_second: u32) -> Self {
+        Self { per_second: per_second.max(1), buckets: Arc::default() }
     }
 
     /// A request of this provider comes now.
@@ -119,7 +81,7 @@ mod tests {
 
     #[test]
     fn requests_come_at_once_up_to_the_rate_and_then_with_it() {
-        let rates = Rates::new(&TlsLimits { requests_per_second: 2, ..TlsLimits::default() });
+        let rates = Rates::new(2);
         let (north, south): (ProviderId, ProviderId) = ("north".parse().unwrap(), "south".parse().unwrap());
         let start = Instant::now();
         rates.take(&north, start).unwrap();
