@@ -5,10 +5,9 @@
 //! request on each, a small head and body, a short life. Whoever comes sees the agent's certificate and its authority's
 //! first, and says its secret only to the authority that its token names.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -21,7 +20,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::csr::CSR_MAX;
@@ -30,16 +29,15 @@ use super::registrar::Joining;
 use super::{Enrollment, Joined};
 use crate::doors::accept;
 use crate::doors::api::ApiProblem;
+use crate::doors::bounds::{Bounds, Origin, Room};
 use crate::doors::wire::{Certificate, JoinRequest};
 use crate::model::{Code, Refusal, Wall};
 
 /// The only path.
 pub const JOIN_PATH: &str = "/v1/join";
 
-/// How many connections there are at once.
-const CONNECTIONS_MAX: usize = 16;
-/// How many of them may be from one address.
-const PER_ADDRESS: usize = 4;
+/// How many connections there are at once, and how many of one address; nobody is a provider here yet.
+const ROOM: Room = Room { all: 16, per_origin: 4, per_provider: 0 };
 /// From the first byte to the last.
 const WHOLE: Duration = Duration::from_secs(10);
 /// For the handshake, and for the head of the request.
@@ -117,58 +115,24 @@ fn acceptor(enrollment: &Enrollment) -> std::io::Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// How many connections each address has.
-type Counts = Arc<Mutex<BTreeMap<IpAddr, usize>>>;
-
-/// A place among the connections of one address.
-struct Place {
-    counts: Counts,
-    address: IpAddr,
-    _room: OwnedSemaphorePermit,
-}
-
-impl Place {
-    fn take(counts: &Counts, address: IpAddr, room: OwnedSemaphorePermit) -> Option<Self> {
-        let mut held = counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = held.entry(address).or_default();
-        if *count >= PER_ADDRESS {
-            return None;
-        }
-        *count += 1;
-        Some(Self { counts: counts.clone(), address, _room: room })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut held = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = held.get_mut(&self.address) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                held.remove(&self.address);
-            }
-        }
-    }
-}
-
 async fn serve_port(
     port: &TcpListener,
     acceptor: TlsAcceptor,
     enrollment: &Enrollment,
     now: &(impl Fn() -> Wall + Clone + Send + Sync + 'static),
 ) {
-    let (room, counts) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), Counts::default());
+    let (waiting, bounds) = (Arc::new(Semaphore::new(ROOM.all as usize)), Bounds::default());
     loop {
-        let ((stream, address), seat) = accept::next_within(&room, "the port for joining", || port.accept()).await;
+        let ((stream, address), seat) = accept::next_within(&waiting, "the port for joining", || port.accept()).await;
         // One that has as many as it may is closed without a word: a word would be a handshake.
-        let Some(place) = Place::take(&counts, address.ip().to_canonical(), seat) else { continue };
+        let Ok(place) = bounds.take(Origin::of_address(address.ip()), ROOM) else { continue };
         let (acceptor, enrollment, now) = (acceptor.clone(), enrollment.clone(), now.clone());
         tokio::spawn(async move {
             let serving = connection(stream, address, acceptor, enrollment, now);
             if tokio::time::timeout(WHOLE, serving).await.is_err() {
                 tracing::debug!(%address, "a connection to join took too long");
             }
-            drop(place);
+            drop((seat, place));
         });
     }
 }
