@@ -8,7 +8,7 @@ use super::agent::AgentTable;
 use super::mistake::Mistakes;
 use super::section::{Read, Table};
 use super::{Doors, absolute};
-use crate::doors::rpc::{Joined, Upstream, Welcome};
+use crate::doors::rpc::{JoinedClients, Upstream, Welcome};
 
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(default)]
@@ -38,8 +38,8 @@ impl Read<DoorsTable> {
         }
         let first = match (welcome.roles.keys().next(), &welcome.joined) {
             (Some(first), _) => format!("provider {first} has a door"),
-            (None, Joined::Welcome { .. }) => "providers that join have a door".to_owned(),
-            (None, Joined::Refused) => return None,
+            (None, JoinedClients::Admitted { .. }) => "providers that join have a door".to_owned(),
+            (None, JoinedClients::Refused) => return None,
         };
         let known = upstream.clone().map(Upstream::at).map_or_else(|| Upstream::of_uri(&agent.value.connect), Ok);
         match known {

@@ -36,7 +36,7 @@ use super::ceiling::Usual;
 use crate::doors::enrollment::authority::AUTHORITY_FOLDER;
 use crate::doors::identity::Directory;
 use crate::doors::reach::Reach;
-use crate::doors::rpc::{Joined, Upstream, Welcome};
+use crate::doors::rpc::{JoinedClients, Upstream, Welcome};
 use crate::doors::{Hook, Limits, SocketOwner};
 use crate::model::ProviderId;
 use crate::resolver::{HookUse, Policy, Said};
@@ -242,9 +242,9 @@ impl File {
         let enrollment = self.enrollment.checked(mistakes);
         let joined = match &enrollment {
             Some(EnrollmentConfig { door: true, .. }) => {
-                Joined::Welcome { but: directory.providers.keys().cloned().collect() }
+                JoinedClients::Admitted { but: directory.providers.keys().cloned().collect() }
             }
-            Some(_) | None => Joined::Refused,
+            Some(_) | None => JoinedClients::Refused,
         };
         let doors = self.doors.checked(&self.agent, Welcome { roles, joined }, mistakes);
         let own = enrollment.as_ref().map(|_| self.agent.value.state_dir.join(AUTHORITY_FOLDER));

@@ -305,6 +305,6 @@ fn who_joins_has_a_door_where_the_configuration_says_so() {
                 [enrollment]\nlisten = '127.0.0.1:2'\nnames = ['a.example']\n";
     let doors = parse(&format!("{text}door = true\n")).unwrap().doors.unwrap();
     let but = ["north".parse().unwrap()].into();
-    assert_eq!(doors.welcome, Welcome { roles: BTreeMap::new(), joined: Joined::Welcome { but } });
+    assert_eq!(doors.welcome, Welcome { roles: BTreeMap::new(), joined: JoinedClients::Admitted { but } });
     assert!(parse(text).unwrap_err().contains("there is none"), "the port is for nobody then");
 }

@@ -46,5 +46,5 @@ pub use courier::{Census, Couriers};
 pub use door::{CONNECTIONS_MAX, Client, Door, Entry, OpenDoorError, Policies};
 pub use intake::{Filled, Intake, ReadFrameError};
 pub use relay::{Ending, NoNews, Outputs, Policy, Relay, RelayError, Side, Transparent};
-pub use remote::{Joined, RemoteDoor, Welcome};
+pub use remote::{JoinedClients, RemoteDoor, Welcome};
 pub use upstream::{NoSocketError, ReachUpstreamError, Upstream};

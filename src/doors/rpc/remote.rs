@@ -39,16 +39,16 @@ pub struct Welcome {
     /// Those of providers with a door, with what each may do besides what is delegated to it.
     pub roles: BTreeMap<ProviderId, BTreeSet<Role>>,
     /// Those of the providers that joined with a token.
-    pub joined: Joined,
+    pub joined: JoinedClients,
 }
 
 /// Whether the clients of providers that joined with a token come in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Joined {
+pub enum JoinedClients {
     /// They do not.
     Refused,
     /// They do, with what is delegated to each and nothing besides.
-    Welcome {
+    Admitted {
         /// The configuration's own providers: what it says of these counts.
         but: BTreeSet<ProviderId>,
     },
@@ -64,8 +64,8 @@ impl Welcome {
     /// What this provider's client may do besides what is delegated to it; none when it does not come in.
     fn roles_of(&self, provider: &ProviderId) -> Option<BTreeSet<Role>> {
         let joined = match &self.joined {
-            Joined::Refused => false,
-            Joined::Welcome { but } => !but.contains(provider) && !provider.is_operator(),
+            JoinedClients::Refused => false,
+            JoinedClients::Admitted { but } => !but.contains(provider) && !provider.is_operator(),
         };
         self.roles.get(provider).cloned().or_else(|| joined.then(BTreeSet::new))
     }
