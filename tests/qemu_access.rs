@@ -11,21 +11,11 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use access::{Terminal, ends, open_web, refused_web};
+use access::{Terminal, ends, libvirt, open_web, refused_web};
 use serde_json::{Value, json};
 use stage::{LONG, Stage};
-use support::qemu::{PrivateLibvirt, Skip};
 use support::{skip, until};
 use tokio_tungstenite::tungstenite::Message;
-
-macro_rules! libvirt {
-    ($test:literal) => {
-        match PrivateLibvirt::get() {
-            Ok(libvirt) => libvirt,
-            Err(Skip(reason)) => return skip($test, &reason),
-        }
-    };
-}
 
 #[test]
 fn a_console_is_typed_into_and_ends_with_its_delegation() {

@@ -14,10 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use access::guests::stored;
-use access::{Running, covirt, ends, refused_web};
+use access::{Running, covirt, ends, libvirt, refused_web};
 use serde_json::{Value, json};
 use stage::{LONG, Stage};
-use support::qemu::{PrivateLibvirt, Skip};
 use support::{skip, until};
 
 #[track_caller]
@@ -47,10 +46,7 @@ fn south(stage: &mut Stage<'_>, action: &str, args: &Value) {
 #[test]
 fn a_backup_is_read_over_nbd_whole_and_by_increments_and_closes_with_its_delegation() {
     let name = "a_backup_is_read_over_nbd_whole_and_by_increments_and_closes_with_its_delegation";
-    let libvirt = match PrivateLibvirt::get() {
-        Ok(libvirt) => libvirt,
-        Err(Skip(reason)) => return skip(name, &reason),
-    };
+    let libvirt = libvirt!(name);
     if Command::new("nbdinfo").arg("--version").output().is_err() {
         return skip(name, "there is no nbdinfo (libnbd-bin)");
     }
@@ -145,12 +141,7 @@ fn ask(socket: &Path, provider: &str, path: &str, heads: &str) -> (UnixStream, S
 
 #[test]
 fn a_disk_of_a_vm_that_is_off_is_downloaded_and_keeps_the_vm_off_meanwhile() {
-    let libvirt = match PrivateLibvirt::get() {
-        Ok(libvirt) => libvirt,
-        Err(Skip(reason)) => {
-            return skip("a_disk_of_a_vm_that_is_off_is_downloaded_and_keeps_the_vm_off_meanwhile", &reason);
-        }
-    };
+    let libvirt = libvirt!("a_disk_of_a_vm_that_is_off_is_downloaded_and_keeps_the_vm_off_meanwhile");
     let (guest, file, pool) = stored(&libvirt, "download");
     let mut stage = Stage::set(&libvirt, guest, "");
     let (vm, socket) = (stage.vm.clone(), stage.agent.socket());

@@ -14,21 +14,12 @@ use std::io::{Read, Write};
 
 use access::guests::{screened, stored};
 use access::tls::Remote;
-use access::{Rfb, ends};
+use access::{Rfb, ends, libvirt};
 use authority::{Authority, Identity, Wanted};
 use serde_json::json;
 use stage::{LONG, Stage};
-use support::qemu::{Guest, PrivateLibvirt, Skip};
-use support::{skip, until};
-
-macro_rules! libvirt {
-    ($test:literal) => {
-        match PrivateLibvirt::get() {
-            Ok(libvirt) => libvirt,
-            Err(Skip(reason)) => return skip($test, &reason),
-        }
-    };
-}
+use support::qemu::{Guest, PrivateLibvirt};
+use support::until;
 
 const STOPPED: &str = "stopped-by-owner";
 

@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use access::guests::screened;
+use access::libvirt;
 use serde_json::{Value, json};
 use stage::{LONG, Stage};
-use support::qemu::{PrivateLibvirt, Skip};
 use support::{skip, until};
 
 /// Where noVNC is, or why it is not.
@@ -74,10 +74,7 @@ fn novnc_shows_what_a_screenshot_shows_and_is_told_when_its_delegation_ends() {
         Ok(environment) => environment,
         Err(reason) => return skip(name, &reason),
     };
-    let libvirt = match PrivateLibvirt::get() {
-        Ok(libvirt) => libvirt,
-        Err(Skip(reason)) => return skip(name, &reason),
-    };
+    let libvirt = libvirt!(name);
     let mut stage = Stage::set(&libvirt, screened(&libvirt, "novnc"), "");
     stage.delegate(&["screen.open"], "shared");
     let (vm, socket) = (stage.vm.clone(), stage.agent.socket());

@@ -306,3 +306,16 @@ pub(crate) fn png(file: &Path) -> (u32, u32, Vec<u8>) {
         .flat_map(|pixel| [pixel[0], pixel[step.min(2) - 1], pixel[step.min(3) - 1]]);
     (info.width, info.height, rgb.collect())
 }
+
+/// The libvirtd that tests share; a test of this name is skipped without one.
+#[allow(unused_macros, reason = "not every user of this has QEMU")]
+macro_rules! libvirt {
+    ($test:expr) => {
+        match $crate::support::qemu::PrivateLibvirt::get() {
+            Ok(libvirt) => libvirt,
+            Err($crate::support::qemu::Skip(reason)) => return $crate::support::skip($test, &reason),
+        }
+    };
+}
+#[allow(unused_imports, reason = "not every user of this has QEMU")]
+pub(crate) use libvirt;
