@@ -86,7 +86,7 @@ fn is_configured(case: &Case) {
     guest.attach_read_only(&disc, "vdb");
     guest.start();
 
-    let console = guest.await_console("finished at", Duration::from_secs(600));
+    let console = guest.await_line("finished at", Duration::from_secs(600));
     let finished = console.lines().find(|line| line.contains("finished at")).unwrap();
     assert!(finished.contains(case.datasource) && finished.contains("/dev/vdb"), "{finished}");
     let table: Vec<&str> = console.lines().filter(|line| line.contains("ci-info")).collect();

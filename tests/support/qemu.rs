@@ -429,11 +429,20 @@ impl CloudGuest {
         self.virsh(&["start", &self.guest.name]);
     }
 
-    /// Waits until the console shows `text`, and gives all it shows.
+    /// Waits until the console shows `text`.
     #[track_caller]
-    pub(crate) fn await_console(&self, text: &str, within: Duration) -> String {
+    pub(crate) fn await_console(&self, text: &str, within: Duration) {
         super::until(&format!("{text} on the console of {}", self.guest.name), within, || {
-            Some(self.guest.console()).filter(|console| console.contains(text))
+            self.guest.console().contains(text).then_some(())
+        });
+    }
+
+    /// Waits until the console shows a line with `text` to its end, and gives all it shows: a part of it may come first.
+    #[track_caller]
+    pub(crate) fn await_line(&self, text: &str, within: Duration) -> String {
+        let is_whole = |line: &str| line.contains(text) && line.ends_with('\n');
+        super::until(&format!("a line with {text} on the console of {}", self.guest.name), within, || {
+            Some(self.guest.console()).filter(|console| console.split_inclusive('\n').any(is_whole))
         })
     }
 }
